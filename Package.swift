@@ -1,0 +1,101 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+  .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(
+    name: name + "Tests", dependencies: dependencies, path: "Tests/" + name, resources: resources,
+    swiftSettings: strict)
+}
+
+let package = Package(
+  name: "Tidewaiter",
+  products: [
+    .executable(name: "tidewaiterd", targets: ["tidewaiterd"]),
+    .executable(name: "tidewaiter-worker", targets: ["tidewaiter-worker"]),
+    .executable(name: "tidewaiter", targets: ["cli"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+  ],
+  targets: [
+    // System libraries: a module map and a shim header, nothing else.
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+
+    // C of our own: what Swift cannot say, and the generated protobuf-c code.
+    .target(name: "CPosix", cSettings: strictC),
+    .target(name: "CCurlShim", dependencies: ["CCurl"], cSettings: strictC),
+    .target(name: "CMessages", dependencies: ["CProtobufC"]),
+
+    // The nouns, and the generated value types.
+    library("Model"),
+    library("ProtobufRuntime", ["CMessages", "CProtobufC"]),
+    library("StorageMessages", ["CMessages", "CProtobufC", "ProtobufRuntime"]),
+
+    // Pure rooms.
+    library("Selection", ["Model"]),
+    library("Matching", ["Model", "StorageMessages"]),
+    library("Analysis", ["Model", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
+
+    // Rooms that own I/O.
+    library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix"]),
+    library("Store", ["Model", "StorageMessages", "CLMDB", "CCrypto", "CPosix"], exclude: ["SCHEMA.md"]),
+    library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix"]),
+    library("Queue", ["Model", "StorageMessages", "Store"]),
+    library(
+      "Pipeline",
+      [
+        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Matching", "Advisories",
+        "CPosix",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+
+    // The wire.
+    library("RPC", ["CPosix"]),
+    library("API", ["CMessages", "CProtobufC", "ProtobufRuntime", "RPC"]),
+
+    // The daemon, the worker, the client.
+    library(
+      "Daemon",
+      [
+        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Matching", "Advisories", "Pipeline",
+        "RPC", "API", "CPosix",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Yams", package: "Yams"),
+      ]),
+    .executableTarget(
+      name: "tidewaiterd",
+      dependencies: ["Daemon", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "tidewaiter-worker", dependencies: ["Analysis", "StorageMessages", "Model", "CPosix"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "cli",
+      dependencies: [
+        "Model", "API", "RPC", "ProtobufRuntime", "CPosix",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "clients/cli", swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)
