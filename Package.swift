@@ -46,6 +46,9 @@ let package = Package(
     .target(name: "CCurlShim", dependencies: ["CCurl"], cSettings: strictC),
     .target(name: "CMessages", dependencies: ["CProtobufC"]),
 
+    // What several rooms need of the operating system.
+    library("Posix", ["CPosix"]),
+
     // The nouns, and the generated value types.
     library("Model"),
     library("ProtobufRuntime", ["CMessages", "CProtobufC"]),
@@ -57,20 +60,20 @@ let package = Package(
     library("Analysis", ["Model", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
 
     // Rooms that own I/O.
-    library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix"]),
-    library("Store", ["Model", "StorageMessages", "CLMDB", "CCrypto", "CPosix"], exclude: ["SCHEMA.md"]),
-    library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix"]),
-    library("Queue", ["Model", "StorageMessages", "Store"]),
+    library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
+    library("Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"], exclude: ["SCHEMA.md"]),
+    library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "Posix"]),
+    library("Queue", ["Model", "StorageMessages", "Store", "Posix"]),
     library(
       "Pipeline",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Matching", "Advisories",
-        "CPosix",
+        "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
       ]),
 
     // The wire.
-    library("RPC", ["CPosix"]),
+    library("RPC", ["CPosix", "Posix"]),
     library("API", ["CMessages", "CProtobufC", "ProtobufRuntime", "RPC"]),
 
     // The daemon, the worker, the client.
@@ -78,7 +81,7 @@ let package = Package(
       "Daemon",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Matching", "Advisories", "Pipeline",
-        "RPC", "API", "CPosix",
+        "RPC", "API", "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Yams", package: "Yams"),
       ]),

@@ -1,0 +1,45 @@
+// epoll, eventfd, Unix sockets and peer credentials.
+#pragma once
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+// Events as epoll reports them, without its packed structure.
+typedef struct {
+  uint32_t events;
+  uint64_t token;
+} cposix_event;
+
+extern const uint32_t cposix_event_in;
+extern const uint32_t cposix_event_out;
+extern const uint32_t cposix_event_hangup;  // EPOLLHUP | EPOLLERR
+
+// All return -1 and leave errno set on failure.
+int cposix_epoll_create(void);
+int cposix_epoll_add(int epoll, int descriptor, uint32_t events, uint64_t token);
+int cposix_epoll_modify(int epoll, int descriptor, uint32_t events, uint64_t token);
+int cposix_epoll_remove(int epoll, int descriptor);
+// Waits without limit when timeout_ms is negative; fills at most `capacity` (<= 256) events. EINTR reads as 0 events.
+int cposix_epoll_wait(int epoll, cposix_event *events, int capacity, int timeout_ms);
+
+int cposix_eventfd(void);
+
+// Accepts a connection, non-blocking and close-on-exec.
+int cposix_accept(int listener);
+int cposix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_t *pid);
+
+// A listening Unix stream socket at `path`: bound under a temporary name in the same directory, given `mode` and
+// (if gid >= 0) the group, then renamed into place, so that it is never wider than `mode` at any instant.
+int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog);
+// A blocking connection; ENAMETOOLONG when the path does not fit.
+int cposix_connect_unix(const char *path);
+
+int cposix_set_nonblocking(int descriptor);
+// send(2) with MSG_NOSIGNAL.
+ssize_t cposix_send(int descriptor, const void *bytes, size_t count);
+
+// open(2) with a mode, which is variadic.
+int cposix_open(const char *path, int flags, mode_t mode);
+int cposix_not_dumpable(void);
+// Names the calling thread (15 bytes are kept).
+int cposix_name_thread(const char *name);

@@ -1,0 +1,34 @@
+import CPosix
+import Glibc
+
+/// Starts a detached thread for blocking C (LMDB's fsync, curl's poll, a child's end) that Swift's own pool must never
+/// wait for. `name` shows in `ps -L` (15 bytes).
+///
+/// Not Dispatch: its pool grows without a bound that we choose, and a thread per blocking owner is exactly what is meant.
+package func startThread(named name: String, stackSize: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) {
+  final class Start {
+    let name: String
+    let body: @Sendable () -> Void
+    init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+  var attributes = pthread_attr_t()
+  pthread_attr_init(&attributes)
+  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+  pthread_attr_setstacksize(&attributes, stackSize)
+  defer { pthread_attr_destroy(&attributes) }
+  var thread = pthread_t()
+  let status = pthread_create(
+    &thread, &attributes,
+    { context in
+      guard let context else { return nil }
+      let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
+      cposix_name_thread(start.name)
+      start.body()
+      return nil
+    }, Unmanaged.passRetained(Start(name, body)).toOpaque())
+  // Without its few threads the daemon cannot do anything: better to end than to hang with a queue nobody drains.
+  precondition(status == 0, "cannot start thread \(name): \(String(cString: strerror(status)))")
+}
