@@ -57,6 +57,17 @@ int cposix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_
   return 0;
 }
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+int cposix_peer_groups(int descriptor, uint32_t *groups, int32_t *capacity) {
+  socklen_t size = (socklen_t)*capacity * sizeof(uint32_t);
+  int status = getsockopt(descriptor, SOL_SOCKET, SO_PEERGROUPS, groups, &size);
+  *capacity = (int32_t)(size / sizeof(uint32_t));
+  return status < 0 ? -1 : *capacity;
+}
+
 static int address(const char *path, struct sockaddr_un *address) {
   *address = (struct sockaddr_un){.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address->sun_path) {

@@ -32,19 +32,6 @@ package struct CallContext: Sendable {
   }
 }
 
-/// The process on the other end of the socket as the kernel knew it when it connected (`SO_PEERCRED`).
-package struct Peer: Sendable, Equatable {
-  package let uid: UInt32
-  package let gid: UInt32
-  package let pid: Int32
-
-  package init(uid: UInt32, gid: UInt32, pid: Int32) {
-    self.uid = uid
-    self.gid = gid
-    self.pid = pid
-  }
-}
-
 /// Something that carries a unary call to a server. Generated client stubs are built on it.
 package protocol RPCChannel: Sendable {
   /// Sends `payload` and returns the response's payload; throws `RPCError` for a non-OK status.

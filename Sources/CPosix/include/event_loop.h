@@ -28,6 +28,9 @@ int cposix_eventfd(void);
 int cposix_accept(int listener);
 int cposix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_t *pid);
 
+// The peer's supplementary groups: their number, or -1 with ERANGE and the number needed in *capacity.
+int cposix_peer_groups(int descriptor, uint32_t *groups, int32_t *capacity);
+
 // A listening Unix stream socket at `path`: bound under a temporary name in the same directory, given `mode` and
 // (if gid >= 0) the group, then renamed into place, so that it is never wider than `mode` at any instant.
 int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog);

@@ -1,0 +1,221 @@
+/// The protobuf messages of ttrpc itself, read and written by hand: five known fields need no arena, and the payload
+/// is handed on without another copy.
+package struct RequestEnvelope: Sendable, Equatable {
+  package var service = ""
+  package var method = ""
+  package var payload: [UInt8] = []
+  /// Nanoseconds the caller still waits; 0 no deadline, negative already over.
+  package var timeoutNanoseconds: Int64 = 0
+  package var metadata: [Metadata] = []
+
+  package struct Metadata: Sendable, Equatable {
+    package var key: String
+    package var value: String
+    package init(key: String, value: String) {
+      self.key = key
+      self.value = value
+    }
+  }
+
+  /// Most metadata entries of a call.
+  static let metadataMaximum = 256
+
+  package init() {}
+
+  package init(decoding bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) {
+    var reader = EnvelopeReader(bytes)
+    while let field = try reader.next() {
+      switch (field.number, field.value) {
+      case (1, .bytes(let text)): service = try field.string(text)
+      case (2, .bytes(let text)): method = try field.string(text)
+      case (3, .bytes(let data)): payload = Array(data)
+      case (4, .varint(let value)): timeoutNanoseconds = Int64(bitPattern: value)
+      case (5, .bytes(let entry)):
+        guard metadata.count < Self.metadataMaximum else { throw MalformedEnvelope("more than 256 metadata entries") }
+        var pair = Metadata(key: "", value: "")
+        var inner = EnvelopeReader(entry)
+        while let part = try inner.next() {
+          switch (part.number, part.value) {
+          case (1, .bytes(let text)): pair.key = try part.string(text)
+          case (2, .bytes(let text)): pair.value = try part.string(text)
+          case (1...2, _): throw MalformedEnvelope("a metadata field has the wrong wire type")
+          default: break
+          }
+        }
+        metadata.append(pair)
+      case (1...5, _): throw MalformedEnvelope("field \(field.number) of the request has the wrong wire type")
+      default: break
+      }
+    }
+  }
+
+  package func encoded() -> [UInt8] {
+    var writer = EnvelopeWriter()
+    writer.bytes(1, service.utf8)
+    writer.bytes(2, method.utf8)
+    writer.bytes(3, payload)
+    writer.varint(4, UInt64(bitPattern: timeoutNanoseconds))
+    for pair in metadata {
+      var inner = EnvelopeWriter()
+      inner.bytes(1, pair.key.utf8)
+      inner.bytes(2, pair.value.utf8)
+      writer.bytes(5, inner.output, evenIfEmpty: true)
+    }
+    return writer.output
+  }
+}
+
+package enum ResponseEnvelope {
+  package static func encode(_ result: Result<[UInt8], RPCError>) -> [UInt8] {
+    var writer = EnvelopeWriter()
+    switch result {
+    case .success(let payload): writer.bytes(2, payload)
+    case .failure(let error):
+      var status = EnvelopeWriter()
+      status.varint(1, UInt64(bitPattern: Int64(error.code.rawValue)))
+      status.bytes(2, error.message.utf8)
+      for detail in error.details {
+        var any = EnvelopeWriter()
+        any.bytes(1, detail.typeURL.utf8)
+        any.bytes(2, detail.value)
+        status.bytes(3, any.output, evenIfEmpty: true)
+      }
+      writer.bytes(1, status.output, evenIfEmpty: true)
+    }
+    return writer.output
+  }
+
+  package static func decode(_ bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) -> Result<[UInt8], RPCError> {
+    var payload: [UInt8] = []
+    var failure: RPCError?
+    var reader = EnvelopeReader(bytes)
+    while let field = try reader.next() {
+      switch (field.number, field.value) {
+      case (1, .bytes(let status)): failure = try decodeStatus(status)
+      case (2, .bytes(let data)): payload = Array(data)
+      case (1...2, _): throw MalformedEnvelope("field \(field.number) of the response has the wrong wire type")
+      default: break
+      }
+    }
+    return failure.map { .failure($0) } ?? .success(payload)
+  }
+
+  /// Nil for code 0: an explicit OK.
+  private static func decodeStatus(_ bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) -> RPCError? {
+    var code: Int32 = 0
+    var message = ""
+    var details: [RPCError.Detail] = []
+    var reader = EnvelopeReader(bytes)
+    while let field = try reader.next() {
+      switch (field.number, field.value) {
+      case (1, .varint(let value)): code = Int32(truncatingIfNeeded: value)
+      case (2, .bytes(let text)): message = String(decoding: text, as: UTF8.self)
+      case (3, .bytes(let any)):
+        var typeURL = ""
+        var value: [UInt8] = []
+        var inner = EnvelopeReader(any)
+        while let part = try inner.next() {
+          switch (part.number, part.value) {
+          case (1, .bytes(let text)): typeURL = String(decoding: text, as: UTF8.self)
+          case (2, .bytes(let data)): value = Array(data)
+          default: break
+          }
+        }
+        details.append(RPCError.Detail(typeURL: typeURL, value: value))
+      default: break
+      }
+    }
+    return code == 0 ? nil : RPCError(RPCError.Code(rawValue: code) ?? .unknown, message, details: details)
+  }
+}
+
+package struct MalformedEnvelope: Error, Equatable {
+  package let reason: String
+  init(_ reason: String) { self.reason = reason }
+}
+
+private struct EnvelopeReader {
+  enum Value {
+    case varint(UInt64)
+    case bytes(ArraySlice<UInt8>)
+    case fixed
+  }
+
+  struct Field {
+    let number: UInt64
+    let value: Value
+
+    func string(_ bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) -> String {
+      guard let text = String(validating: bytes, as: UTF8.self) else {
+        throw MalformedEnvelope("field \(number) is not UTF-8")
+      }
+      return text
+    }
+  }
+
+  private var rest: ArraySlice<UInt8>
+
+  init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+
+  /// The next field; nil at the end. Groups, field 0 and cut fields are refused.
+  mutating func next() throws(MalformedEnvelope) -> Field? {
+    if rest.isEmpty { return nil }
+    let key = try varint()
+    let number = key >> 3
+    guard number > 0, number < 1 << 29 else { throw MalformedEnvelope("field number \(number)") }
+    switch key & 7 {
+    case 0: return Field(number: number, value: .varint(try varint()))
+    case 1: return Field(number: number, value: try skip(8))
+    case 2:
+      let length = try varint()
+      guard length <= UInt64(rest.count) else { throw MalformedEnvelope("field \(number) is cut short") }
+      let bytes = rest.prefix(Int(length))
+      rest = rest.dropFirst(Int(length))
+      return Field(number: number, value: .bytes(bytes))
+    case 5: return Field(number: number, value: try skip(4))
+    default: throw MalformedEnvelope("field \(number) has wire type \(key & 7)")
+    }
+  }
+
+  private mutating func skip(_ count: Int) throws(MalformedEnvelope) -> Value {
+    guard rest.count >= count else { throw MalformedEnvelope("a fixed-size field is cut short") }
+    rest = rest.dropFirst(count)
+    return .fixed
+  }
+
+  private mutating func varint() throws(MalformedEnvelope) -> UInt64 {
+    var value: UInt64 = 0
+    for shift in stride(from: UInt64(0), to: 70, by: 7) {
+      guard let byte = rest.popFirst() else { throw MalformedEnvelope("a number is cut short") }
+      value |= UInt64(byte & 0x7f) << shift
+      if byte < 0x80 { return value }
+    }
+    throw MalformedEnvelope("a number is longer than ten bytes")
+  }
+}
+
+private struct EnvelopeWriter {
+  var output: [UInt8] = []
+
+  mutating func varint(_ number: UInt64, _ value: UInt64) {
+    if value == 0 { return }
+    raw(number << 3)
+    raw(value)
+  }
+
+  mutating func bytes(_ number: UInt64, _ value: some Collection<UInt8>, evenIfEmpty: Bool = false) {
+    if value.isEmpty && !evenIfEmpty { return }
+    raw(number << 3 | 2)
+    raw(UInt64(value.count))
+    output.append(contentsOf: value)
+  }
+
+  private mutating func raw(_ value: UInt64) {
+    var rest = value
+    while rest >= 0x80 {
+      output.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    output.append(UInt8(rest))
+  }
+}

@@ -1,0 +1,48 @@
+import Glibc
+import Posix
+import StorageMessages
+
+/// The daemon's state: one environment, its schema version, and the sealed secrets. Rooms add their typed operations in
+/// extensions and declare their tables as constants.
+package final class StateStore: Sendable {
+  /// Version of the on-disk format. A change of any table raises it and adds a migration (see SCHEMA.md).
+  package static let schemaVersion: UInt64 = 1
+
+  package let environment: Environment
+  package let sealer: SecretSealer
+
+  /// Opens the state of `directory`. `tables` lists those of all rooms.
+  package init(
+    directory: borrowing StateDirectory, tables: [TableDescription], options: Environment.Options = .init()
+  ) async throws {
+    let environment = try Environment(
+      path: directory.stateFile, tables: Self.ownTables + tables, options: options)
+    do {
+      let version = try environment.read { try $0.get(Self.meta, "schema_version") }
+      switch version {
+      case nil:
+        try await environment.write { try $0.put(Self.meta, "schema_version", Self.schemaVersion) }
+      case Self.schemaVersion?: break
+      case .some(let found):
+        throw StoreError(
+          .schemaUnknown,
+          "\(environment.path) has schema version \(found); this daemon knows \(Self.schemaVersion)",
+          hint: "start a daemon of the version that wrote it, or restore a backup of this version")
+      }
+      let hasSecrets = try environment.read { try $0.count(Self.secrets) > 0 }
+      sealer = try SecretSealer(keyFile: directory.keyFile, hasSecrets: hasSecrets)
+    } catch {
+      environment.close()
+      throw error
+    }
+    self.environment = environment
+  }
+
+  package func close() { environment.close() }
+
+  package func read<R>(_ body: (ReadTransaction) throws -> R) throws -> R { try environment.read(body) }
+
+  package func write<R: Sendable>(_ body: @escaping @Sendable (WriteTransaction) throws -> R) async throws -> R {
+    try await environment.write(body)
+  }
+}

@@ -1,0 +1,73 @@
+import CLMDB
+import Glibc
+import Posix
+
+/// Why the store could not do what it was asked.
+package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
+  package enum Code: String, Sendable {
+    /// The file system has no room for a commit. What is stored stays readable.
+    case diskFull = "DISK_FULL"
+    /// The map chosen at open is used up.
+    case mapFull = "MAP_FULL"
+    /// Another process holds the state directory.
+    case inUse = "STATE_IN_USE"
+    /// The state directory or a file in it cannot be written, or its mode is unsafe.
+    case notWritable = "STATE_NOT_WRITABLE"
+    /// A file of the store is cut short or does not decode.
+    case damaged = "STORE_DAMAGED"
+    /// The store was written by a newer version.
+    case schemaUnknown = "SCHEMA_UNKNOWN"
+    /// A sealed secret or the key file cannot be used.
+    case secrets = "SECRETS_UNREADABLE"
+    /// A key is longer than LMDB takes (511 bytes).
+    case keyTooLong = "KEY_TOO_LONG"
+    /// The system refused a read or write.
+    case io = "STORE_IO"
+    /// The store was closed.
+    case closed = "STORE_CLOSED"
+  }
+
+  package let code: Code
+  package let message: String
+  /// What an operator can do about it.
+  package let hint: String
+
+  package init(_ code: Code, _ message: String, hint: String) {
+    self.code = code
+    self.message = message
+    self.hint = hint
+  }
+
+  package var description: String { message }
+
+  /// A system call on `path` that failed.
+  init(_ error: PosixError, path: String) {
+    switch error.errno {
+    case ENOSPC, EDQUOT:
+      self.init(.diskFull, "no space left for \(path)", hint: "free space on its file system; nothing stored is lost")
+    case EACCES, EPERM, EROFS:
+      self.init(
+        .notWritable, "\(error)", hint: "give the daemon's user write access to \(path), or choose another --state-dir")
+    default:
+      self.init(.io, "\(error)", hint: "check the file system of \(path) and the kernel's log")
+    }
+  }
+
+  /// A status of LMDB: its own numbers are negative, errno's are positive.
+  init(status: Int32, operation: String, path: String) {
+    switch status {
+    case MDB_MAP_FULL:
+      self.init(
+        .mapFull, "the store's map is full (\(operation), \(path))",
+        hint: "start the daemon with a larger store.mapSizeBytes; what is stored stays readable")
+    case MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_PANIC:
+      self.init(
+        .damaged, "\(operation) of \(path): \(String(cString: mdb_strerror(status)))",
+        hint: "stop the daemon, keep a copy of the file, and restore a backup")
+    case MDB_BAD_VALSIZE:
+      self.init(.keyTooLong, "\(operation) of \(path): a key is empty or too long", hint: "this is a defect: report it")
+    default:
+      self.init(PosixError("\(operation) \(path)", errno: status), path: path)
+    }
+  }
+}

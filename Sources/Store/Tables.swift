@@ -1,0 +1,192 @@
+import StorageMessages
+
+extension IntegrationRecord: TableValue {}
+extension SealedRecord: TableValue {}
+extension ImageRecord: TableValue {}
+extension TagRecord: TableValue {}
+extension ReportRecord: TableValue {}
+extension LayerAnalysis: TableValue {}
+extension PollRecord: TableValue {}
+
+extension StateStore {
+  /// Tables that the store itself owns; queue tables are declared in the queue's room.
+  package static let ownTables: [TableDescription] = [
+    meta.description, integrations.description, integrationNames.description, secrets.description,
+    images.description, tags.description, reports.description, layers.description, configs.description,
+    confirmations.description, polls.description,
+  ]
+
+  package static let meta = Table<String, UInt64>(
+    "meta", "`schema_version`: version of this format; `image_epoch`: rises with each change of the analyses' meaning")
+  package static let integrations = Table<UInt64, IntegrationRecord>("integrations", "integrations by id")
+  package static let integrationNames = Table<String, UInt64>("integration_names", "name to id")
+  package static let secrets = Table<SecretKey, SealedRecord>("secrets", "sealed credentials")
+  package static let images = Table<ImageKey, ImageRecord>("images", "images that were asked for or polled (D16)")
+  package static let tags = Table<TagKey, TagRecord>("tags", "tags and the digest each pointed to when last seen")
+  package static let reports = Table<ReportKey, ReportRecord>("reports", "one report for each platform of an image")
+  package static let layers = Table<LayerKey, LayerAnalysis>("layers", "what a layer holds, by blob and analyser")
+  package static let configs = Table<String, RawValue>("configs", "image configs by digest, as fetched")
+  package static let confirmations = Table<ConfirmationKey, UInt64>(
+    "confirmations", "D15: the registry confirmed this digest in this repository; value: seconds since 1970")
+  package static let polls = Table<PollKey, PollRecord>("polls", "the record of polls")
+}
+
+/// The field of an integration that a secret belongs to.
+package struct SecretKey: TableKey, Hashable {
+  package static var layout: String { "integration id, 8 bytes big-endian; field" }
+  package let integration: UInt64
+  package let field: String
+
+  package init(integration: UInt64, field: String) {
+    self.integration = integration
+    self.field = field
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(integration)
+    key.append(last: field)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let field = key.lastText() else { return nil }
+    self.init(integration: integration, field: field)
+  }
+}
+
+/// An image: (integration, repository, digest of the top manifest).
+package struct ImageKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "integration id, 8 bytes big-endian; repository, NUL; digest" }
+  package let integration: UInt64
+  package let repository: String
+  package let digest: String
+
+  package init(integration: UInt64, repository: String, digest: String) {
+    self.integration = integration
+    self.repository = repository
+    self.digest = digest
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(integration)
+    key.append(terminated: repository)
+    key.append(last: digest)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let repository = key.terminatedText(), let digest = key.lastText() else {
+      return nil
+    }
+    self.init(integration: integration, repository: repository, digest: digest)
+  }
+}
+
+package struct TagKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "integration id, 8 bytes big-endian; repository, NUL; tag" }
+  package let integration: UInt64
+  package let repository: String
+  package let tag: String
+
+  package init(integration: UInt64, repository: String, tag: String) {
+    self.integration = integration
+    self.repository = repository
+    self.tag = tag
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(integration)
+    key.append(terminated: repository)
+    key.append(last: tag)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let repository = key.terminatedText(), let tag = key.lastText() else {
+      return nil
+    }
+    self.init(integration: integration, repository: repository, tag: tag)
+  }
+}
+
+package struct ReportKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "image key, NUL; platform" }
+  package let image: ImageKey
+  package let platform: String
+
+  package init(image: ImageKey, platform: String) {
+    self.image = image
+    self.platform = platform
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(image.integration)
+    key.append(terminated: image.repository)
+    key.append(terminated: image.digest)
+    key.append(last: platform)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let repository = key.terminatedText(), let digest = key.terminatedText(),
+      let platform = key.lastText()
+    else { return nil }
+    self.init(image: ImageKey(integration: integration, repository: repository, digest: digest), platform: platform)
+  }
+}
+
+package struct LayerKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "analyser version, 8 bytes big-endian; blob digest" }
+  package let analyserVersion: UInt64
+  package let digest: String
+
+  package init(analyserVersion: UInt64, digest: String) {
+    self.analyserVersion = analyserVersion
+    self.digest = digest
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(analyserVersion)
+    key.append(last: digest)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let version = key.number(), let digest = key.lastText() else { return nil }
+    self.init(analyserVersion: version, digest: digest)
+  }
+}
+
+/// That a repository holds a digest, seen with one generation of an integration's credential.
+package struct ConfirmationKey: TableKey, Hashable, Sendable {
+  package static var layout: String {
+    "integration id, 8 bytes big-endian; credential generation, 8 bytes big-endian; repository, NUL; digest"
+  }
+  package let integration: UInt64
+  package let generation: UInt64
+  package let repository: String
+  package let digest: String
+
+  package init(integration: UInt64, generation: UInt64, repository: String, digest: String) {
+    self.integration = integration
+    self.generation = generation
+    self.repository = repository
+    self.digest = digest
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(integration)
+    key.append(generation)
+    key.append(terminated: repository)
+    key.append(last: digest)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let generation = key.number(), let repository = key.terminatedText(),
+      let digest = key.lastText()
+    else { return nil }
+    self.init(integration: integration, generation: generation, repository: repository, digest: digest)
+  }
+}
+
+package struct PollKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "integration id, 8 bytes big-endian; poll id, 8 bytes big-endian" }
+  package let integration: UInt64
+  package let poll: UInt64
+
+  package init(integration: UInt64, poll: UInt64) {
+    self.integration = integration
+    self.poll = poll
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(integration)
+    key.append(poll)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let poll = key.number() else { return nil }
+    self.init(integration: integration, poll: poll)
+  }
+}
