@@ -10,7 +10,9 @@ let strict: [SwiftSetting] = [
 let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
-  .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+  .target(
+    name: name, dependencies: dependencies, path: name == "TestSupport" ? "Tests/Support" : "Sources/" + name,
+    exclude: exclude, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
@@ -44,7 +46,7 @@ let package = Package(
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
     .target(name: "CPosix", cSettings: strictC),
     .target(name: "CCurlShim", dependencies: ["CCurl"], cSettings: strictC),
-    .target(name: "CMessages", dependencies: ["CProtobufC"]),
+    .target(name: "CMessages", dependencies: ["CProtobufC"], cSettings: strictC),
 
     // What several rooms need of the operating system.
     library("Posix", ["CPosix"]),
@@ -52,12 +54,12 @@ let package = Package(
     // The nouns, and the generated value types.
     library("Model"),
     library("ProtobufRuntime", ["CMessages", "CProtobufC"]),
-    library("StorageMessages", ["CMessages", "CProtobufC", "ProtobufRuntime"]),
+    library("StorageMessages", ["CMessages", "ProtobufRuntime"]),
 
     // Pure rooms.
     library("Selection", ["Model"]),
     library("Matching", ["Model", "StorageMessages"]),
-    library("Analysis", ["Model", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
+    library("Analysis", ["Model", "ProtobufRuntime", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
 
     // Rooms that own I/O.
     library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
@@ -74,7 +76,7 @@ let package = Package(
 
     // The wire.
     library("RPC", ["CPosix", "Posix"]),
-    library("API", ["CMessages", "CProtobufC", "ProtobufRuntime", "RPC"]),
+    library("API", ["CMessages", "ProtobufRuntime", "RPC"]),
 
     // The daemon, the worker, the client.
     library(
@@ -90,7 +92,7 @@ let package = Package(
       dependencies: ["Daemon", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: strict),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "StorageMessages", "Model", "CPosix"],
+      name: "tidewaiter-worker", dependencies: ["Analysis", "ProtobufRuntime", "StorageMessages", "Model", "CPosix"],
       swiftSettings: strict),
     .executableTarget(
       name: "cli",
@@ -99,6 +101,19 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/cli", swiftSettings: strict),
+
+    // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
+    library("TestSupport", ["Posix"]),
+    tests("Model", ["Model"]),
+    tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API"]),
+    tests("Selection", ["Selection", "Model"]),
+    tests("Matching", ["Matching", "Model", "StorageMessages", "TestSupport"]),
+    tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
+    tests("Store", ["Store", "StorageMessages", "Posix", "TestSupport"]),
+    tests("Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "TestSupport"]),
+    tests("Queue", ["Queue", "Store", "StorageMessages", "Posix", "TestSupport"]),
+    tests("RPC", ["RPC", "Posix", "CPosix"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -12,7 +12,7 @@ extension StateStore {
   /// Tables that the store itself owns; queue tables are declared in the queue's room.
   package static let ownTables: [TableDescription] = [
     meta.description, integrations.description, integrationNames.description, secrets.description,
-    images.description, tags.description, reports.description, layers.description, configs.description,
+    images.description, tags.description, reports.description, layers.description,
     confirmations.description, polls.description,
   ]
 
@@ -25,7 +25,6 @@ extension StateStore {
   package static let tags = Table<TagKey, TagRecord>("tags", "tags and the digest each pointed to when last seen")
   package static let reports = Table<ReportKey, ReportRecord>("reports", "one report for each platform of an image")
   package static let layers = Table<LayerKey, LayerAnalysis>("layers", "what a layer holds, by blob and analyser")
-  package static let configs = Table<String, RawValue>("configs", "image configs by digest, as fetched")
   package static let confirmations = Table<ConfirmationKey, UInt64>(
     "confirmations", "D15: the registry confirmed this digest in this repository; value: seconds since 1970")
   package static let polls = Table<PollKey, PollRecord>("polls", "the record of polls")

@@ -1,0 +1,352 @@
+import Posix
+import StorageMessages
+import Store
+
+/// The scan queue: durable jobs and the leases on them. Every change is one transaction of the state store, so that it
+/// is on disk before anybody hears of it.
+package struct JobQueue: Sendable {
+  /// Attempts of one job before a timeout or a transient failure becomes final (D13).
+  package static let attemptsMaximum: UInt32 = 3
+  /// Interruptions in a row before an image is given up, so that none can take the daemon down for ever (D13).
+  package static let interruptionsMaximum: UInt32 = 5
+
+  package enum Priority: UInt8, Sendable {
+    case person = 0
+    case newImage = 1
+    case rescan = 2
+  }
+
+  /// A claim on a job by one scanner slot of this process. Every write proves its number.
+  package struct Lease: Sendable, Equatable {
+    package let job: JobRecord
+    package var number: UInt64 { job.lease }
+  }
+
+  /// The lease was returned or its job was cancelled meanwhile: the result is not wanted any more.
+  package struct StaleLease: Error, Equatable {
+    package let job: UInt64
+  }
+
+  package struct Failure: Sendable, Equatable {
+    package let code: String
+    package let message: String
+    package let hint: String
+    package init(code: String, message: String, hint: String) {
+      self.code = code
+      self.message = message
+      self.hint = hint
+    }
+  }
+
+  package let store: StateStore
+  private let clock: WallClock
+
+  package init(store: StateStore, clock: WallClock = .system) {
+    self.store = store
+    self.clock = clock
+  }
+
+  // MARK: - Asking
+
+  package func job(_ id: UInt64) throws -> JobRecord? { try store.read { try $0.get(QueueTables.jobs, id) } }
+
+  /// Jobs in order of id from `after` on that satisfy `matches`, at most `limit`.
+  package func jobs(after: UInt64, limit: Int, where matches: (JobRecord) -> Bool) throws -> [JobRecord] {
+    try store.read { transaction in
+      var found: [JobRecord] = []
+      try transaction.scan(QueueTables.jobs, from: after + 1) { _, job in
+        if matches(job) { found.append(job) }
+        return found.count < limit
+      }
+      return found
+    }
+  }
+
+  /// Number of jobs in each state.
+  package func counts() throws -> [JobState: UInt64] {
+    try store.read { transaction in
+      var counts: [JobState: UInt64] = [:]
+      for state in JobState.all {
+        counts[state] = try transaction.get(QueueTables.counts, UInt64(state.rawValue)) ?? 0
+      }
+      return counts
+    }
+  }
+
+  /// When the soonest job that backs off may run; nil when none does. Nanoseconds since 1970.
+  package func nextDelayed() throws -> Int64? {
+    try store.read { transaction in
+      var next: Int64?
+      try transaction.scan(QueueTables.delayed) { key, _ in
+        next = Int64(clamping: key.notBefore)
+        return false
+      }
+      return next
+    }
+  }
+
+  // MARK: - Changing
+
+  /// Queues an image inside a transaction; an image already pending or in progress keeps its job, which is returned.
+  package func enqueue(
+    _ image: ImageKey, tag: String, priority: Priority, poll: UInt64 = 0, in transaction: WriteTransaction
+  ) throws -> (job: JobRecord, existed: Bool) {
+    if let id = try transaction.get(QueueTables.active, image),
+      let existing = try transaction.get(QueueTables.jobs, id)
+    {
+      return (existing, true)
+    }
+    var job = JobRecord()
+    job.id = try Self.take("next_job", in: transaction)
+    job.sequence = job.id
+    job.integrationId = image.integration
+    job.repository = image.repository
+    job.digest = image.digest
+    job.tag = tag
+    job.state = .pending
+    job.priority = UInt32(priority.rawValue)
+    job.enqueuedAt = clock.now
+    job.pollId = poll
+    try transaction.put(QueueTables.jobs, job.id, job)
+    try transaction.put(QueueTables.active, image, job.id)
+    try transaction.put(QueueTables.ready, job.readyKey, job.id)
+    try Self.count(job.state, by: 1, in: transaction)
+    return (job, false)
+  }
+
+  /// Takes the next job in order of priority and receipt among the integrations that `mayRun`; nil when there is none.
+  package func lease(mayRun: @escaping @Sendable (_ integration: UInt64) -> Bool) async throws -> Lease? {
+    try await store.write { transaction in
+      let now = clock.now
+      try promoteDelayed(now, in: transaction)
+      guard let key = try nextReady(mayRun, in: transaction), let id = try transaction.get(QueueTables.ready, key),
+        var job = try transaction.get(QueueTables.jobs, id)
+      else { return nil }
+      try transaction.delete(QueueTables.ready, key)
+      try change(&job, .lease, in: transaction)
+      job.lease = try Self.take("next_lease", in: transaction)
+      job.attempt += 1
+      job.startedAt = now
+      job.notBefore = 0
+      try transaction.put(QueueTables.running, job.id, job.lease)
+      try transaction.put(QueueTables.jobs, job.id, job)
+      return Lease(job: job)
+    }
+  }
+
+  /// Records what a scan will have to read, for progress.
+  package func describe(_ lease: Lease, bytesTotal: UInt64, layersTotal: UInt32) async throws {
+    try await store.write { transaction in
+      var job = try held(lease, in: transaction)
+      job.bytesTotal = bytesTotal
+      job.layersTotal = layersTotal
+      try transaction.put(QueueTables.jobs, job.id, job)
+    }
+  }
+
+  /// All layers are analysed: matching begins.
+  package func beginParsing(_ lease: Lease) async throws {
+    try await store.write { transaction in
+      var job = try held(lease, in: transaction)
+      try change(&job, .parse, in: transaction)
+      try transaction.put(QueueTables.jobs, job.id, job)
+    }
+  }
+
+  /// Ends a job well, inside the transaction that stores its report.
+  package func finish(_ lease: Lease, in transaction: WriteTransaction) throws {
+    var job = try held(lease, in: transaction)
+    try change(&job, .finish, in: transaction)
+    job.interruptions = 0
+    try close(&job, in: transaction)
+  }
+
+  /// Ends a job for good with a failure that no further attempt can mend.
+  package func fail(_ lease: Lease, _ failure: Failure, in transaction: WriteTransaction) throws {
+    var job = try held(lease, in: transaction)
+    try fail(&job, failure, in: transaction)
+  }
+
+  /// After a transient failure or a timeout: back to the queue after `delay`, or, after the third attempt, final.
+  /// Returns the job as it now stands.
+  package func giveBack(
+    _ lease: Lease, after delay: Duration, _ failure: Failure, in transaction: WriteTransaction
+  ) throws -> JobRecord {
+    var job = try held(lease, in: transaction)
+    job.interruptions = 0
+    guard job.attempt < Self.attemptsMaximum else {
+      try fail(&job, failure, in: transaction)
+      return job
+    }
+    // What went wrong stays visible while the job waits.
+    job.errorCode = failure.code
+    job.errorMessage = failure.message
+    job.errorHint = failure.hint
+    try putBack(&job, notBefore: delay > .zero ? clock.now + Int64(delay / .nanoseconds(1)) : 0, in: transaction)
+    return job
+  }
+
+  /// After an attempt that the daemon cut short itself: back to the queue, and the attempt does not count (D13).
+  package func interrupt(_ lease: Lease) async throws {
+    try await store.write { transaction in
+      var job = try held(lease, in: transaction)
+      try interrupt(&job, in: transaction)
+    }
+  }
+
+  /// At start: returns every lease of the process that died. Returns how many there were.
+  package func recover() async throws -> Int {
+    try await store.write { transaction in
+      var held: [UInt64] = []
+      try transaction.scan(QueueTables.running) { id, _ in
+        held.append(id)
+        return true
+      }
+      for id in held {
+        guard var job = try transaction.get(QueueTables.jobs, id) else {
+          try transaction.delete(QueueTables.running, id)
+          continue
+        }
+        try interrupt(&job, in: transaction)
+      }
+      return held.count
+    }
+  }
+
+  /// Ends a job that a person or the removal of its integration does not want any more; false if it had ended.
+  package func cancel(_ id: UInt64, _ failure: Failure, in transaction: WriteTransaction) throws -> Bool {
+    guard var job = try transaction.get(QueueTables.jobs, id), !job.state.isFinal else { return false }
+    try removeFromIndexes(job, in: transaction)
+    try change(&job, .cancel, in: transaction)
+    job.errorCode = failure.code
+    job.errorMessage = failure.message
+    job.errorHint = failure.hint
+    try close(&job, in: transaction)
+    return true
+  }
+
+  // MARK: - Rules
+
+  private func interrupt(_ job: inout JobRecord, in transaction: WriteTransaction) throws {
+    job.interruptions += 1
+    guard job.interruptions < Self.interruptionsMaximum else {
+      return try fail(
+        &job,
+        Failure(
+          code: "INTERRUPTED", message: "the daemon stopped \(job.interruptions) times in a row while scanning this image",
+          hint: "look for a crash in the daemon's log, then queue the image again"), in: transaction)
+    }
+    job.attempt -= min(job.attempt, 1)
+    try putBack(&job, notBefore: 0, in: transaction)
+  }
+
+  private func putBack(_ job: inout JobRecord, notBefore: Int64, in transaction: WriteTransaction) throws {
+    try transaction.delete(QueueTables.running, job.id)
+    try change(&job, .giveBack, in: transaction)
+    job.lease = 0
+    job.notBefore = notBefore
+    try transaction.put(QueueTables.jobs, job.id, job)
+    if notBefore > 0 {
+      try transaction.put(QueueTables.delayed, DelayedKey(notBefore: notBefore, job: job.id), NoValue())
+    } else {
+      try transaction.put(QueueTables.ready, job.readyKey, job.id)
+    }
+  }
+
+  private func fail(_ job: inout JobRecord, _ failure: Failure, in transaction: WriteTransaction) throws {
+    try change(&job, .fail, in: transaction)
+    job.errorCode = failure.code
+    job.errorMessage = failure.message
+    job.errorHint = failure.hint
+    try close(&job, in: transaction)
+  }
+
+  private func close(_ job: inout JobRecord, in transaction: WriteTransaction) throws {
+    try transaction.delete(QueueTables.running, job.id)
+    try transaction.delete(QueueTables.active, job.imageKey)
+    if job.state == .finished {
+      job.errorCode = ""
+      job.errorMessage = ""
+      job.errorHint = ""
+    }
+    job.lease = 0
+    job.finishedAt = clock.now
+    try transaction.put(QueueTables.jobs, job.id, job)
+  }
+
+  private func removeFromIndexes(_ job: JobRecord, in transaction: WriteTransaction) throws {
+    try transaction.delete(QueueTables.ready, job.readyKey)
+    try transaction.delete(QueueTables.delayed, DelayedKey(notBefore: job.notBefore, job: job.id))
+    try transaction.delete(QueueTables.running, job.id)
+  }
+
+  private func held(_ lease: Lease, in transaction: ReadTransaction) throws -> JobRecord {
+    guard let job = try transaction.get(QueueTables.jobs, lease.job.id), job.lease == lease.number, !job.state.isFinal,
+      try transaction.get(QueueTables.running, job.id) == lease.number
+    else { throw StaleLease(job: lease.job.id) }
+    return job
+  }
+
+  private func change(_ job: inout JobRecord, _ event: JobEvent, in transaction: WriteTransaction) throws {
+    guard let next = event.next(from: job.state) else {
+      preconditionFailure("job \(job.id): \(event) cannot happen in state \(job.state)")
+    }
+    try Self.count(job.state, by: -1, in: transaction)
+    try Self.count(next, by: 1, in: transaction)
+    job.state = next
+  }
+
+  private func promoteDelayed(_ now: Int64, in transaction: WriteTransaction) throws {
+    var due: [DelayedKey] = []
+    try transaction.scan(QueueTables.delayed) { key, _ in
+      guard key.notBefore <= UInt64(max(0, now)) else { return false }
+      due.append(key)
+      return due.count < 256
+    }
+    for key in due {
+      try transaction.delete(QueueTables.delayed, key)
+      guard let job = try transaction.get(QueueTables.jobs, key.job), job.state == .pending else { continue }
+      try transaction.put(QueueTables.ready, job.readyKey, job.id)
+    }
+  }
+
+  /// One seek an integration: the first ready key of each, and the best of those that may run.
+  private func nextReady(_ mayRun: (UInt64) -> Bool, in transaction: ReadTransaction) throws -> ReadyKey? {
+    var best: ReadyKey?
+    var from: ReadyKey? = nil
+    while true {
+      var first: ReadyKey?
+      try transaction.scan(QueueTables.ready, from: from) { key, _ in
+        first = key
+        return false
+      }
+      guard let first else { return best }
+      if mayRun(first.integration),
+        best.map({ (first.priority, first.sequence) < ($0.priority, $0.sequence) }) ?? true
+      {
+        best = first
+      }
+      guard first.integration < UInt64.max else { return best }
+      from = ReadyKey(integration: first.integration + 1, priority: 0, sequence: 0)
+    }
+  }
+
+  private static func count(_ state: JobState, by change: Int64, in transaction: WriteTransaction) throws {
+    let key = UInt64(state.rawValue)
+    let count = Int64(try transaction.get(QueueTables.counts, key) ?? 0)
+    try transaction.put(QueueTables.counts, key, UInt64(max(0, count + change)))
+  }
+
+  private static func take(_ counter: String, in transaction: WriteTransaction) throws -> UInt64 {
+    let next = try transaction.get(StateStore.meta, counter) ?? 1
+    try transaction.put(StateStore.meta, counter, next + 1)
+    return next
+  }
+}
+
+extension JobRecord {
+  package var imageKey: ImageKey { ImageKey(integration: integrationId, repository: repository, digest: digest) }
+  var readyKey: ReadyKey {
+    ReadyKey(integration: integrationId, priority: UInt8(clamping: priority), sequence: sequence)
+  }
+}
