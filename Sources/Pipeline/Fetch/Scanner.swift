@@ -182,13 +182,14 @@ package final class Scanner: Sendable {
       } catch {
         log.error("what became of the job cannot be stored", metadata: ["error": "\(error)"])
         if isStopping { return }
-        await wake.wait(atMost: settings.storeRetry)
+        // In a task of its own: this one may be cancelled and must wait all the same.
+        _ = await Task { [settings] in try await Task.sleep(for: settings.storeRetry) }.result
       }
     }
   }
 
   private func record(_ lease: JobQueue.Lease, _ error: any Error, _ log: Logger) async throws {
-    if error is CancellationError {
+    if error is CancellationError || Task.isCancelled {
       // Either the daemon stops, and the attempt does not count, or the job was cancelled, and its lease is gone.
       try await queue.interrupt(lease)
       log.info("scan interrupted")
