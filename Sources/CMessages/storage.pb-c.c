@@ -2080,7 +2080,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_counts__descr
   (ProtobufCMessageInit) tidewaiter__storage__v1__severity_counts__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[12] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[13] =
 {
   {
     "platform",
@@ -2226,6 +2226,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "match_notes",
+    13,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, n_match_notes),
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, match_notes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_name[] = {
   9,   /* field[9] = advisories_generation */
@@ -2234,6 +2246,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
   1,   /* field[1] = manifest_digest */
+  12,   /* field[12] = match_notes */
   11,   /* field[11] = matched_at */
   10,   /* field[10] = notes */
   3,   /* field[3] = os */
@@ -2244,7 +2257,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
 static const ProtobufCIntRange tidewaiter__storage__v1__report_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descriptor =
 {
@@ -2254,7 +2267,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descrip
   "Tidewaiter__Storage__V1__ReportRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ReportRecord),
-  12,
+  13,
   tidewaiter__storage__v1__report_record__field_descriptors,
   tidewaiter__storage__v1__report_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__report_record__number_ranges,
@@ -3524,7 +3537,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor
   (ProtobufCMessageInit) tidewaiter__storage__v1__job_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[18] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[20] =
 {
   {
     "id",
@@ -3731,15 +3744,39 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__fiel
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "job_ids",
+    "first_job_id",
     18,
-    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
-    offsetof(Tidewaiter__Storage__V1__PollRecord, n_job_ids),
-    offsetof(Tidewaiter__Storage__V1__PollRecord, job_ids),
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, first_job_id),
     NULL,
     NULL,
-    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_job_id",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, last_job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error_hint",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, error_hint),
+    NULL,
+    NULL,
+    0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
@@ -3747,12 +3784,14 @@ static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_nam
   10,   /* field[10] = already_known */
   15,   /* field[15] = error_code */
   14,   /* field[14] = error_count */
+  19,   /* field[19] = error_hint */
   16,   /* field[16] = error_message */
   13,   /* field[13] = errors */
   4,   /* field[4] = finished_at */
+  17,   /* field[17] = first_job_id */
   0,   /* field[0] = id */
   1,   /* field[1] = integration_id */
-  17,   /* field[17] = job_ids */
+  18,   /* field[18] = last_job_id */
   9,   /* field[9] = queued */
   12,   /* field[12] = rejected */
   5,   /* field[5] = repositories */
@@ -3766,7 +3805,7 @@ static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_nam
 static const ProtobufCIntRange tidewaiter__storage__v1__poll_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 18 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descriptor =
 {
@@ -3776,7 +3815,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descripto
   "Tidewaiter__Storage__V1__PollRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__PollRecord),
-  18,
+  20,
   tidewaiter__storage__v1__poll_record__field_descriptors,
   tidewaiter__storage__v1__poll_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__poll_record__number_ranges,

@@ -527,9 +527,11 @@ package struct ReportRecord: ProtoMessage {
   package var createdAt: Int64 = 0
   package var scannedAt: Int64 = 0
   package var advisoriesGeneration: UInt64 = 0
-  /// said out loud: ecosystems without advisories, unknown distribution
+  /// said out loud about the image: unknown distribution, layers not read
   package var notes: [String] = []
   package var matchedAt: Int64 = 0
+  /// said out loud about the advisories: ecosystems without any
+  package var matchNotes: [String] = []
 
   package init() {}
 
@@ -553,6 +555,7 @@ package struct ReportRecord: ProtoMessage {
     self.advisoriesGeneration = c.pointee.advisories_generation
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.storage.v1.ReportRecord.notes")
     self.matchedAt = c.pointee.matched_at
+    self.matchNotes = try readTexts(c.pointee.match_notes, c.pointee.n_match_notes, "tidewaiter.storage.v1.ReportRecord.match_notes")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -573,6 +576,8 @@ package struct ReportRecord: ProtoMessage {
     c.pointee.n_notes = self.notes.count
     c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
     c.pointee.matched_at = self.matchedAt
+    c.pointee.n_match_notes = self.matchNotes.count
+    c.pointee.match_notes = arena.array(self.matchNotes) { arena.copy($0) }
   }
 }
 
@@ -1066,7 +1071,10 @@ package struct PollRecord: ProtoMessage {
   package var errorCount: UInt32 = 0
   package var errorCode: String = ""
   package var errorMessage: String = ""
-  package var jobIds: [UInt64] = []
+  /// the jobs it queued lie between these two, 0: none
+  package var firstJobId: UInt64 = 0
+  package var lastJobId: UInt64 = 0
+  package var errorHint: String = ""
 
   package init() {}
 
@@ -1095,7 +1103,9 @@ package struct PollRecord: ProtoMessage {
     self.errorCount = c.pointee.error_count
     self.errorCode = try readText(c.pointee.error_code, "tidewaiter.storage.v1.PollRecord.error_code")
     self.errorMessage = try readText(c.pointee.error_message, "tidewaiter.storage.v1.PollRecord.error_message")
-    self.jobIds = readNumbers(c.pointee.job_ids, c.pointee.n_job_ids)
+    self.firstJobId = c.pointee.first_job_id
+    self.lastJobId = c.pointee.last_job_id
+    self.errorHint = try readText(c.pointee.error_hint, "tidewaiter.storage.v1.PollRecord.error_hint")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1118,8 +1128,9 @@ package struct PollRecord: ProtoMessage {
     c.pointee.error_count = self.errorCount
     c.pointee.error_code = arena.copy(self.errorCode)
     c.pointee.error_message = arena.copy(self.errorMessage)
-    c.pointee.n_job_ids = self.jobIds.count
-    c.pointee.job_ids = arena.array(self.jobIds) { $0 }
+    c.pointee.first_job_id = self.firstJobId
+    c.pointee.last_job_id = self.lastJobId
+    c.pointee.error_hint = arena.copy(self.errorHint)
   }
 }
 

@@ -250,10 +250,12 @@ struct  Tidewaiter__Storage__V1__ReportRecord
   size_t n_notes;
   ProtobufCBinaryData *notes;
   int64_t matched_at;
+  size_t n_match_notes;
+  ProtobufCBinaryData *match_notes;
 };
 #define TIDEWAITER__STORAGE__V1__REPORT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__report_record__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0 }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL }
 
 
 struct  Tidewaiter__Storage__V1__ReportLayer
@@ -462,12 +464,13 @@ struct  Tidewaiter__Storage__V1__PollRecord
   uint32_t error_count;
   ProtobufCBinaryData error_code;
   ProtobufCBinaryData error_message;
-  size_t n_job_ids;
-  uint64_t *job_ids;
+  uint64_t first_job_id;
+  uint64_t last_job_id;
+  ProtobufCBinaryData error_hint;
 };
 #define TIDEWAITER__STORAGE__V1__POLL_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__poll_record__descriptor) \
-    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0,NULL }
+    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL} }
 
 
 struct  Tidewaiter__Storage__V1__AdvisoryRecord
