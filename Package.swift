@@ -53,7 +53,7 @@ let package = Package(
 
     // The nouns, and the generated value types.
     library("Model"),
-    library("ProtobufRuntime", ["CMessages", "CProtobufC"]),
+    library("ProtobufRuntime", ["CMessages"]),
     library("StorageMessages", ["CMessages", "ProtobufRuntime"]),
 
     // Pure rooms.
@@ -105,7 +105,7 @@ let package = Package(
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix"]),
     tests("Model", ["Model"]),
-    tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API"]),
+    tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
     tests("Selection", ["Selection", "Model"]),
     tests("Matching", ["Matching", "Model", "StorageMessages", "TestSupport"]),
     tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),

@@ -225,6 +225,42 @@ package struct JobQueue: Sendable {
     return true
   }
 
+  /// Cancels every job of an integration that has not ended. Returns their ids.
+  package func cancelAll(
+    of integration: UInt64, _ failure: Failure, in transaction: WriteTransaction
+  ) throws -> [UInt64] {
+    var doomed: [UInt64] = []
+    try transaction.scan(QueueTables.active, prefix: { $0.append(integration) }) { _, id in
+      doomed.append(id)
+      return true
+    }
+    for id in doomed { _ = try cancel(id, failure, in: transaction) }
+    return doomed
+  }
+
+  /// Ids of all jobs of an integration, ended or not.
+  package func jobIDs(of integration: UInt64) throws -> [UInt64] {
+    try store.read { transaction in
+      var found: [UInt64] = []
+      try transaction.scan(QueueTables.jobs) { id, job in
+        if job.integrationId == integration { found.append(id) }
+        return true
+      }
+      return found
+    }
+  }
+
+  /// Forgets jobs that have ended; others stay.
+  package func forget(_ ids: [UInt64]) async throws {
+    try await store.write { transaction in
+      for id in ids {
+        guard let job = try transaction.get(QueueTables.jobs, id), job.state.isFinal else { continue }
+        try transaction.delete(QueueTables.jobs, id)
+        try Self.count(job.state, by: -1, in: transaction)
+      }
+    }
+  }
+
   // MARK: - Rules
 
   private func interrupt(_ job: inout JobRecord, in transaction: WriteTransaction) throws {

@@ -6,9 +6,16 @@ import Posix
 ///
 /// Holds `state.mdb` (the state environment), `advisories/` (the advisory database), `secrets.key`, `uploads/` (spooled
 /// uploads, emptied at start) and `lock`.
-package struct StateDirectory: ~Copyable, Sendable {
+package struct StateDirectory: Sendable {
+  /// Holds the lock until the last copy of the value goes.
+  private final class Lock: Sendable {
+    private let descriptor: Int32
+    init(_ descriptor: Int32) { self.descriptor = descriptor }
+    deinit { close(descriptor) }
+  }
+
   package let path: String
-  private let lock: Int32
+  private let lock: Lock
 
   package var stateFile: String { path + "/state.mdb" }
   package var advisoriesDirectory: String { path + "/advisories" }
@@ -17,46 +24,57 @@ package struct StateDirectory: ~Copyable, Sendable {
 
   /// Makes the directory if it is missing, checks it, and takes its lock until the process ends or the value goes.
   package init(opening path: String) throws(StoreError) {
+    lock = Lock(try Self.takeLock(of: path))
     self.path = path
     do {
-      try File.createDirectories(path, mode: 0o700)
-      let status = try File.status(path)
-      guard status.st_mode & S_IFMT == S_IFDIR else {
-        throw PosixError("open state directory \(path)", errno: ENOTDIR)
-      }
-      guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
-        throw StoreError(
-          .notWritable, "the state directory \(path) can be written by others (owner \(status.st_uid), mode \(octal(status.st_mode)))",
-          hint: "chown \(geteuid()) \(path) && chmod 0700 \(path)")
-      }
-      lock = cposix_open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-      guard lock >= 0 else { throw PosixError("open \(path)/lock") }
-    } catch let error as PosixError {
-      throw StoreError(error, path: path)
-    } catch let error as StoreError {
-      throw error
-    } catch {
-      throw StoreError(.io, "\(error)", hint: "check \(path)")
-    }
-    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-      let holder = (try? File.read(path + "/lock", limit: 32)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-      close(lock)
-      throw StoreError(
-        .inUse, "the state directory \(path) is in use by another daemon\(holder.isEmpty ? "" : " (process \(holder))")",
-        hint: "stop that daemon, or choose another --state-dir")
-    }
-    do {
-      ftruncate(lock, 0)
-      try File.write(Array("\(getpid())".utf8), to: lock, named: path + "/lock")
       try File.createDirectories(advisoriesDirectory, mode: 0o700)
       try File.createDirectories(uploadsDirectory, mode: 0o700)
     } catch {
-      close(lock)
       throw StoreError(error, path: path)
     }
   }
 
-  deinit { close(lock) }
+  private static func takeLock(of path: String) throws(StoreError) -> Int32 {
+    let status: stat
+    do {
+      try File.createDirectories(path, mode: 0o700)
+      status = try File.status(path)
+    } catch {
+      throw StoreError(error, path: path)
+    }
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      throw StoreError(PosixError("open state directory \(path)", errno: ENOTDIR), path: path)
+    }
+    guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+      throw StoreError(
+        .notWritable,
+        "the state directory \(path) can be written by others (owner \(status.st_uid), mode \(octal(status.st_mode)))",
+        hint: "chown \(geteuid()) \(path) && chmod 0700 \(path)")
+    }
+    let file = path + "/lock"
+    let lock = cposix_open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard lock >= 0 else { throw StoreError(PosixError("open \(file)"), path: path) }
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+      close(lock)
+      throw StoreError(
+        .inUse, "the state directory \(path) is in use by another daemon\(holder(named: file))",
+        hint: "stop that daemon, or choose another --state-dir")
+    }
+    do {
+      guard ftruncate(lock, 0) == 0 else { throw PosixError("truncate \(file)") }
+      try File.write(Array("\(getpid())".utf8), to: lock, named: file)
+    } catch {
+      close(lock)
+      throw StoreError(error as? PosixError ?? PosixError("write \(file)", errno: EIO), path: path)
+    }
+    return lock
+  }
+
+  /// " (process 123)" for people; nothing when the file does not say.
+  private static func holder(named file: String) -> String {
+    guard let bytes = try? File.read(file, limit: 32), !bytes.isEmpty else { return "" }
+    return " (process \(String(decoding: bytes, as: UTF8.self)))"
+  }
 }
 
 private func octal(_ mode: mode_t) -> String { String(mode & 0o7777, radix: 8) }

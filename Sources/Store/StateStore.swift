@@ -13,7 +13,7 @@ package final class StateStore: Sendable {
 
   /// Opens the state of `directory`. `tables` lists those of all rooms.
   package init(
-    directory: borrowing StateDirectory, tables: [TableDescription], options: Environment.Options = .init()
+    directory: StateDirectory, tables: [TableDescription], options: Environment.Options = .init()
   ) async throws {
     let environment = try Environment(
       path: directory.stateFile, tables: Self.ownTables + tables, options: options)
