@@ -104,7 +104,7 @@ let package = Package(
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix"]),
-    tests("Model", ["Model"]),
+    tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
     tests("Selection", ["Selection", "Model"]),
     tests("Matching", ["Matching", "Model", "StorageMessages", "TestSupport"]),

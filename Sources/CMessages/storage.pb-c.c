@@ -1268,7 +1268,7 @@ void   tidewaiter__storage__v1__advisory_set_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__advisory_set_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[23] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[24] =
 {
   {
     "id",
@@ -1546,6 +1546,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_recor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "rescan",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, rescan),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__integration_record__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -1565,6 +1577,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
   1,   /* field[1] = name */
   11,   /* field[11] = never_pull */
   14,   /* field[14] = platforms */
+  23,   /* field[23] = rescan */
   21,   /* field[21] = revision */
   9,   /* field[9] = scan_timeout_seconds */
   3,   /* field[3] = type */
@@ -1575,7 +1588,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
 static const ProtobufCIntRange tidewaiter__storage__v1__integration_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 23 }
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__descriptor =
 {
@@ -1585,7 +1598,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__de
   "Tidewaiter__Storage__V1__IntegrationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__IntegrationRecord),
-  23,
+  24,
   tidewaiter__storage__v1__integration_record__field_descriptors,
   tidewaiter__storage__v1__integration_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__integration_record__number_ranges,

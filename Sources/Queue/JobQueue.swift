@@ -50,11 +50,15 @@ package struct JobQueue: Sendable {
 
   package func job(_ id: UInt64) throws -> JobRecord? { try store.read { try $0.get(QueueTables.jobs, id) } }
 
-  /// Jobs in order of id from `after` on that satisfy `matches`, at most `limit`.
-  package func jobs(after: UInt64, limit: Int, where matches: (JobRecord) -> Bool) throws -> [JobRecord] {
-    try store.read { transaction in
+  /// Jobs in order of id above `after` up to `through` that satisfy `matches`, at most `limit`.
+  package func jobs(
+    after: UInt64, through last: UInt64 = .max, limit: Int, where matches: (JobRecord) -> Bool
+  ) throws -> [JobRecord] {
+    guard after < last else { return [] }
+    return try store.read { transaction in
       var found: [JobRecord] = []
-      try transaction.scan(QueueTables.jobs, from: after + 1) { _, job in
+      try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
+        guard id <= last else { return false }
         if matches(job) { found.append(job) }
         return found.count < limit
       }

@@ -229,6 +229,8 @@ package struct IntegrationRecord: ProtoMessage {
   package var revision: UInt64 = 0
   /// the name is taken until its images are gone
   package var deleting: Bool = false
+  /// every poll also queues what was scanned before
+  package var rescan: Bool = false
 
   package init() {}
 
@@ -263,6 +265,7 @@ package struct IntegrationRecord: ProtoMessage {
     self.hasSecret = c.pointee.has_secret != 0
     self.revision = c.pointee.revision
     self.deleting = c.pointee.deleting != 0
+    self.rescan = c.pointee.rescan != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -295,6 +298,7 @@ package struct IntegrationRecord: ProtoMessage {
     c.pointee.has_secret = self.hasSecret ? 1 : 0
     c.pointee.revision = self.revision
     c.pointee.deleting = self.deleting ? 1 : 0
+    c.pointee.rescan = self.rescan ? 1 : 0
   }
 }
 

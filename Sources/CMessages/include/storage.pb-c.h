@@ -134,10 +134,11 @@ struct  Tidewaiter__Storage__V1__IntegrationRecord
   protobuf_c_boolean has_secret;
   uint64_t revision;
   protobuf_c_boolean deleting;
+  protobuf_c_boolean rescan;
 };
 #define TIDEWAITER__STORAGE__V1__INTEGRATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__integration_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0 }
 
 
 typedef enum {

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "spawn.h"
+#include "worker_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +49,15 @@ int cposix_pipe(int *reading, int *writing, int capacity) {
   return 0;
 }
 
-int cposix_wait(pid_t pid, cposix_end *end, int *value) {
+int cposix_wait_zombie(pid_t pid) {
+  siginfo_t information;
+  int status;
+  do status = waitid(P_PID, (id_t)pid, &information, WEXITED | WNOWAIT);
+  while (status < 0 && errno == EINTR);
+  return status;
+}
+
+int cposix_reap(pid_t pid, cposix_end *end, int *value) {
   int status;
   pid_t got;
   do got = waitpid(pid, &status, 0);

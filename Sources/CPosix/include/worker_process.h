@@ -15,8 +15,10 @@ typedef enum {
   cposix_signalled = 1,
 } cposix_end;
 
-// Waits for a child. `value` gets its exit status or signal. -1 with errno on failure.
-int cposix_wait(pid_t pid, cposix_end *end, int *value);
+// Waits until a child has ended and leaves it a zombie, so that its number stays its own. -1 with errno on failure.
+int cposix_wait_zombie(pid_t pid);
+// Reaps a child. `value` gets its exit status or signal. -1 with errno on failure.
+int cposix_reap(pid_t pid, cposix_end *end, int *value);
 
 // Waits until `reading` has something to read or `writing` takes something (either may be -1); bit 0: reading, bit 1:
 // writing. -1 with errno on failure; EINTR reads as 0.
