@@ -4080,7 +4080,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_vector__descr
   (ProtobufCMessageInit) tidewaiter__storage__v1__severity_vector__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__affected_record__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__affected_record__field_descriptors[6] =
 {
   {
     "ecosystem",
@@ -4142,10 +4142,23 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__affected_record__
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "names_source",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AffectedRecord, names_source),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__affected_record__field_indices_by_name[] = {
   0,   /* field[0] = ecosystem */
   1,   /* field[1] = name */
+  5,   /* field[5] = names_source */
   2,   /* field[2] = ranges */
   4,   /* field[4] = severities */
   3,   /* field[3] = versions */
@@ -4153,7 +4166,7 @@ static const unsigned tidewaiter__storage__v1__affected_record__field_indices_by
 static const ProtobufCIntRange tidewaiter__storage__v1__affected_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__affected_record__descriptor =
 {
@@ -4163,7 +4176,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__affected_record__descr
   "Tidewaiter__Storage__V1__AffectedRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__AffectedRecord),
-  5,
+  6,
   tidewaiter__storage__v1__affected_record__field_descriptors,
   tidewaiter__storage__v1__affected_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__affected_record__number_ranges,

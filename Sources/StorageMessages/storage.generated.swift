@@ -1156,8 +1156,9 @@ package struct AdvisoryRecord: ProtoMessage {
   package var related: [String] = []
   package var summary: String = ""
   package var severities: [SeverityVector] = []
-  /// the import sets that hold it
+  /// the import set it was taken from
   package var sets: [String] = []
+  /// empty where the package index holds them
   package var affected: [AffectedRecord] = []
   package var publishedAt: Int64 = 0
 
@@ -1236,10 +1237,13 @@ package struct SeverityVector: ProtoMessage {
 package struct AffectedRecord: ProtoMessage {
   /// "Debian:12"
   package var ecosystem: String = ""
+  /// as the ecosystem compares names
   package var name: String = ""
   package var ranges: [RangeRecord] = []
   package var versions: [String] = []
   package var severities: [SeverityVector] = []
+  /// its purl says that the name is the source package's
+  package var namesSource: Bool = false
 
   package init() {}
 
@@ -1256,6 +1260,7 @@ package struct AffectedRecord: ProtoMessage {
     self.ranges = try readMessages(c.pointee.ranges, c.pointee.n_ranges)
     self.versions = try readTexts(c.pointee.versions, c.pointee.n_versions, "tidewaiter.storage.v1.AffectedRecord.versions")
     self.severities = try readMessages(c.pointee.severities, c.pointee.n_severities)
+    self.namesSource = c.pointee.names_source != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1268,6 +1273,7 @@ package struct AffectedRecord: ProtoMessage {
     c.pointee.versions = arena.array(self.versions) { arena.copy($0) }
     c.pointee.n_severities = self.severities.count
     c.pointee.severities = arena.array(self.severities)
+    c.pointee.names_source = self.namesSource ? 1 : 0
   }
 }
 
@@ -1351,7 +1357,7 @@ package struct RangeEvent: ProtoMessage {
   }
 }
 
-/// One affected entry as the package index holds it.
+/// The entries of one advisory for one package of one ecosystem, as the package index holds them.
 package struct AffectedIndex: ProtoMessage {
   package var entries: [AffectedRecord] = []
 
@@ -1377,6 +1383,7 @@ package struct AffectedIndex: ProtoMessage {
 
 package struct EcosystemRecord: ProtoMessage {
   package var name: String = ""
+  /// in force
   package var advisories: UInt64 = 0
   /// when it was imported
   package var updatedAt: Int64 = 0
@@ -1408,6 +1415,7 @@ package struct AdvisorySetRecord: ProtoMessage {
   package var name: String = ""
   package var importedAt: Int64 = 0
   package var records: UInt64 = 0
+  /// entries of the archive that could not be read
   package var skipped: UInt64 = 0
 
   package init() {}

@@ -524,10 +524,11 @@ struct  Tidewaiter__Storage__V1__AffectedRecord
   ProtobufCBinaryData *versions;
   size_t n_severities;
   Tidewaiter__Storage__V1__SeverityVector **severities;
+  protobuf_c_boolean names_source;
 };
 #define TIDEWAITER__STORAGE__V1__AFFECTED_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__affected_record__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0,NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0,NULL, 0,NULL, 0 }
 
 
 struct  Tidewaiter__Storage__V1__RangeRecord
