@@ -1,9 +1,5 @@
 // What Swift's Glibc module does not show: GNU extensions, variadics and macros, one small function each.
 #pragma once
 #include "event_loop.h"
-<<<<<<< HEAD
-#include "worker_process.h"
-=======
 #include "sandbox.h"
-#include "spawn.h"
->>>>>>> analysis
+#include "worker_process.h"

@@ -92,14 +92,17 @@ struct ImageScan: Sendable {
 extension [ReportRecord] {
   /// Over all platforms, each advisory and package once.
   var imageCounts: SeverityCounts {
-    struct Key: Hashable { let kind: FindingKind; let id, package, version, path: String }
-    var seen: Set<Key> = []
-    return flatMap(\.findings).filter { finding in
-      seen.insert(
-        Key(
-          kind: finding.kind, id: finding.id, package: finding.package, version: finding.installedVersion,
-          path: finding.path)
-      ).inserted
-    }.severityCounts
+    var seen: Set<FindingKey> = []
+    return flatMap(\.findings).filter { seen.insert(FindingKey($0)).inserted }.severityCounts
+  }
+}
+
+private struct FindingKey: Hashable {
+  let kind: FindingKind
+  let id, package, version, path: String
+
+  init(_ finding: FindingRecord) {
+    kind = finding.kind
+    (id, package, version, path) = (finding.id, finding.package, finding.installedVersion, finding.path)
   }
 }

@@ -154,7 +154,7 @@ final class LayerAnalyses: Sendable {
       do {
         return Fetched(analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true)
       } catch {
-        return failed("WORKER_ANSWER", error.description)
+        return failed("WORKER_ANSWER", "\(error)")
       }
     case .failure(let end):
       if worker.isKilled && end != .answerTooLong { throw CancellationError() }

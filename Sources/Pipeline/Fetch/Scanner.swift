@@ -110,7 +110,7 @@ package final class Scanner: Sendable {
   private func nextLease() async -> JobQueue.Lease? {
     while !isStopping {
       do {
-        let lease = try await queue.lease { [state, settings] integration in
+        let lease = try await queue.lease { [self] integration in
           // An integration fills all slots but one, so that a slow registry leaves room for another's jobs.
           let running = state.withLock { $0.running.values.count { $0.integration == integration } }
           return running < max(1, settings.slots - 1) || settings.slots == 1

@@ -64,7 +64,7 @@ package final class Poller: Sendable {
     let run = PollRun(
       integration: integration, client: client, criteria: criteria, store: store, intake: intake, clock: clock,
       poll: record.id
-    ) { [state] change in
+    ) { [self] change in
       state.withLock { state in
         guard var live = state.live.removeValue(forKey: integration.id) else { return }
         change(&live.record)
