@@ -1,4 +1,5 @@
 import Model
+import Posix
 import Synchronization
 
 /// The bytes of one blob, handed out as they come and counted and hashed on the way. They count only once `read` has
@@ -95,11 +96,11 @@ package final class BlobReader: Sendable {
 
 /// A permit that is given back once, however often it is asked to.
 final class HeldPermit: Sendable {
-  private let permits: RequestPermits
+  private let permits: Permits
   private let isHeld = Atomic(true)
 
   /// Takes over a permit that was acquired.
-  init(_ permits: RequestPermits) { self.permits = permits }
+  init(_ permits: Permits) { self.permits = permits }
 
   deinit { release() }
 

@@ -1,4 +1,5 @@
 import Model
+import Posix
 
 /// An image config as fetched: its bytes are what its digest says.
 package struct FetchedConfig: Sendable, Hashable {

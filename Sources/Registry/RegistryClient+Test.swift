@@ -1,4 +1,5 @@
 import Model
+import Posix
 
 /// One line of a connection test.
 package struct ConnectionStep: Sendable, Hashable {

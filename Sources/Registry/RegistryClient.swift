@@ -1,4 +1,5 @@
 import Model
+import Posix
 
 /// One registry of one integration, spoken to by the distribution API.
 ///
@@ -18,14 +19,14 @@ package final class RegistryClient: Sendable {
   let transport: HTTPTransport
   let group: ConnectionGroup
   let authenticator: Authenticator
-  let permits: RequestPermits
+  let permits: Permits
 
   package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport) {
     self.endpoint = endpoint
     self.transport = transport
     group = transport.makeGroup(tls: endpoint.tls)
     authenticator = Authenticator(endpoint: endpoint, transport: transport, group: group)
-    permits = RequestPermits(endpoint.concurrentRequestsMax)
+    permits = Permits(endpoint.concurrentRequestsMax)
   }
 
   /// The version page, `/v2/`: whether this is a registry and what it wants of us. Throws what stands in the way.
@@ -180,7 +181,8 @@ package final class RegistryClient: Sendable {
     }
   }
 
-  private func redirectTarget(_ location: String, from url: WebAddress, of call: Call) throws(RegistryError) -> WebAddress
+  private func redirectTarget(_ location: String, from url: WebAddress, of call: Call) throws(RegistryError)
+    -> WebAddress
   {
     let target: WebAddress
     do {
