@@ -37,7 +37,8 @@ package enum File {
     try syncDirectory(of: path)
   }
 
-  package static func write(_ bytes: some Collection<UInt8>, to descriptor: Int32, named path: String) throws(PosixError)
+  package static func write(_ bytes: some Collection<UInt8>, to descriptor: Int32, named path: String)
+    throws(PosixError)
   {
     var rest = Array(bytes)[...]
     while !rest.isEmpty {
@@ -59,12 +60,17 @@ package enum File {
     guard fsync(descriptor) == 0 else { throw PosixError("sync \(parent)") }
   }
 
-  /// Makes `path` and its missing parents, each with `mode`; an existing directory is left as it is.
+  /// Makes `path` and its missing parents, each with exactly `mode` whatever the umask; an existing directory is left as
+  /// it is.
   package static func createDirectories(_ path: String, mode: mode_t) throws(PosixError) {
     var prefix = path.hasPrefix("/") ? "" : "."
     for part in path.split(separator: "/") {
       prefix += "/" + part
-      if mkdir(prefix, mode) != 0 && errno != EEXIST { throw PosixError("create directory \(prefix)") }
+      if mkdir(prefix, mode) == 0 {
+        guard chmod(prefix, mode) == 0 else { throw PosixError("set the mode of \(prefix)") }
+      } else if errno != EEXIST {
+        throw PosixError("create directory \(prefix)")
+      }
     }
   }
 
