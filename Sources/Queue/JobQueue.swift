@@ -190,16 +190,20 @@ package struct JobQueue: Sendable {
     return job
   }
 
+  /// Told, in the transaction that ends it, of a job that was interrupted too often.
+  package typealias GaveUp = @Sendable (JobRecord, WriteTransaction) throws -> Void
+
   /// After an attempt that the daemon cut short itself: back to the queue, and the attempt does not count (D13).
-  package func interrupt(_ lease: Lease) async throws {
+  package func interrupt(_ lease: Lease, gaveUp: @escaping GaveUp = { _, _ in }) async throws {
     try await store.write { transaction in
       var job = try held(lease, in: transaction)
       try interrupt(&job, in: transaction)
+      if job.state.isFinal { try gaveUp(job, transaction) }
     }
   }
 
   /// At start: returns every lease of the process that died. Returns how many there were.
-  package func recover() async throws -> Int {
+  package func recover(gaveUp: @escaping GaveUp = { _, _ in }) async throws -> Int {
     try await store.write { transaction in
       var held: [UInt64] = []
       try transaction.scan(QueueTables.running) { id, _ in
@@ -212,6 +216,7 @@ package struct JobQueue: Sendable {
           continue
         }
         try interrupt(&job, in: transaction)
+        if job.state.isFinal { try gaveUp(job, transaction) }
       }
       return held.count
     }
@@ -273,7 +278,8 @@ package struct JobQueue: Sendable {
       return try fail(
         &job,
         Failure(
-          code: "INTERRUPTED", message: "the daemon stopped \(job.interruptions) times in a row while scanning this image",
+          code: "INTERRUPTED",
+          message: "the daemon stopped \(job.interruptions) times in a row while scanning this image",
           hint: "look for a crash in the daemon's log, then queue the image again"), in: transaction)
     }
     job.attempt -= min(job.attempt, 1)
