@@ -90,7 +90,7 @@ let package = Package(
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Daemon", "Posix", "Store", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Advisories", "CPosix", "Daemon", "Posix", "Store", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
