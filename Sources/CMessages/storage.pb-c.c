@@ -2622,7 +2622,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descri
   (ProtobufCMessageInit) tidewaiter__storage__v1__finding_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__field_descriptors[10] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__field_descriptors[12] =
 {
   {
     "analyser_version",
@@ -2744,9 +2744,35 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__f
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "compression",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, compression),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "compressed_bytes",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, compressed_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__layer_analysis__field_indices_by_name[] = {
   0,   /* field[0] = analyser_version */
+  11,   /* field[11] = compressed_bytes */
+  10,   /* field[10] = compression */
   4,   /* field[4] = databases */
   9,   /* field[9] = dropped_names */
   2,   /* field[2] = entries */
@@ -2760,7 +2786,7 @@ static const unsigned tidewaiter__storage__v1__layer_analysis__field_indices_by_
 static const ProtobufCIntRange tidewaiter__storage__v1__layer_analysis__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descriptor =
 {
@@ -2770,7 +2796,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descri
   "Tidewaiter__Storage__V1__LayerAnalysis",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__LayerAnalysis),
-  10,
+  12,
   tidewaiter__storage__v1__layer_analysis__field_descriptors,
   tidewaiter__storage__v1__layer_analysis__field_indices_by_name,
   1,  tidewaiter__storage__v1__layer_analysis__number_ranges,

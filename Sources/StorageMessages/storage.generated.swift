@@ -722,6 +722,10 @@ package struct LayerAnalysis: ProtoMessage {
   package var faults: [LayerFault] = []
   /// entries whose name left the image's tree
   package var droppedNames: UInt64 = 0
+  /// as the bytes say it: "gzip", "zstd", "none"; empty when they say nothing known
+  package var compression: String = ""
+  /// of the layer's bytes that were read
+  package var compressedBytes: UInt64 = 0
 
   package init() {}
 
@@ -743,6 +747,8 @@ package struct LayerAnalysis: ProtoMessage {
     self.watched = try readMessages(c.pointee.watched, c.pointee.n_watched)
     self.faults = try readMessages(c.pointee.faults, c.pointee.n_faults)
     self.droppedNames = c.pointee.dropped_names
+    self.compression = try readText(c.pointee.compression, "tidewaiter.storage.v1.LayerAnalysis.compression")
+    self.compressedBytes = c.pointee.compressed_bytes
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -763,6 +769,8 @@ package struct LayerAnalysis: ProtoMessage {
     c.pointee.n_faults = self.faults.count
     c.pointee.faults = arena.array(self.faults)
     c.pointee.dropped_names = self.droppedNames
+    c.pointee.compression = arena.copy(self.compression)
+    c.pointee.compressed_bytes = self.compressedBytes
   }
 }
 

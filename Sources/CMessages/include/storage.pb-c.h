@@ -327,10 +327,12 @@ struct  Tidewaiter__Storage__V1__LayerAnalysis
   size_t n_faults;
   Tidewaiter__Storage__V1__LayerFault **faults;
   uint64_t dropped_names;
+  ProtobufCBinaryData compression;
+  uint64_t compressed_bytes;
 };
 #define TIDEWAITER__STORAGE__V1__LAYER_ANALYSIS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__layer_analysis__descriptor) \
-    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0 }
+    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__Storage__V1__OSRelease

@@ -1,4 +1,5 @@
 import API
+import Pipeline
 import StorageMessages
 
 /// A report larger than a message is read in slices: each carries the head, and goes on with findings, then packages.

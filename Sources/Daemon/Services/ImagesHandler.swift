@@ -4,6 +4,7 @@ import Pipeline
 import Posix
 import Queue
 import RPC
+import Registry
 import Selection
 import StorageMessages
 import Store
@@ -23,7 +24,8 @@ struct ImagesHandler: ImagesService {
     let reference = try ImageReference(parsing: request.reference)
     let integration = try store.integration(named: reference.integration.text)
     let client = try registries.client(for: integration)
-    let digest = try await client.resolveImage(reference)
+    // The manifest itself, not its headers: what is no image is refused here, and the digest is that of the bytes.
+    let digest = try await client.fetchManifest(Self.target(of: reference), in: reference.repository).digest
     let image = ImageKey(
       integration: integration.id, repository: reference.repository.path, digest: digest.description)
     // A tag beside a digest is the asker's word, not the registry's.
@@ -89,6 +91,14 @@ struct ImagesHandler: ImagesService {
   }
 
   // MARK: - Rules
+
+  private static func target(of reference: ImageReference) throws -> ManifestReference {
+    if let digest = reference.digest { return .digest(digest) }
+    guard let tag = reference.tag else {
+      throw RPCError.invalidArgument([("reference", "names neither a tag nor a digest")])
+    }
+    return .tag(tag)
+  }
 
   /// The image a reference names, among those the daemon knows.
   private func find(_ text: String) throws -> (key: ImageKey, integration: String) {

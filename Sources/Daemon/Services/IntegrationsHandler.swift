@@ -138,3 +138,18 @@ extension API.Poll {
     error = ErrorDetail(code: poll.errorCode, message: poll.errorMessage, hint: poll.errorHint)
   }
 }
+
+extension TestStep {
+  fileprivate init(_ step: ConnectionStep) {
+    self.init()
+    name = step.name.rawValue
+    outcome =
+      switch step.outcome {
+      case .ok: .ok
+      case .failed: .failed
+      case .skipped: .skipped
+      }
+    detail = step.detail
+    hint = step.hint ?? ""
+  }
+}

@@ -1,5 +1,6 @@
 import API
 import Pipeline
+import Posix
 import Queue
 import RPC
 import StorageMessages
@@ -9,7 +10,10 @@ import Store
 struct QueueHandler: QueueService {
   let store: StateStore
   let queue: JobQueue
+  let poller: Poller
   let progress: ScanProgress
+  /// Long scans of tables run here, not on the RPC loop.
+  let reader: SerialThread
 
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse {
     let states = Set(request.states.map(\.rawValue))
@@ -27,7 +31,7 @@ struct QueueHandler: QueueService {
       guard let integration else {
         throw RPCError.invalidArgument([("poll_id", "needs the integration it belongs to beside it")])
       }
-      guard let poll = try store.poll(PollKey(integration: integration, poll: request.pollId)) else {
+      guard let poll = try poller.poll(PollKey(integration: integration, poll: request.pollId)) else {
         throw RPCError(
           .notFound, reason: "UNKNOWN_POLL", "no poll \(request.pollId) of \(request.integration)",
           hint: "start one with: tidewaiter integration poll \(request.integration)")
@@ -36,14 +40,17 @@ struct QueueHandler: QueueService {
       after = max(after, max(poll.firstJobId, 1) - 1)
     }
     let size = Paging.size(request.pageSize)
-    let jobs = try queue.jobs(after: after, through: last, limit: size + 1) { job in
-      (states.isEmpty || states.contains(job.state.rawValue)) && (integration.map { job.integrationId == $0 } ?? true)
-        && (request.pollId == 0 || job.pollId == request.pollId)
+    return try await reader.run { [after, last] in
+      let jobs = try queue.jobs(after: after, through: last, limit: size + 1) { job in
+        (states.isEmpty || states.contains(job.state.rawValue))
+          && (integration.map { job.integrationId == $0 } ?? true)
+          && (request.pollId == 0 || job.pollId == request.pollId)
+      }
+      var response = ListJobsResponse()
+      response.jobs = try convert(Array(jobs.prefix(size)))
+      if jobs.count > size { response.nextPageToken = Paging.token(String(jobs[size - 1].id)) }
+      return response
     }
-    var response = ListJobsResponse()
-    response.jobs = try convert(Array(jobs.prefix(size)))
-    if jobs.count > size { response.nextPageToken = Paging.token(String(jobs[size - 1].id)) }
-    return response
   }
 
   func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> API.Job {

@@ -15,8 +15,6 @@ struct SystemHandler: SystemService {
   let metrics: Metrics
   let configuration: Configuration
   let startedAt: Int64
-  /// What is wrong and what to do, gathered by the daemon's parts.
-  let problems: Problems
 
   func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse {
     var response = PingResponse()
@@ -62,7 +60,7 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
-    status.problems = problems.current(status)
+    status.problems = Problems.all(of: status)
     return status
   }
 }

@@ -7,7 +7,7 @@ import Synchronization
 /// `kill` may come from another.
 final class WorkerProcess: Sendable {
   /// How a worker ended that gave no usable answer.
-  enum End: Sendable, Equatable, CustomStringConvertible {
+  enum End: Error, Equatable, CustomStringConvertible {
     case exited(Int32)
     case signalled(Int32)
     case answerTooLong
