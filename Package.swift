@@ -64,7 +64,7 @@ let package = Package(
     // Rooms that own I/O.
     library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
     library("Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"], exclude: ["SCHEMA.md"]),
-    library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "Posix"]),
+    library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix", "Posix"]),
     library("Queue", ["Model", "StorageMessages", "Store", "Posix"]),
     library(
       "Pipeline",
@@ -110,11 +110,13 @@ let package = Package(
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
     tests("Selection", ["Selection", "Model"]),
-    tests("Matching", ["Matching", "Model", "StorageMessages", "TestSupport"]),
+    tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
     tests("Store", ["Store", "StorageMessages", "Posix", "TestSupport"]),
-    tests("Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "TestSupport"]),
+    tests(
+      "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
+      resources: [.copy("Fixtures")]),
     tests("Queue", ["Queue", "Store", "StorageMessages", "Posix", "TestSupport"]),
     tests("RPC", ["RPC", "Posix", "CPosix"]),
   ],
