@@ -79,7 +79,8 @@ private struct Merge {
         gone += removed
       } else {
         inventory.findings.append(
-          MergeFinding.linkUnresolvable.record("symbolic links on the way lead nowhere", path: entry.path, layer: index))
+          MergeFinding.linkUnresolvable.record("symbolic links on the way lead nowhere", path: entry.path, layer: index)
+        )
       }
     }
     return gone
@@ -168,8 +169,10 @@ private struct Merge {
     var counts: [Place: Int] = [:]
     var order: [Place] = []
     for removal in removals {
-      let vanished = Set((removal.file.database?.packages ?? []).map { Name(type: $0.type, name: $0.name, arch: $0.arch) })
-        .subtracting(present)
+      let vanished = Set(
+        (removal.file.database?.packages ?? []).map { Name(type: $0.type, name: $0.name, arch: $0.arch) }
+      )
+      .subtracting(present)
       if vanished.isEmpty { continue }
       let path = removal.file.path
       let isSingle = WatchedPaths.all.meaning(of: path) == .dpkgStatusFile
@@ -211,7 +214,9 @@ private struct Merge {
 
   private mutating func chooseOS(_ view: [ImageTree.File]) -> OSRelease? {
     let files = WatchedPaths.osReleases.compactMap { path -> ImageTree.File? in
-      guard case .found(let node) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil else { return nil }
+      guard case .found(let node) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil else {
+        return nil
+      }
       return file
     }
     let kinds = Set(view.filter { $0.database?.packages.isEmpty == false }.compactMap { $0.database?.kind })
