@@ -55,7 +55,7 @@ struct BearerToken: Sendable {
       do {
         let seconds = try container.decodeIfPresent(Int64.self, forKey: .expiresIn)
         expiresIn = seconds.map { min(max($0, 0), 1 << 31) }
-      } catch is DecodingError {
+      } catch {
         expiresIn = nil
       }
     }
