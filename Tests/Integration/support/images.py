@@ -74,7 +74,7 @@ def layer(files, compression="gzip", media_type=None, created_by="COPY . /"):
 def layer_of(data, compression="gzip", media_type=None, created_by="COPY . /"):
     """A layer of tar bytes, compressed as "gzip", "zstd" or "none"."""
     if compression == "gzip":
-        blob, suffix = gzip.compress(data, mtime=0), "+gzip"
+        blob, suffix = gzip.compress(data, compresslevel=6, mtime=0), "+gzip"
     elif compression == "zstd":
         blob, suffix = subprocess.run(["zstd", "-q", "-c"], input=data, check=True, capture_output=True).stdout, "+zstd"
     else:
