@@ -140,3 +140,6 @@ int cposix_open(const char *path, int flags, mode_t mode) { return open(path, fl
 int cposix_not_dumpable(void) { return prctl(PR_SET_DUMPABLE, 0); }
 
 int cposix_name_thread(const char *name) { return prctl(PR_SET_NAME, name); }
+
+extern char **environ;
+char **cposix_environment(void) { return environ; }

@@ -46,3 +46,5 @@ int cposix_open(const char *path, int flags, mode_t mode);
 int cposix_not_dumpable(void);
 // Names the calling thread (15 bytes are kept).
 int cposix_name_thread(const char *name);
+// `environ`, which Swift 6 does not let be read as a global.
+char **cposix_environment(void);
