@@ -79,7 +79,8 @@ struct AuthenticationTests {
   @Test func `a token that died early is renewed`() async throws {
     let count = Counter()
     try await withTokenRegistry(
-      accepts: { $0 == "Bearer T\(count.count)" }, token: { _ in .json("{\"access_token\":\"T\(count.add())\",\"token\":\"\"}") }
+      accepts: { $0 == "Bearer T\(count.count)" },
+      token: { _ in .json("{\"access_token\":\"T\(count.add())\",\"token\":\"\"}") }
     ) { server in
       let client = try client(server)
       _ = try await fetch(client)
@@ -226,7 +227,8 @@ struct AuthenticationTests {
       switch request.path {
       case "/token": return .json(#"{"token":"T1"}"#)
       case "/v2/_catalog":
-        return sent.hasPrefix("Basic ") ? .json(#"{"repositories":["a"]}"#) : .reply(401, [("WWW-Authenticate", "Basic realm=x")])
+        return sent.hasPrefix("Basic ")
+          ? .json(#"{"repositories":["a"]}"#) : .reply(401, [("WWW-Authenticate", "Basic realm=x")])
       default: return Self.challenge(url.value + "/token")
       }
     }) { server in

@@ -35,7 +35,10 @@ struct ManifestTests {
     #expect(manifest.layers == Self.image.layers.map { RegistryTests.descriptor(of: $0) })
   }
 
-  @Test(arguments: [nil, "application/json", "application/octet-stream", "text/plain; charset=utf-8", "APPLICATION/vnd.oci.image.manifest.v1+JSON; x=y"])
+  @Test(arguments: [
+    nil, "application/json", "application/octet-stream", "text/plain; charset=utf-8",
+    "APPLICATION/vnd.oci.image.manifest.v1+JSON; x=y",
+  ])
   func `the content type may say nothing, or say it oddly`(type: String?) throws {
     guard case .image = try parse(text, type: type) else {
       Issue.record("no image")

@@ -23,7 +23,8 @@ struct BearerToken: Sendable {
     }
     let token = Secret(text)
     guard Self.isWellFormed(token) else {
-      throw .malformed("the token from \(service.origin) is longer than \(Self.bytesMax) bytes or no visible ASCII text")
+      throw .malformed(
+        "the token from \(service.origin) is longer than \(Self.bytesMax) bytes or no visible ASCII text")
     }
     let life = Duration.seconds(answer.expiresIn ?? 0)
     self.token = token

@@ -77,7 +77,9 @@ struct RealRegistry: ~Copyable {
 
   func push(blob: [UInt8], to repository: String) throws {
     let (status, headers) = try ask("POST", "/v2/\(repository)/blobs/uploads/")
-    guard status == 202, let location = headers["location"] else { throw Command.Failure(command: "POST", status: status) }
+    guard status == 202, let location = headers["location"] else {
+      throw Command.Failure(command: "POST", status: status)
+    }
     let target = location.drop { $0 != "/" }.dropFirst(2).drop { $0 != "/" }
     let digest = descriptor(of: blob).digest
     let uploaded = try ask("PUT", "\(target)&digest=\(digest)", type: "application/octet-stream", body: blob).status
