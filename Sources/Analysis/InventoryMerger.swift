@@ -64,14 +64,9 @@ package struct InventoryMerger: ~Copyable {
   }
 
   private mutating func apply(_ layer: LayerAnalysis, _ index: Int) {
-    for fault in layer.faults.prefix(max(0, Self.faultsMax - faults)) {
-      inventory.findings.append(FindingRecord(error: fault.code, fault.message, path: fault.path, layer: index))
+    for fault in layer.faults {
+      report(FindingRecord(error: fault.code, fault.message, path: fault.path, layer: index))
     }
-    if faults <= Self.faultsMax && faults + layer.faults.count > Self.faultsMax {
-      inventory.findings.append(
-        MergeFinding.limit.record("more than \(Self.faultsMax) faults were found in the image's layers", layer: index))
-    }
-    faults += layer.faults.count
     if layer.droppedNames > 0 {
       inventory.notes.append("layer \(index): \(layer.droppedNames) entries with names outside the image were left out")
     }
@@ -107,12 +102,23 @@ package struct InventoryMerger: ~Copyable {
       case .unchanged: break
       case .changed: isChanged = true
       case .unresolvable:
-        inventory.findings.append(
+        report(
           MergeFinding.linkUnresolvable.record("symbolic links on the way lead nowhere", path: entry.path, layer: index)
         )
       }
     }
     return isChanged
+  }
+
+  /// Takes one of the findings that a hostile layer can cause by the thousand.
+  private mutating func report(_ finding: FindingRecord) {
+    faults += 1
+    if faults <= Self.faultsMax {
+      inventory.findings.append(finding)
+    } else if faults == Self.faultsMax + 1 {
+      inventory.findings.append(
+        MergeFinding.limit.record("more than \(Self.faultsMax) faults were found in the image's layers", layer: nil))
+    }
   }
 
   private mutating func admit(_ database: PackageDatabase, _ layer: Int) -> PackageDatabase? {
