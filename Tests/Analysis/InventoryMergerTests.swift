@@ -63,6 +63,15 @@ struct InventoryMergerTests {
     #expect(finding?.title.contains("2 packages vanished") == true)
   }
 
+  @Test("a database that is out of sight because a link to it went is a finding too")
+  func linkRemoved() {
+    let inventory = merge(
+      Self.debian + TarBuilder.symlink("var/lib/dpkg", "../../opt/dpkg"),
+      TarBuilder.file(Self.status, dpkgStatus("a", "b")), TarBuilder.file("var/lib/.wh.dpkg"))
+    #expect(inventory.packages.isEmpty)
+    #expect(codes(inventory) == ["PACKAGE_DATABASE_REMOVED"])
+  }
+
   @Test("a database that is removed and written anew in one layer is no finding")
   func rewritten() {
     let base = Self.debian + TarBuilder.file(Self.status, dpkgStatus("a", "b"))
@@ -181,6 +190,21 @@ struct InventoryMergerTests {
     #expect(codes(two) == ["OS_RELEASE_CONFLICT"])
     #expect(two.os?.id == "alpine")
     #expect(merge(TarBuilder.file("bin/sh")).notes.count == 1)
+  }
+
+  @Test("packages and faults of all layers together are bounded")
+  func bounds() {
+    var merger = InventoryMerger(packagesMax: 3)
+    for name in ["a", "b"] {
+      let file = TarBuilder.file("var/lib/dpkg/status.d/\(name)", dpkgStatus("\(name)1", "\(name)2"))
+      merger.add(analyse(Self.debian + file + TarBuilder.end))
+    }
+    let inventory = merger.result()
+    #expect(located(inventory) == ["a1 1.0 0", "a2 1.0 0"])
+    #expect(codes(inventory) == ["INVENTORY_LIMIT"])
+    var faulty = LayerAnalysis()
+    faulty.faults = Array(repeating: LayerFault(), count: 1_000)
+    #expect(InventoryMerger.merge(Array(repeating: faulty, count: 9)).findings.count == 5_001)
   }
 
   @Test("faults of a layer become findings of kind error with its index")
