@@ -97,13 +97,15 @@ let package = Package(
     .executableTarget(
       name: "tidewaiter-worker", dependencies: ["Analysis", "ProtobufRuntime", "StorageMessages", "Model", "CPosix"],
       swiftSettings: strict),
-    .executableTarget(
-      name: "cli",
+    // All of the client but its entry point, so that tests reach it.
+    .target(
+      name: "CLIKit",
       dependencies: [
-        "Model", "API", "RPC", "ProtobufRuntime", "CPosix",
+        "Model", "API", "RPC", "ProtobufRuntime", "Posix", "CPosix",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      path: "clients/cli", swiftSettings: strict),
+      path: "clients/clikit", swiftSettings: strict),
+    .executableTarget(name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix"]),
