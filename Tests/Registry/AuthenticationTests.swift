@@ -268,6 +268,28 @@ struct AuthenticationTests {
     }
   }
 
+  @Test func `an echo in a field, a key or a name is not repeated either`() async throws {
+    let token = String(repeating: "CANARY-token-", count: 100)
+    try await withServer({ request in
+      let sent = request.headers["authorization"] ?? ""
+      switch request.path {
+      case "/v2/": return .json("{}")
+      case "/v2/a/manifests/type": return .json("{\"schemaVersion\":2,\"mediaType\":\"\(sent)\"}")
+      case "/v2/a/manifests/key": return .json("{\"\(sent)\":1,\"\(sent)\":2}")
+      case "/v2/a/manifests/moved": return .reply(302, [("Location", "ftp://127.0.0.1/\(sent.dropFirst(7))")])
+      default: return .json("{\"repositories\":[\"\(sent)\"]}")
+      }
+    }) { server in
+      let client = try client(server, .apiKey(Secret(token)))
+      for name in ["type", "key", "moved"] {
+        _ = try await registryError { try await client.fetchManifest(tag(name), in: repository("a")) }
+      }
+      let summary = try await client.repositories { _ in }
+      #expect(summary.rejected == 1)
+      #expect(!"\(summary)".contains("CANARY"))
+    }
+  }
+
   @Test func `credentials print as nothing`() {
     for credential in [account, .apiKey(Secret(canary))] {
       var dumped = ""

@@ -219,7 +219,6 @@ struct TransportTests {
   }
 
   @Test func `the gzip of a manifest is bounded by what comes out of it`() async throws {
-    // 8 MiB of zeros in deflate's stored form would not be small; a real bomb is.
     let bomb = try gzipOfZeros(byteCount: 64 << 20)
     try await withServer(
       Self.registry { _ in

@@ -8,15 +8,16 @@ struct Redactor: Sendable {
   private static let headBytesMin = 8
   private static let cut = Array("…".utf8)
 
-  private let needles: Set<Secret>
+  /// The longest first: one may be part of another.
+  private let needles: [[UInt8]]
 
   init(_ secrets: [Secret]) {
-    needles = Set(
-      secrets.filter { !$0.isEmpty }.flatMap { secret in
-        let text = secret.revealed
-        let inJSON = text.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "\\/")
-        return [secret, Secret(inJSON), Secret(ForeignText.escaped(text, lengthMax: .max))]
-      })
+    let spellings = secrets.filter { !$0.isEmpty }.flatMap { secret in
+      let text = secret.revealed
+      let inJSON = text.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "\\/")
+      return [text, inJSON, ForeignText.escaped(text, lengthMax: .max)].map { Array($0.utf8) }
+    }
+    needles = Set(spellings).sorted { $0.count > $1.count }
   }
 
   /// For a message of ours with foreign words in it.
@@ -27,8 +28,7 @@ struct Redactor: Sendable {
 
   private func redact(_ text: String, isForeign: Bool) -> String {
     var bytes = Array(text.utf8)
-    for needle in needles {
-      let pattern = Array(needle.revealed.utf8)
+    for pattern in needles {
       if pattern.count < Self.needleBytesMin {
         if isForeign, Self.first(of: pattern, in: bytes[...]) != nil { return "[redacted]" }
       } else {

@@ -6,7 +6,6 @@ import Registry
 /// Debian's docker-registry on a free port of loopback, ended with its owner.
 struct RealRegistry: ~Copyable {
   static let isInstalled = Command.path(of: "docker-registry") != nil
-  static let whyNot: String = "docker-registry is not installed (apt-get install docker-registry)"
 
   private let process: Process
   let port: Int
