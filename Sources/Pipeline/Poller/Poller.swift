@@ -147,7 +147,7 @@ package final class Poller: Sendable {
       record.state = .failed
       record.errorCode = error.code.rawValue
       record.errorMessage = error.message
-      record.errorHint = error.hint ?? ""
+      record.errorHint = error.advice
     case let error as StoreError:
       record.state = .failed
       record.errorCode = error.code.rawValue
