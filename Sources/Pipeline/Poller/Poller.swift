@@ -10,7 +10,7 @@ import Synchronization
 /// an integration at a time.
 package final class Poller: Sendable {
   private struct Live {
-    /// Final while it waits to be stored.
+    /// Running until its end is stored.
     var record: PollRecord
     let task: Task<Void, Never>
   }
@@ -60,11 +60,7 @@ package final class Poller: Sendable {
     let criteria = try Criteria(integration)
     let running = try state.withLock { state throws -> PollRecord? in
       if state.isStopping { throw Stopping() }
-      if let live = state.live[integration.id] {
-        // One that has ended and cannot be stored yet is not the one that is asked for.
-        if live.record.state != .running { throw AlreadyStarting() }
-        return live.record
-      }
+      if let live = state.live[integration.id] { return live.record }
       guard state.starting.insert(integration.id).inserted else { throw AlreadyStarting() }
       return nil
     }
@@ -104,33 +100,30 @@ package final class Poller: Sendable {
     } catch {
       failure = error
     }
-    let record = state.withLock { state -> PollRecord? in
-      guard var live = state.live.removeValue(forKey: integration.id) else { return nil }
-      live.record.finishedAt = clock.now
-      Self.conclude(&live.record, failure, isStopped: Task.isCancelled)
-      state.live[integration.id] = live
-      return live.record
-    }
-    if let record { await put(record, log) }
+    guard var record = state.withLock({ $0.live[integration.id]?.record }) else { return }
+    record.finishedAt = clock.now
+    Self.conclude(&record, failure, isStopped: Task.isCancelled)
+    let isStored = await put(record, log)
     state.withLock { _ = $0.live.removeValue(forKey: integration.id) }
+    guard isStored else { return }
+    log.info(
+      "poll ended",
+      metadata: [
+        "state": "\(record.state.name)", "repositories": "\(record.repositoriesDone)", "tags": "\(record.tags)",
+        "queued": "\(record.queued)", "errors": "\(record.errorCount)", "error": "\(record.errorMessage)",
+      ])
   }
 
   /// Stores the record of a poll that has ended; tries until that has worked, or nobody waits for it any more.
-  private func put(_ record: PollRecord, _ log: Logger) async {
+  private func put(_ record: PollRecord, _ log: Logger) async -> Bool {
     while true {
       do {
         try await store.putPoll(record)
-        log.info(
-          "poll ended",
-          metadata: [
-            "state": "\(record.state.name)", "repositories": "\(record.repositoriesDone)", "tags": "\(record.tags)",
-            "queued": "\(record.queued)", "errors": "\(record.errorCount)", "error": "\(record.errorMessage)",
-          ])
-        return
+        return true
       } catch {
         log.error("the poll's record cannot be stored", metadata: ["error": "\(error)"])
         // Cancelled by a stop or a removal: the next start records the poll as interrupted, or nobody asks for it.
-        do { try await Task.sleep(for: storeRetry) } catch { return }
+        do { try await Task.sleep(for: storeRetry) } catch { return false }
       }
     }
   }
