@@ -80,7 +80,8 @@ package struct Configuration: Sendable, Equatable {
       isRoot ? "/var/lib/tidewaiter" : (environment["XDG_STATE_HOME"] ?? home + "/.local/state") + "/tidewaiter"
     socket = Self.defaultSocket(isRoot: isRoot, environment: environment)
     let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-    scannerSlots = max(2, cores)
+    // More than workers: while some jobs fetch manifests or wait for a registry, others keep the workers busy.
+    scannerSlots = cores + 2
     scannerWorkers = max(2, cores)
     if let path = flags.config ?? environment["TIDEWAITER_CONFIG"] { try read(path) }
     try take(environment)
