@@ -2014,6 +2014,9 @@ extension Job: JSONRepresentable {
   }
 }
 
+/// An upload is either a zip archive of OSV records (`all.zip` as OSV.dev publishes it) or a bundle, which a client makes
+/// of a folder or of single files: the bytes "TWOSVB1\n", then for each file the length of its name (4 bytes, big-endian),
+/// its name (for messages only), the length of its text (8 bytes, big-endian) and its text, a record in JSON.
 package struct CreateUploadRequest: ProtoMessage {
   /// of the set, e.g. "Debian": a later import of that name replaces it whole
   package var name: String = ""

@@ -1268,7 +1268,7 @@ void   tidewaiter__storage__v1__advisory_set_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__advisory_set_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[23] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[24] =
 {
   {
     "id",
@@ -1546,6 +1546,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_recor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "rescan",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, rescan),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__integration_record__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -1565,6 +1577,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
   1,   /* field[1] = name */
   11,   /* field[11] = never_pull */
   14,   /* field[14] = platforms */
+  23,   /* field[23] = rescan */
   21,   /* field[21] = revision */
   9,   /* field[9] = scan_timeout_seconds */
   3,   /* field[3] = type */
@@ -1575,7 +1588,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
 static const ProtobufCIntRange tidewaiter__storage__v1__integration_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 23 }
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__descriptor =
 {
@@ -1585,7 +1598,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__de
   "Tidewaiter__Storage__V1__IntegrationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__IntegrationRecord),
-  23,
+  24,
   tidewaiter__storage__v1__integration_record__field_descriptors,
   tidewaiter__storage__v1__integration_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__integration_record__number_ranges,
@@ -2080,7 +2093,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_counts__descr
   (ProtobufCMessageInit) tidewaiter__storage__v1__severity_counts__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[12] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[13] =
 {
   {
     "platform",
@@ -2226,6 +2239,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "match_notes",
+    13,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, n_match_notes),
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, match_notes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_name[] = {
   9,   /* field[9] = advisories_generation */
@@ -2234,6 +2259,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
   1,   /* field[1] = manifest_digest */
+  12,   /* field[12] = match_notes */
   11,   /* field[11] = matched_at */
   10,   /* field[10] = notes */
   3,   /* field[3] = os */
@@ -2244,7 +2270,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
 static const ProtobufCIntRange tidewaiter__storage__v1__report_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descriptor =
 {
@@ -2254,7 +2280,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descrip
   "Tidewaiter__Storage__V1__ReportRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ReportRecord),
-  12,
+  13,
   tidewaiter__storage__v1__report_record__field_descriptors,
   tidewaiter__storage__v1__report_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__report_record__number_ranges,
@@ -2596,7 +2622,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descri
   (ProtobufCMessageInit) tidewaiter__storage__v1__finding_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__field_descriptors[10] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__field_descriptors[12] =
 {
   {
     "analyser_version",
@@ -2718,9 +2744,35 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__f
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "compression",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, compression),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "compressed_bytes",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, compressed_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__layer_analysis__field_indices_by_name[] = {
   0,   /* field[0] = analyser_version */
+  11,   /* field[11] = compressed_bytes */
+  10,   /* field[10] = compression */
   4,   /* field[4] = databases */
   9,   /* field[9] = dropped_names */
   2,   /* field[2] = entries */
@@ -2734,7 +2786,7 @@ static const unsigned tidewaiter__storage__v1__layer_analysis__field_indices_by_
 static const ProtobufCIntRange tidewaiter__storage__v1__layer_analysis__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descriptor =
 {
@@ -2744,7 +2796,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descri
   "Tidewaiter__Storage__V1__LayerAnalysis",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__LayerAnalysis),
-  10,
+  12,
   tidewaiter__storage__v1__layer_analysis__field_descriptors,
   tidewaiter__storage__v1__layer_analysis__field_indices_by_name,
   1,  tidewaiter__storage__v1__layer_analysis__number_ranges,
@@ -3524,7 +3576,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor
   (ProtobufCMessageInit) tidewaiter__storage__v1__job_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[18] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[20] =
 {
   {
     "id",
@@ -3731,15 +3783,39 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__fiel
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "job_ids",
+    "first_job_id",
     18,
-    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
-    offsetof(Tidewaiter__Storage__V1__PollRecord, n_job_ids),
-    offsetof(Tidewaiter__Storage__V1__PollRecord, job_ids),
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, first_job_id),
     NULL,
     NULL,
-    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_job_id",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, last_job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error_hint",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, error_hint),
+    NULL,
+    NULL,
+    0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
@@ -3747,12 +3823,14 @@ static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_nam
   10,   /* field[10] = already_known */
   15,   /* field[15] = error_code */
   14,   /* field[14] = error_count */
+  19,   /* field[19] = error_hint */
   16,   /* field[16] = error_message */
   13,   /* field[13] = errors */
   4,   /* field[4] = finished_at */
+  17,   /* field[17] = first_job_id */
   0,   /* field[0] = id */
   1,   /* field[1] = integration_id */
-  17,   /* field[17] = job_ids */
+  18,   /* field[18] = last_job_id */
   9,   /* field[9] = queued */
   12,   /* field[12] = rejected */
   5,   /* field[5] = repositories */
@@ -3766,7 +3844,7 @@ static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_nam
 static const ProtobufCIntRange tidewaiter__storage__v1__poll_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 18 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descriptor =
 {
@@ -3776,7 +3854,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descripto
   "Tidewaiter__Storage__V1__PollRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__PollRecord),
-  18,
+  20,
   tidewaiter__storage__v1__poll_record__field_descriptors,
   tidewaiter__storage__v1__poll_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__poll_record__number_ranges,
@@ -4002,7 +4080,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_vector__descr
   (ProtobufCMessageInit) tidewaiter__storage__v1__severity_vector__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__affected_record__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__affected_record__field_descriptors[6] =
 {
   {
     "ecosystem",
@@ -4064,10 +4142,23 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__affected_record__
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "names_source",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AffectedRecord, names_source),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__affected_record__field_indices_by_name[] = {
   0,   /* field[0] = ecosystem */
   1,   /* field[1] = name */
+  5,   /* field[5] = names_source */
   2,   /* field[2] = ranges */
   4,   /* field[4] = severities */
   3,   /* field[3] = versions */
@@ -4075,7 +4166,7 @@ static const unsigned tidewaiter__storage__v1__affected_record__field_indices_by
 static const ProtobufCIntRange tidewaiter__storage__v1__affected_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__affected_record__descriptor =
 {
@@ -4085,7 +4176,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__affected_record__descr
   "Tidewaiter__Storage__V1__AffectedRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__AffectedRecord),
-  5,
+  6,
   tidewaiter__storage__v1__affected_record__field_descriptors,
   tidewaiter__storage__v1__affected_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__affected_record__number_ranges,

@@ -76,8 +76,15 @@ package struct IntegrationName: Hashable, Sendable, CustomStringConvertible {
 /// An image as a person names it: `INTEGRATION/REPOSITORY[:TAG][@DIGEST]`. Without tag and digest the tag is `latest`.
 package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
   package struct Malformed: Error, Equatable, CustomStringConvertible {
+    /// What was given, shortened when long.
     package let reference: String
     package let reason: String
+
+    init(reference: String, reason: String) {
+      self.reference = reference.excerpt(maximumScalars: 128)
+      self.reason = reason
+    }
+
     package var description: String { "\"\(reference)\" is not an image reference: \(reason)" }
   }
 
@@ -108,20 +115,20 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
       throw malformed("expected INTEGRATION/REPOSITORY[:TAG][@DIGEST]")
     }
     guard let integration = IntegrationName(rest[..<slash]) else {
-      throw malformed("\"\(rest[..<slash])\" cannot be the name of an integration")
+      throw malformed("\"\(rest[..<slash].excerpt())\" cannot be the name of an integration")
     }
     rest = rest[rest.index(after: slash)...]
     var tag: Tag?
     let lastSlash = rest.lastIndex(of: "/") ?? rest.startIndex
     if let colon = rest[lastSlash...].firstIndex(of: ":") {
       guard let parsed = Tag(rest[rest.index(after: colon)...]) else {
-        throw malformed("\"\(rest[rest.index(after: colon)...])\" cannot be a tag")
+        throw malformed("\"\(rest[rest.index(after: colon)...].excerpt())\" cannot be a tag")
       }
       tag = parsed
       rest = rest[..<colon]
     }
     guard let repository = Repository(rest) else {
-      throw malformed("\"\(rest)\" cannot be a repository (lower-case letters, digits, separators)")
+      throw malformed("\"\(rest.excerpt())\" cannot be a repository (lower-case letters, digits, separators)")
     }
     if tag == nil && digest == nil { tag = Tag("latest") }
     self.init(integration: integration, repository: repository, tag: tag, digest: digest)

@@ -50,11 +50,15 @@ package struct JobQueue: Sendable {
 
   package func job(_ id: UInt64) throws -> JobRecord? { try store.read { try $0.get(QueueTables.jobs, id) } }
 
-  /// Jobs in order of id from `after` on that satisfy `matches`, at most `limit`.
-  package func jobs(after: UInt64, limit: Int, where matches: (JobRecord) -> Bool) throws -> [JobRecord] {
-    try store.read { transaction in
+  /// Jobs in order of id above `after` up to `through` that satisfy `matches`, at most `limit`.
+  package func jobs(
+    after: UInt64, through last: UInt64 = .max, limit: Int, where matches: (JobRecord) -> Bool
+  ) throws -> [JobRecord] {
+    guard after < last else { return [] }
+    return try store.read { transaction in
       var found: [JobRecord] = []
-      try transaction.scan(QueueTables.jobs, from: after + 1) { _, job in
+      try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
+        guard id <= last else { return false }
         if matches(job) { found.append(job) }
         return found.count < limit
       }
@@ -223,6 +227,42 @@ package struct JobQueue: Sendable {
     job.errorHint = failure.hint
     try close(&job, in: transaction)
     return true
+  }
+
+  /// Cancels every job of an integration that has not ended. Returns their ids.
+  package func cancelAll(
+    of integration: UInt64, _ failure: Failure, in transaction: WriteTransaction
+  ) throws -> [UInt64] {
+    var doomed: [UInt64] = []
+    try transaction.scan(QueueTables.active, prefix: { $0.append(integration) }) { _, id in
+      doomed.append(id)
+      return true
+    }
+    for id in doomed { _ = try cancel(id, failure, in: transaction) }
+    return doomed
+  }
+
+  /// Ids of all jobs of an integration, ended or not.
+  package func jobIDs(of integration: UInt64) throws -> [UInt64] {
+    try store.read { transaction in
+      var found: [UInt64] = []
+      try transaction.scan(QueueTables.jobs) { id, job in
+        if job.integrationId == integration { found.append(id) }
+        return true
+      }
+      return found
+    }
+  }
+
+  /// Forgets jobs that have ended; others stay.
+  package func forget(_ ids: [UInt64]) async throws {
+    try await store.write { transaction in
+      for id in ids {
+        guard let job = try transaction.get(QueueTables.jobs, id), job.state.isFinal else { continue }
+        try transaction.delete(QueueTables.jobs, id)
+        try Self.count(job.state, by: -1, in: transaction)
+      }
+    }
   }
 
   // MARK: - Rules

@@ -229,6 +229,8 @@ package struct IntegrationRecord: ProtoMessage {
   package var revision: UInt64 = 0
   /// the name is taken until its images are gone
   package var deleting: Bool = false
+  /// every poll also queues what was scanned before
+  package var rescan: Bool = false
 
   package init() {}
 
@@ -263,6 +265,7 @@ package struct IntegrationRecord: ProtoMessage {
     self.hasSecret = c.pointee.has_secret != 0
     self.revision = c.pointee.revision
     self.deleting = c.pointee.deleting != 0
+    self.rescan = c.pointee.rescan != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -295,6 +298,7 @@ package struct IntegrationRecord: ProtoMessage {
     c.pointee.has_secret = self.hasSecret ? 1 : 0
     c.pointee.revision = self.revision
     c.pointee.deleting = self.deleting ? 1 : 0
+    c.pointee.rescan = self.rescan ? 1 : 0
   }
 }
 
@@ -527,9 +531,11 @@ package struct ReportRecord: ProtoMessage {
   package var createdAt: Int64 = 0
   package var scannedAt: Int64 = 0
   package var advisoriesGeneration: UInt64 = 0
-  /// said out loud: ecosystems without advisories, unknown distribution
+  /// said out loud about the image: unknown distribution, layers not read
   package var notes: [String] = []
   package var matchedAt: Int64 = 0
+  /// said out loud about the advisories: ecosystems without any
+  package var matchNotes: [String] = []
 
   package init() {}
 
@@ -553,6 +559,7 @@ package struct ReportRecord: ProtoMessage {
     self.advisoriesGeneration = c.pointee.advisories_generation
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.storage.v1.ReportRecord.notes")
     self.matchedAt = c.pointee.matched_at
+    self.matchNotes = try readTexts(c.pointee.match_notes, c.pointee.n_match_notes, "tidewaiter.storage.v1.ReportRecord.match_notes")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -573,6 +580,8 @@ package struct ReportRecord: ProtoMessage {
     c.pointee.n_notes = self.notes.count
     c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
     c.pointee.matched_at = self.matchedAt
+    c.pointee.n_match_notes = self.matchNotes.count
+    c.pointee.match_notes = arena.array(self.matchNotes) { arena.copy($0) }
   }
 }
 
@@ -713,6 +722,10 @@ package struct LayerAnalysis: ProtoMessage {
   package var faults: [LayerFault] = []
   /// entries whose name left the image's tree
   package var droppedNames: UInt64 = 0
+  /// as the bytes say it: "gzip", "zstd", "none"; empty when they say nothing known
+  package var compression: String = ""
+  /// of the layer's bytes that were read
+  package var compressedBytes: UInt64 = 0
 
   package init() {}
 
@@ -734,6 +747,8 @@ package struct LayerAnalysis: ProtoMessage {
     self.watched = try readMessages(c.pointee.watched, c.pointee.n_watched)
     self.faults = try readMessages(c.pointee.faults, c.pointee.n_faults)
     self.droppedNames = c.pointee.dropped_names
+    self.compression = try readText(c.pointee.compression, "tidewaiter.storage.v1.LayerAnalysis.compression")
+    self.compressedBytes = c.pointee.compressed_bytes
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -754,6 +769,8 @@ package struct LayerAnalysis: ProtoMessage {
     c.pointee.n_faults = self.faults.count
     c.pointee.faults = arena.array(self.faults)
     c.pointee.dropped_names = self.droppedNames
+    c.pointee.compression = arena.copy(self.compression)
+    c.pointee.compressed_bytes = self.compressedBytes
   }
 }
 
@@ -1066,7 +1083,10 @@ package struct PollRecord: ProtoMessage {
   package var errorCount: UInt32 = 0
   package var errorCode: String = ""
   package var errorMessage: String = ""
-  package var jobIds: [UInt64] = []
+  /// the jobs it queued lie between these two, 0: none
+  package var firstJobId: UInt64 = 0
+  package var lastJobId: UInt64 = 0
+  package var errorHint: String = ""
 
   package init() {}
 
@@ -1095,7 +1115,9 @@ package struct PollRecord: ProtoMessage {
     self.errorCount = c.pointee.error_count
     self.errorCode = try readText(c.pointee.error_code, "tidewaiter.storage.v1.PollRecord.error_code")
     self.errorMessage = try readText(c.pointee.error_message, "tidewaiter.storage.v1.PollRecord.error_message")
-    self.jobIds = readNumbers(c.pointee.job_ids, c.pointee.n_job_ids)
+    self.firstJobId = c.pointee.first_job_id
+    self.lastJobId = c.pointee.last_job_id
+    self.errorHint = try readText(c.pointee.error_hint, "tidewaiter.storage.v1.PollRecord.error_hint")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1118,8 +1140,9 @@ package struct PollRecord: ProtoMessage {
     c.pointee.error_count = self.errorCount
     c.pointee.error_code = arena.copy(self.errorCode)
     c.pointee.error_message = arena.copy(self.errorMessage)
-    c.pointee.n_job_ids = self.jobIds.count
-    c.pointee.job_ids = arena.array(self.jobIds) { $0 }
+    c.pointee.first_job_id = self.firstJobId
+    c.pointee.last_job_id = self.lastJobId
+    c.pointee.error_hint = arena.copy(self.errorHint)
   }
 }
 
@@ -1133,8 +1156,9 @@ package struct AdvisoryRecord: ProtoMessage {
   package var related: [String] = []
   package var summary: String = ""
   package var severities: [SeverityVector] = []
-  /// the import sets that hold it
+  /// the import set it was taken from
   package var sets: [String] = []
+  /// empty where the package index holds them
   package var affected: [AffectedRecord] = []
   package var publishedAt: Int64 = 0
 
@@ -1213,10 +1237,13 @@ package struct SeverityVector: ProtoMessage {
 package struct AffectedRecord: ProtoMessage {
   /// "Debian:12"
   package var ecosystem: String = ""
+  /// as the ecosystem compares names
   package var name: String = ""
   package var ranges: [RangeRecord] = []
   package var versions: [String] = []
   package var severities: [SeverityVector] = []
+  /// its purl says that the name is the source package's
+  package var namesSource: Bool = false
 
   package init() {}
 
@@ -1233,6 +1260,7 @@ package struct AffectedRecord: ProtoMessage {
     self.ranges = try readMessages(c.pointee.ranges, c.pointee.n_ranges)
     self.versions = try readTexts(c.pointee.versions, c.pointee.n_versions, "tidewaiter.storage.v1.AffectedRecord.versions")
     self.severities = try readMessages(c.pointee.severities, c.pointee.n_severities)
+    self.namesSource = c.pointee.names_source != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1245,6 +1273,7 @@ package struct AffectedRecord: ProtoMessage {
     c.pointee.versions = arena.array(self.versions) { arena.copy($0) }
     c.pointee.n_severities = self.severities.count
     c.pointee.severities = arena.array(self.severities)
+    c.pointee.names_source = self.namesSource ? 1 : 0
   }
 }
 
@@ -1328,7 +1357,7 @@ package struct RangeEvent: ProtoMessage {
   }
 }
 
-/// One affected entry as the package index holds it.
+/// The entries of one advisory for one package of one ecosystem, as the package index holds them.
 package struct AffectedIndex: ProtoMessage {
   package var entries: [AffectedRecord] = []
 
@@ -1354,6 +1383,7 @@ package struct AffectedIndex: ProtoMessage {
 
 package struct EcosystemRecord: ProtoMessage {
   package var name: String = ""
+  /// in force
   package var advisories: UInt64 = 0
   /// when it was imported
   package var updatedAt: Int64 = 0
@@ -1385,6 +1415,7 @@ package struct AdvisorySetRecord: ProtoMessage {
   package var name: String = ""
   package var importedAt: Int64 = 0
   package var records: UInt64 = 0
+  /// entries of the archive that could not be read
   package var skipped: UInt64 = 0
 
   package init() {}

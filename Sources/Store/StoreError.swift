@@ -66,8 +66,18 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         hint: "stop the daemon, keep a copy of the file, and restore a backup")
     case MDB_BAD_VALSIZE:
       self.init(.keyTooLong, "\(operation) of \(path): a key is empty or too long", hint: "this is a defect: report it")
+    case EIO where Self.isFull(path):
+      // LMDB reports a write that the full disk cut short as EIO.
+      self.init(PosixError("\(operation) \(path)", errno: ENOSPC), path: path)
     default:
       self.init(PosixError("\(operation) \(path)", errno: status), path: path)
     }
+  }
+
+  /// Whether the file system of `path` has next to nothing left for us. A file system that does not answer is not full.
+  private static func isFull(_ path: String) -> Bool {
+    var statistics = statvfs()
+    guard statvfs(path, &statistics) == 0 else { return false }
+    return statistics.f_bavail < 16
   }
 }

@@ -181,6 +181,19 @@ package final class WriteTransaction: ReadTransaction {
     return true
   }
 
+  /// Removes entries whose key begins with what `prefix` writes, at most `limit`; returns whether more are left.
+  package func deleteAll<K, V>(
+    _ table: Table<K, V>, prefix: (inout KeyWriter) -> Void, limit: Int
+  ) throws -> Bool {
+    var doomed: [K] = []
+    try scan(table, prefix: prefix) { key, _ in
+      doomed.append(key)
+      return doomed.count <= limit
+    }
+    for key in doomed.prefix(limit) { try delete(table, key) }
+    return doomed.count > limit
+  }
+
   /// Removes every entry of a table.
   package func clear<K, V>(_ table: Table<K, V>) throws(StoreError) {
     isDirty = true

@@ -134,10 +134,11 @@ struct  Tidewaiter__Storage__V1__IntegrationRecord
   protobuf_c_boolean has_secret;
   uint64_t revision;
   protobuf_c_boolean deleting;
+  protobuf_c_boolean rescan;
 };
 #define TIDEWAITER__STORAGE__V1__INTEGRATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__integration_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0 }
 
 
 typedef enum {
@@ -250,10 +251,12 @@ struct  Tidewaiter__Storage__V1__ReportRecord
   size_t n_notes;
   ProtobufCBinaryData *notes;
   int64_t matched_at;
+  size_t n_match_notes;
+  ProtobufCBinaryData *match_notes;
 };
 #define TIDEWAITER__STORAGE__V1__REPORT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__report_record__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0 }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL }
 
 
 struct  Tidewaiter__Storage__V1__ReportLayer
@@ -324,10 +327,12 @@ struct  Tidewaiter__Storage__V1__LayerAnalysis
   size_t n_faults;
   Tidewaiter__Storage__V1__LayerFault **faults;
   uint64_t dropped_names;
+  ProtobufCBinaryData compression;
+  uint64_t compressed_bytes;
 };
 #define TIDEWAITER__STORAGE__V1__LAYER_ANALYSIS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__layer_analysis__descriptor) \
-    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0 }
+    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__Storage__V1__OSRelease
@@ -462,12 +467,13 @@ struct  Tidewaiter__Storage__V1__PollRecord
   uint32_t error_count;
   ProtobufCBinaryData error_code;
   ProtobufCBinaryData error_message;
-  size_t n_job_ids;
-  uint64_t *job_ids;
+  uint64_t first_job_id;
+  uint64_t last_job_id;
+  ProtobufCBinaryData error_hint;
 };
 #define TIDEWAITER__STORAGE__V1__POLL_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__poll_record__descriptor) \
-    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0,NULL }
+    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL} }
 
 
 struct  Tidewaiter__Storage__V1__AdvisoryRecord
@@ -518,10 +524,11 @@ struct  Tidewaiter__Storage__V1__AffectedRecord
   ProtobufCBinaryData *versions;
   size_t n_severities;
   Tidewaiter__Storage__V1__SeverityVector **severities;
+  protobuf_c_boolean names_source;
 };
 #define TIDEWAITER__STORAGE__V1__AFFECTED_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__affected_record__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0,NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0,NULL, 0,NULL, 0 }
 
 
 struct  Tidewaiter__Storage__V1__RangeRecord

@@ -32,7 +32,8 @@ int cposix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_
 int cposix_peer_groups(int descriptor, uint32_t *groups, int32_t *capacity);
 
 // A listening Unix stream socket at `path`: bound under a temporary name in the same directory, given `mode` and
-// (if gid >= 0) the group, then renamed into place, so that it is never wider than `mode` at any instant.
+// (if gid >= 0) the group, then renamed into place, so that it is never wider than `mode` at any instant. Takes the place
+// of a socket that nobody serves any more; EADDRINUSE when somebody does, EEXIST when `path` is any other file.
 int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog);
 // A blocking connection; ENAMETOOLONG when the path does not fit.
 int cposix_connect_unix(const char *path);
@@ -46,3 +47,5 @@ int cposix_open(const char *path, int flags, mode_t mode);
 int cposix_not_dumpable(void);
 // Names the calling thread (15 bytes are kept).
 int cposix_name_thread(const char *name);
+// `environ`, which Swift 6 does not let be read as a global.
+char **cposix_environment(void);

@@ -1,0 +1,39 @@
+/// What one layer may cost. Every bound that ends an analysis early leaves a fault in its result; none is silent.
+package struct AnalysisLimits: Sendable {
+  /// Bytes of the tar stream.
+  package var uncompressedBytes = 64 << 30
+  /// Bytes of the tar stream for each compressed byte, once `expansionFreeBytes` are exceeded. Deflate reaches 1,032 and
+  /// real layers stay below 20; a large zero-filled file beside little else is the one honest layer that meets this.
+  package var expansionRatio = 200
+  /// Bytes of the tar stream that are never held against `expansionRatio`.
+  package var expansionFreeBytes = 256 << 20
+  /// CPU time of the analysing thread. The worker's RLIMIT_CPU lies above it, for loops that this check cannot see.
+  package var cpuSeconds = 300
+  /// Logarithm of the largest zstd window: 128 MiB, the zstd tool's own default.
+  package var zstdWindowLog: Int32 = 27
+  /// Headers in a tar stream, extension headers included.
+  package var entries = 2_000_000
+  /// Length of a path inside the image, and of a link's target; entries beyond it are dropped and counted.
+  package var nameBytes = 4_096
+  /// Body of a pax or GNU extension header, and the blocks of an old GNU sparse map.
+  package var extensionBytes = 1 << 20
+  /// A file held in memory to be parsed.
+  package var fileBytes = 64 << 20
+  /// An os-release file.
+  package var osReleaseBytes = 1 << 20
+  /// Files below `var/lib/dpkg/status.d` in one layer.
+  package var databaseFiles = 20_000
+  /// Whiteouts and other paths kept, all together.
+  package var keptPathBytes = 16 << 20
+  /// Packages of one layer, and their texts all together.
+  package var packages = 100_000
+  package var packageBytes = 32 << 20
+  /// A package's name, version or another of its texts; a value of os-release.
+  package var textBytes = 1_024
+  /// Faults kept of one layer.
+  package var faults = 1_000
+
+  package init() {}
+
+  package static let standard = AnalysisLimits()
+}

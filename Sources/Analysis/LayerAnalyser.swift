@@ -1,0 +1,39 @@
+import StorageMessages
+
+/// Rises whenever the same layer would give another analysis; stored analyses of another version are not used.
+package let analyserVersion: UInt32 = 1
+
+/// Reads one layer from its first byte to its last and says what is in it. Synchronous and without global state: it runs
+/// in a worker process of its own, as the bytes are an attacker's.
+package struct LayerAnalyser: Sendable {
+  private let limits: AnalysisLimits
+
+  package init(limits: AnalysisLimits = .standard) { self.limits = limits }
+
+  /// Never fails: whatever ends the reading early is a fault in the result, beside all that was read before. The input
+  /// is read to its end unless such a fault came first.
+  package func analyse(_ input: any ChunkSource) -> LayerAnalysis {
+    var contents = LayerContents(limits: limits)
+    var analysis = LayerAnalysis()
+    analysis.analyserVersion = analyserVersion
+    do throws(LayerError) {
+      let stream = try LayerStream(input, limits: limits)
+      analysis.compression = stream.compression.rawValue
+      let reader = TarReader(stream, limits: limits)
+      do throws(LayerError) {
+        while try reader.next() { try contents.take(reader, stream) }
+      } catch {
+        contents.report(error)
+      }
+      reader.warnings.forEach { contents.report($0) }
+      analysis.entries = UInt64(reader.headers)
+      analysis.droppedNames = UInt64(reader.droppedNames)
+      analysis.uncompressedBytes = UInt64(stream.uncompressedBytes)
+      analysis.compressedBytes = UInt64(stream.compressedBytes)
+    } catch {
+      contents.report(error)
+    }
+    contents.finish(into: &analysis)
+    return analysis
+  }
+}

@@ -1,0 +1,61 @@
+import StorageMessages
+
+/// Why a layer, or a file in it, could not be read. What was read before stays: the analyser turns the error into a
+/// `LayerFault`, which becomes a finding of kind error in the report.
+package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// Stable: reports and tests name these.
+  package enum Code: String, Sendable, CaseIterable {
+    case empty = "LAYER_EMPTY"
+    case inputFailed = "LAYER_INPUT_FAILED"
+    case truncated = "LAYER_TRUNCATED"
+    case corrupt = "LAYER_CORRUPT"
+    case trailingBytes = "LAYER_TRAILING_BYTES"
+    case compressionNotSupported = "LAYER_COMPRESSION_NOT_SUPPORTED"
+    case windowTooLarge = "LAYER_WINDOW_TOO_LARGE"
+    case expansionLimit = "LAYER_EXPANSION_LIMIT"
+    case cpuLimit = "LAYER_CPU_LIMIT"
+    case notTar = "LAYER_NOT_TAR"
+    case tarMalformed = "TAR_MALFORMED"
+    case tarAmbiguous = "TAR_AMBIGUOUS"
+    case tarExtensionTooLarge = "TAR_EXTENSION_TOO_LARGE"
+    case tarDataAfterEnd = "TAR_DATA_AFTER_END"
+    case entryLimit = "LAYER_ENTRY_LIMIT"
+    case keptPathLimit = "LAYER_PATH_LIMIT"
+    case packageLimit = "LAYER_PACKAGE_LIMIT"
+    case faultLimit = "LAYER_FAULT_LIMIT"
+    case fileTooLarge = "FILE_TOO_LARGE"
+    case fileSparse = "FILE_SPARSE"
+    case hardLinkNotKept = "HARD_LINK_NOT_READ"
+    case notAFile = "DATABASE_NOT_A_FILE"
+    case databaseMalformed = "DATABASE_MALFORMED"
+    case databaseNotSupported = "DATABASE_NOT_SUPPORTED"
+    case databaseIncomplete = "DATABASE_INCOMPLETE"
+  }
+
+  package let code: Code
+  package let message: String
+  /// The file it is about, inside the image and without a leading slash; empty for the layer as a whole.
+  package var path: [UInt8]
+
+  package init(_ code: Code, _ message: String, path: [UInt8] = []) {
+    self.code = code
+    self.message = message
+    self.path = path
+  }
+
+  package var description: String {
+    path.isEmpty
+      ? "\(code.rawValue): \(message)" : "\(code.rawValue): \(String(decoding: path, as: UTF8.self)): \(message)"
+  }
+
+  /// A message may quote what a library said about hostile bytes.
+  static let messageCharacters = 400
+
+  var fault: LayerFault {
+    var fault = LayerFault()
+    fault.code = code.rawValue
+    fault.path = path
+    fault.message = String(message.prefix(Self.messageCharacters))
+    return fault
+  }
+}

@@ -1,0 +1,39 @@
+import StorageMessages
+
+/// What an image holds once its layers lie over one another.
+package struct MergedInventory: Sendable, Equatable {
+  /// Nil when the image has no os-release file.
+  package var os: OSRelease?
+  /// Each with the index of the layer that brought it, and its purl; sorted by type, name, version and architecture.
+  package var packages: [InventoryPackage] = []
+  /// All of kind error: faults of layers, and contradictions between them.
+  package var findings: [FindingRecord] = []
+  /// Said aloud in the report, without being wrong.
+  package var notes: [String] = []
+}
+
+/// Codes of the findings that merging adds to those of the layers; stable, and the finding's `id`.
+package enum MergeFinding: String, Sendable, CaseIterable {
+  case databaseRemoved = "PACKAGE_DATABASE_REMOVED"
+  case databaseBehindLink = "PACKAGE_DATABASE_BEHIND_LINK"
+  case linkUnresolvable = "LINK_UNRESOLVABLE"
+  case osReleaseMissing = "OS_RELEASE_MISSING"
+  case osReleaseConflict = "OS_RELEASE_CONFLICT"
+  case osReleaseMismatch = "OS_RELEASE_MISMATCH"
+  case limit = "INVENTORY_LIMIT"
+
+  func record(_ title: String, path: [UInt8] = [], layer: Int?) -> FindingRecord {
+    FindingRecord(error: rawValue, title, path: path, layer: layer)
+  }
+}
+
+extension FindingRecord {
+  init(error code: String, _ title: String, path: [UInt8], layer: Int?) {
+    self.init()
+    kind = .error
+    id = code
+    self.title = title
+    self.path = storedText(path)
+    self.layer = layer.map(Int32.init) ?? -1
+  }
+}

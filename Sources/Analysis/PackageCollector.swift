@@ -1,0 +1,86 @@
+import StorageMessages
+
+/// Takes the packages of one layer within its bounds, from one database after another.
+struct PackageCollector {
+  private(set) var packages: [Package] = []
+  /// Records without a name or version, or with a text over its bound.
+  private(set) var malformed = 0
+  private(set) var isFull = false
+
+  private let limits: AnalysisLimits
+  private var packagesLeft: Int
+  private var bytesLeft: Int
+
+  init(limits: AnalysisLimits) {
+    self.limits = limits
+    packagesLeft = limits.packages
+    bytesLeft = limits.packageBytes
+  }
+
+  mutating func add(_ package: Package) {
+    let isSound =
+      !package.name.isEmpty && !package.version.isEmpty
+      && package.texts.allSatisfy { $0.utf8.count <= limits.textBytes }
+    if !isSound {
+      addMalformed()
+    } else if admit(package) {
+      packages.append(package)
+    } else {
+      isFull = true
+    }
+  }
+
+  /// Counts packages that are listed once more; false once that is too many.
+  mutating func admitCopies(of packages: [Package]) -> Bool { packages.allSatisfy { admit($0) } }
+
+  private mutating func admit(_ package: Package) -> Bool {
+    let bytes = package.texts.reduce(64) { $0 + $1.utf8.count }
+    guard packagesLeft > 0, bytes <= bytesLeft else { return false }
+    packagesLeft -= 1
+    bytesLeft -= bytes
+    return true
+  }
+
+  mutating func addMalformed() { malformed += 1 }
+
+  /// The packages since the last call, and what was wrong with them.
+  mutating func takeDatabase(kind: String, path: [UInt8]) -> (PackageDatabase, [LayerError]) {
+    var database = PackageDatabase()
+    database.kind = kind
+    database.path = path
+    database.packages = packages
+    var errors: [LayerError] = []
+    if malformed > 0 {
+      errors.append(
+        LayerError(
+          .databaseMalformed, "\(malformed) records of the \(kind) database have no valid name, version or state",
+          path: path))
+    }
+    if isFull {
+      errors.append(LayerError(.packageLimit, "the layer lists more packages than are kept", path: path))
+    }
+    packages = []
+    malformed = 0
+    isFull = false
+    return (database, errors)
+  }
+}
+
+extension Package {
+  /// All texts that come from the image.
+  var texts: [String] { [name, version, arch, sourceName, sourceVersion, modularity] }
+}
+
+/// A text for the store: what is not UTF-8 is replaced, and so is NUL, which no stored text may hold.
+func storedText(_ bytes: some Collection<UInt8>) -> String {
+  if bytes.contains(0) {
+    return String(decoding: bytes, as: UTF8.self).replacingNULs()
+  }
+  return String(decoding: bytes, as: UTF8.self)
+}
+
+extension String {
+  fileprivate func replacingNULs() -> String {
+    String(String.UnicodeScalarView(unicodeScalars.map { $0 == "\0" ? "\u{fffd}" : $0 }))
+  }
+}

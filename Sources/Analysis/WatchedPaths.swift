@@ -1,0 +1,87 @@
+import StorageMessages
+
+/// What a path in an image means to the analyser.
+enum WatchedPath: Equatable {
+  /// A directory above a watched file: what it is decides where the file is found, and whether.
+  case ancestor
+  case osRelease
+  case apkInstalled
+  case dpkgStatus
+  /// One package's control file, as distroless images keep them.
+  case dpkgStatusFile
+  case rpmSQLite
+  case rpmSQLiteLog
+  case rpmBerkeley
+  case rpmNDB
+
+  /// Whether one file can be at both paths and mean the same.
+  func hasFormat(of other: WatchedPath) -> Bool { self == other && self != .ancestor }
+
+  /// `PackageDatabase.kind`; nil for what lists no packages.
+  var databaseKind: String? {
+    switch self {
+    case .ancestor, .osRelease, .rpmSQLiteLog: nil
+    case .apkInstalled: "apk"
+    case .dpkgStatus, .dpkgStatusFile: "dpkg"
+    case .rpmSQLite, .rpmBerkeley, .rpmNDB: "rpm"
+    }
+  }
+}
+
+/// The paths that an analysis looks for, and their directories. Looking one up allocates nothing: it is done for each
+/// entry of every layer.
+struct WatchedPaths: Sendable {
+  static let all = WatchedPaths()
+
+  static let osReleases = ["etc/os-release", "usr/lib/os-release"].map { Array($0.utf8) }
+  static let statusDirectory = Array("var/lib/dpkg/status.d".utf8)
+
+  /// The watched files with a fixed path, in the order in which they are looked for.
+  let files: [(path: [UInt8], meaning: WatchedPath)]
+  private let byLength: [[(path: [UInt8], meaning: WatchedPath)]]
+  private static let statusPrefix = statusDirectory + [UInt8(ascii: "/")]
+
+  private init() {
+    var files = Self.osReleases.map { (path: $0, meaning: WatchedPath.osRelease) }
+    func add(_ path: String, _ meaning: WatchedPath) { files.append((Array(path.utf8), meaning)) }
+    add("lib/apk/db/installed", .apkInstalled)
+    add("usr/lib/apk/db/installed", .apkInstalled)
+    add("var/lib/dpkg/status", .dpkgStatus)
+    // Where rpm keeps its database: the classic place, openSUSE's and Fedora's, and rpm-ostree's.
+    for directory in ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"] {
+      add(directory + "/rpmdb.sqlite", .rpmSQLite)
+      add(directory + "/rpmdb.sqlite-wal", .rpmSQLiteLog)
+      add(directory + "/Packages", .rpmBerkeley)
+      add(directory + "/Packages.db", .rpmNDB)
+    }
+    self.files = files
+    var ancestors = Set<[UInt8]>()
+    for path in files.map(\.path) + [Self.statusPrefix + [0]] {
+      for index in path.indices where path[index] == UInt8(ascii: "/") { ancestors.insert(Array(path[..<index])) }
+    }
+    let known = files + ancestors.map { ($0, .ancestor) }
+    var byLength = [[(path: [UInt8], meaning: WatchedPath)]](
+      repeating: [], count: (known.map(\.0.count).max() ?? 0) + 1)
+    for entry in known { byLength[entry.0.count].append(entry) }
+    self.byLength = byLength
+  }
+
+  /// What `path` (normalised) means; nil for the many that mean nothing.
+  func meaning(of path: UnsafeRawBufferPointer) -> WatchedPath? {
+    // The first letters of bin, boot, dev, home, opt, proc, root, sbin, srv, tmp … sort out half.
+    guard let first = path.first, "euvl".utf8.contains(first) else { return nil }
+    if path.count < byLength.count, let known = byLength[path.count].first(where: { $0.path.elementsEqual(path) }) {
+      return known.meaning
+    }
+    return isStatusFile(path) ? .dpkgStatusFile : nil
+  }
+
+  func meaning(of path: [UInt8]) -> WatchedPath? { path.withUnsafeBytes { meaning(of: $0) } }
+
+  private func isStatusFile(_ path: UnsafeRawBufferPointer) -> Bool {
+    let prefix = Self.statusPrefix
+    guard path.count > prefix.count, path.prefix(prefix.count).elementsEqual(prefix) else { return false }
+    let name = path[prefix.count...]
+    return !name.contains(UInt8(ascii: "/")) && !name.suffix(8).elementsEqual(".md5sums".utf8)
+  }
+}

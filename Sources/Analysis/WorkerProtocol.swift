@@ -1,0 +1,76 @@
+import ProtobufRuntime
+import StorageMessages
+
+/// How the daemon and a worker talk: the layer's bytes go in at one descriptor until its end, one answer comes out of
+/// another, and the worker exits with 0. A worker that met a bound may answer before it has read all; the writer then
+/// sees EPIPE, which is no error.
+///
+///     answer = "TWA1"  length: 4 bytes, big-endian  LayerAnalysis, packed
+package enum WorkerProtocol {
+  package static let inputDescriptor: Int32 = 0
+  package static let outputDescriptor: Int32 = 1
+  package static let magic = Array("TWA1".utf8)
+  package static let headerBytes = 8
+  /// Of the packed analysis. A reader never takes more than `headerBytes` and this.
+  package static let answerBytesMax = 64 << 20
+
+  /// Bounds of the worker process. `cpuSeconds` lies above `AnalysisLimits.cpuSeconds`, so that the analysis can still
+  /// say what happened.
+  package static let addressSpaceBytes: UInt64 = 1 << 30
+  package static let cpuSeconds: UInt64 = 330
+  package static let openFiles: UInt64 = 16
+
+  /// Exit codes other than 0; the reason is on standard error.
+  package static let exitUnusable: Int32 = 71
+
+  /// Why an answer cannot be used. The answer is hostile input: whoever took over a worker wrote it.
+  package struct MalformedAnswer: Error, Equatable, CustomStringConvertible {
+    package let reason: String
+    package var description: String { "the worker's answer is malformed: \(reason)" }
+  }
+
+  /// Nil when the analysis is larger than an answer may be.
+  package static func encodeAnswer(_ analysis: LayerAnalysis) -> [UInt8]? {
+    let packed = analysis.packed()
+    guard packed.count <= answerBytesMax else { return nil }
+    return magic + withUnsafeBytes(of: UInt32(packed.count).bigEndian, Array.init) + packed
+  }
+
+  /// The length of the packed analysis that follows a header.
+  package static func answerLength(header: some Collection<UInt8>) throws(MalformedAnswer) -> Int {
+    guard header.count == headerBytes, header.starts(with: magic) else {
+      throw MalformedAnswer(reason: "it does not begin with its magic number and length")
+    }
+    let length = header.suffix(4).reduce(0) { $0 << 8 | Int($1) }
+    guard length <= answerBytesMax else { throw MalformedAnswer(reason: "it claims \(length) bytes") }
+    return length
+  }
+
+  /// The analysis in a whole answer, header included, once each part of it was found to be what a worker of this version
+  /// can say.
+  package static func decodeAnswer(_ answer: [UInt8]) throws(MalformedAnswer) -> LayerAnalysis {
+    let length = try answerLength(header: answer.prefix(headerBytes))
+    guard answer.count == headerBytes + length else {
+      throw MalformedAnswer(reason: "it announces \(length) bytes and holds \(max(0, answer.count - headerBytes))")
+    }
+    let analysis: LayerAnalysis
+    do throws(MalformedMessage) {
+      analysis = try LayerAnalysis(packed: Array(answer[headerBytes...]), limits: .workerAnswer)
+    } catch {
+      throw MalformedAnswer(reason: error.description)
+    }
+    try AnalysisValidator().validate(analysis)
+    return analysis
+  }
+}
+
+extension MessageLimits {
+  /// A layer's packages are at most 100,000 messages; the rest is paths.
+  package static var workerAnswer: MessageLimits {
+    var limits = storage
+    limits.depth = 8
+    limits.elements = 4_000_000
+    limits.memoryBytes = 512 << 20
+    return limits
+  }
+}

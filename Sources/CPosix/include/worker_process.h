@@ -1,0 +1,25 @@
+// Worker processes and the pipes to them.
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+// Starts the program at `path` with `input` and `output` as its descriptors 0 and 1, 2 on /dev/null, nothing else open,
+// default signal handling and an environment of its own. Returns 0 or an errno.
+int cposix_spawn_worker(const char *path, int input, int output, pid_t *pid);
+
+// A close-on-exec pipe of about `capacity` bytes (as near as the kernel allows); -1 with errno on failure.
+int cposix_pipe(int *reading, int *writing, int capacity);
+
+typedef enum {
+  cposix_exited = 0,
+  cposix_signalled = 1,
+} cposix_end;
+
+// Waits until a child has ended and leaves it a zombie, so that its number stays its own. -1 with errno on failure.
+int cposix_wait_zombie(pid_t pid);
+// Reaps a child. `value` gets its exit status or signal. -1 with errno on failure.
+int cposix_reap(pid_t pid, cposix_end *end, int *value);
+
+// Waits until `reading` has something to read or `writing` takes something (either may be -1); bit 0: reading, bit 1:
+// writing. -1 with errno on failure; EINTR reads as 0.
+int cposix_poll_pair(int reading, int writing, int timeout_ms);

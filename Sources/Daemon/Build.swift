@@ -1,0 +1,6 @@
+/// What this build calls itself.
+package enum Build {
+  package static let version = "0.1.0"
+  /// The commit it was built from; "" when the build did not say.
+  package static let commit = ""
+}

@@ -1,0 +1,188 @@
+import Glibc
+import Posix
+import Yams
+
+/// The daemon's settings: a flag wins over the environment, that over the file, that over the default.
+package struct Configuration: Sendable, Equatable {
+  package enum LogFormat: String, Sendable, Codable, CaseIterable { case text, json }
+  package enum LogLevel: String, Sendable, Codable, CaseIterable { case debug, info, warning, error }
+
+  package var stateDirectory: String
+  package var socket: String
+  /// Group of the socket; nil leaves the process's own.
+  package var socketGroup: String?
+  package var logLevel = LogLevel.info
+  package var logFormat = LogFormat.text
+  /// Scans at a time.
+  package var scannerSlots: Int
+  /// Worker processes at a time, over all scans.
+  package var scannerWorkers: Int
+  /// Address space of the state file and of each advisory file, in bytes.
+  package var storeMapBytes = 64 << 30
+  package var advisoriesMapBytes = 16 << 30
+  /// Bytes of uploads in the state directory at a time.
+  package var uploadBytesMaximum = 8 << 30
+  /// How long a stop waits for calls in flight.
+  package var drainSeconds = 10
+
+  /// What a YAML file may say; absent keys keep their defaults.
+  struct File: Decodable {
+    struct Store: Decodable { var mapSizeBytes: Int? }
+    struct Scanner: Decodable {
+      var slots: Int?
+      var workers: Int?
+    }
+    struct Advisories: Decodable {
+      var mapSizeBytes: Int?
+      var uploadBytesMaximum: Int?
+    }
+    struct Log: Decodable {
+      var level: LogLevel?
+      var format: LogFormat?
+    }
+    var stateDirectory: String?
+    var socket: String?
+    var socketGroup: String?
+    var drainSeconds: Int?
+    var store: Store?
+    var scanner: Scanner?
+    var advisories: Advisories?
+    var log: Log?
+
+    static let keys: [String: [String]] = [
+      "": ["stateDirectory", "socket", "socketGroup", "drainSeconds", "store", "scanner", "advisories", "log"],
+      "store": ["mapSizeBytes"], "scanner": ["slots", "workers"],
+      "advisories": ["mapSizeBytes", "uploadBytesMaximum"], "log": ["level", "format"],
+    ]
+  }
+
+  /// What the command line said.
+  package struct Flags: Sendable {
+    package var config: String?
+    package var stateDirectory: String?
+    package var socket: String?
+    package var logLevel: LogLevel?
+    package var logFormat: LogFormat?
+    package init() {}
+  }
+
+  package struct Invalid: Error, CustomStringConvertible {
+    package let description: String
+    package let hint: String
+  }
+
+  private static let fileBytesMaximum = 1 << 20
+
+  package init(flags: Flags, environment: [String: String]) throws(Invalid) {
+    let isRoot = geteuid() == 0
+    let home = environment["HOME"] ?? "/"
+    stateDirectory =
+      isRoot ? "/var/lib/tidewaiter" : (environment["XDG_STATE_HOME"] ?? home + "/.local/state") + "/tidewaiter"
+    socket = Self.defaultSocket(isRoot: isRoot, environment: environment)
+    let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    // More than workers: while some jobs fetch manifests or wait for a registry, others keep the workers busy.
+    scannerSlots = cores + 2
+    scannerWorkers = max(2, cores)
+    if let path = flags.config ?? environment["TIDEWAITER_CONFIG"] { try read(path) }
+    try take(environment)
+    stateDirectory = flags.stateDirectory ?? stateDirectory
+    socket = flags.socket ?? socket
+    logLevel = flags.logLevel ?? logLevel
+    logFormat = flags.logFormat ?? logFormat
+    try check()
+  }
+
+  private static func defaultSocket(isRoot: Bool, environment: [String: String]) -> String {
+    if isRoot { return "/run/tidewaiter/tidewaiter.sock" }
+    return (environment["XDG_RUNTIME_DIR"] ?? "/run/user/\(geteuid())") + "/tidewaiter/tidewaiter.sock"
+  }
+
+  private mutating func read(_ path: String) throws(Invalid) {
+    let text: String
+    do {
+      let bytes = try Posix.File.read(path, limit: Self.fileBytesMaximum)
+      guard let decoded = String(validating: bytes, as: UTF8.self) else {
+        throw Invalid(description: "\(path) is not UTF-8", hint: "save it as UTF-8")
+      }
+      text = decoded
+    } catch {
+      throw error as? Invalid ?? Invalid(description: "\(error)", hint: "check --config")
+    }
+    if text.allSatisfy(\.isWhitespace) { return }
+    let file: File
+    do {
+      try Self.refuseUnknownKeys(try compose(yaml: text), path)
+      file = try YAMLDecoder().decode(File.self, from: text)
+    } catch {
+      throw error as? Invalid ?? Invalid(description: "\(path): \(error)", hint: "README.md lists the settings")
+    }
+    stateDirectory = file.stateDirectory ?? stateDirectory
+    socket = file.socket ?? socket
+    socketGroup = file.socketGroup ?? socketGroup
+    drainSeconds = file.drainSeconds ?? drainSeconds
+    storeMapBytes = file.store?.mapSizeBytes ?? storeMapBytes
+    scannerSlots = file.scanner?.slots ?? scannerSlots
+    scannerWorkers = file.scanner?.workers ?? scannerWorkers
+    advisoriesMapBytes = file.advisories?.mapSizeBytes ?? advisoriesMapBytes
+    uploadBytesMaximum = file.advisories?.uploadBytesMaximum ?? uploadBytesMaximum
+    logLevel = file.log?.level ?? logLevel
+    logFormat = file.log?.format ?? logFormat
+  }
+
+  /// A misspelt key that is silently ignored is a setting that silently does not hold.
+  private static func refuseUnknownKeys(_ node: Node?, _ path: String) throws(Invalid) {
+    func check(_ node: Node, _ section: String) throws(Invalid) {
+      guard case .mapping(let mapping) = node else {
+        throw Invalid(description: "\(path): expected keys and values", hint: "README.md lists the settings")
+      }
+      for (key, value) in mapping {
+        let name = key.string ?? "?"
+        guard File.keys[section, default: []].contains(name) else {
+          let line = key.mark.map { ", line \($0.line)" } ?? ""
+          throw Invalid(
+            description: "\(path)\(line): unknown setting \(section.isEmpty ? "" : section + ".")\(name)",
+            hint: "settings here: \(File.keys[section, default: []].joined(separator: ", "))")
+        }
+        if File.keys[name] != nil { try check(value, name) }
+      }
+    }
+    if let node { try check(node, "") }
+  }
+
+  private mutating func take(_ environment: [String: String]) throws(Invalid) {
+    stateDirectory = environment["TIDEWAITER_STATE_DIR"] ?? stateDirectory
+    socket = environment["TIDEWAITER_SOCKET"] ?? socket
+    socketGroup = environment["TIDEWAITER_SOCKET_GROUP"] ?? socketGroup
+    logLevel = try Self.choice("TIDEWAITER_LOG_LEVEL", environment) ?? logLevel
+    logFormat = try Self.choice("TIDEWAITER_LOG_FORMAT", environment) ?? logFormat
+  }
+
+  private static func choice<T: RawRepresentable<String> & CaseIterable>(
+    _ name: String, _ environment: [String: String]
+  ) throws(Invalid) -> T? {
+    guard let text = environment[name] else { return nil }
+    guard let value = T(rawValue: text) else {
+      throw Invalid(
+        description: "\(name): \"\(text)\" is none of its values",
+        hint: "one of \(T.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    return value
+  }
+
+  private func check() throws(Invalid) {
+    func bound(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(Invalid) {
+      guard range.contains(value) else {
+        throw Invalid(description: "\(name): \(value) is out of bounds", hint: "from \(range.lowerBound) to \(range.upperBound)")
+      }
+    }
+    try bound("scanner.slots", scannerSlots, 1...256)
+    try bound("scanner.workers", scannerWorkers, 1...256)
+    try bound("store.mapSizeBytes", storeMapBytes, 1 << 20...1 << 46)
+    try bound("advisories.mapSizeBytes", advisoriesMapBytes, 1 << 20...1 << 46)
+    try bound("advisories.uploadBytesMaximum", uploadBytesMaximum, 1 << 20...1 << 46)
+    try bound("drainSeconds", drainSeconds, 0...3600)
+    for (name, path) in [("stateDirectory", stateDirectory), ("socket", socket)] where path.isEmpty {
+      throw Invalid(description: "\(name): is empty", hint: "give a path")
+    }
+  }
+}

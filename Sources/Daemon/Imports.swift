@@ -1,0 +1,126 @@
+import API
+import Advisories
+import Logging
+import Pipeline
+import RPC
+import Store
+import Synchronization
+
+/// Imports of advisories: each runs in the background, is followed by a new match of every stored report, and can be
+/// asked for until the daemon stops.
+final class Imports: Sendable {
+  /// How many are remembered.
+  private static let rememberedMaximum = 32
+
+  private struct State {
+    var imports: [(id: String, status: API.Import)] = []
+    var tasks: [String: Task<Void, Never>] = [:]
+    var next = 1
+    var isStopping = false
+  }
+
+  private let advisories: AdvisoryDatabase
+  private let uploads: Uploads
+  private let rematcher: Rematcher
+  private let log: Logger
+  private let state = Mutex(State())
+
+  init(advisories: AdvisoryDatabase, uploads: Uploads, rematcher: Rematcher, log: Logger) {
+    self.advisories = advisories
+    self.uploads = uploads
+    self.rematcher = rematcher
+    self.log = log
+  }
+
+  func status(_ id: String) -> API.Import? { state.withLock { $0.imports.first { $0.id == id }?.status } }
+
+  /// Starts an import of uploads that were taken, which it removes at its end.
+  func start(_ taken: [Uploads.Upload]) throws -> API.Import {
+    try state.withLock { state in
+      if state.isStopping { throw RPCError(.unavailable, "the daemon is stopping") }
+      let id = String(state.next)
+      state.next += 1
+      var status = API.Import()
+      status.id = id
+      status.state = .running
+      if state.imports.count >= Self.rememberedMaximum,
+        let index = state.imports.firstIndex(where: { $0.status.state != .running })
+      {
+        state.imports.remove(at: index)
+      }
+      state.imports.append((id, status))
+      state.tasks[id] = Task { await run(id, taken) }
+      return status
+    }
+  }
+
+  private func change(_ id: String, _ change: (inout API.Import) -> Void) {
+    state.withLock { state in
+      guard let index = state.imports.firstIndex(where: { $0.id == id }) else { return }
+      change(&state.imports[index].status)
+    }
+  }
+
+  private func run(_ id: String, _ taken: [Uploads.Upload]) async {
+    var log = log
+    log[metadataKey: "import"] = "\(id)"
+    log.info("import begins", metadata: ["sets": "\(taken.map(\.name).joined(separator: ", "))"])
+    var failure: ErrorDetail?
+    do {
+      let summary = try await advisories.importSets(
+        taken.map { AdvisoryUpload(name: $0.name, file: $0.path) }
+      ) { summary in self.change(id) { $0.take(summary) } }
+      change(id) { $0.take(summary) }
+      let images = try await rematcher.run()
+      change(id) { $0.imagesRematched = UInt64(images) }
+      log.info(
+        "import ended",
+        metadata: ["records": "\(summary.kept)", "skipped": "\(summary.skipped)", "images": "\(images)"])
+    } catch {
+      failure = Self.detail(error)
+      log.error("import failed", metadata: ["error": "\(error)"])
+    }
+    do {
+      try await uploads.remove(taken)
+    } catch {
+      log.error("uploads cannot be removed", metadata: ["error": "\(error)"])
+    }
+    change(id) { status in
+      status.state = failure == nil ? .finished : .failed
+      status.error = failure
+    }
+    state.withLock { _ = $0.tasks.removeValue(forKey: id) }
+  }
+
+  private static func detail(_ error: any Error) -> ErrorDetail? {
+    switch error {
+    case let error as AdvisoryError:
+      ErrorDetail(code: error.code.rawValue, message: error.message, hint: error.hint)
+    case let error as StoreError:
+      ErrorDetail(code: error.code.rawValue, message: error.message, hint: error.hint)
+    case is CancellationError:
+      ErrorDetail(
+        code: "INTERRUPTED", message: "the daemon stopped; the advisories in force are unchanged", hint: "import again")
+    default: ErrorDetail(code: "INTERNAL", message: "\(error)", hint: "see the daemon's log")
+    }
+  }
+
+  /// Ends imports that run; what was in force before stays.
+  func stop() async {
+    let tasks = state.withLock { state in
+      state.isStopping = true
+      return Array(state.tasks.values)
+    }
+    for task in tasks { task.cancel() }
+    for task in tasks { await task.value }
+  }
+}
+
+extension API.Import {
+  fileprivate mutating func take(_ summary: ImportSummary) {
+    recordsRead = summary.read
+    recordsKept = summary.kept
+    recordsSkipped = summary.skipped
+    skipped = summary.skippedNames
+  }
+}

@@ -1,0 +1,83 @@
+import FoundationEssentials
+import Glibc
+import Logging
+import Synchronization
+
+/// Writes each log event as one line to standard error: text for people, or a JSON object. Values are escaped, so that
+/// nothing from outside can start a line of its own.
+package struct LogOutput: LogHandler {
+  package var metadata: Logger.Metadata = [:]
+  package var logLevel: Logger.Level
+  private let label: String
+  private let format: Configuration.LogFormat
+  /// Whole lines: two threads must not mix theirs.
+  private static let writing = Mutex(())
+
+  package init(label: String, level: Configuration.LogLevel, format: Configuration.LogFormat) {
+    self.label = label
+    self.format = format
+    logLevel =
+      switch level {
+      case .debug: .debug
+      case .info: .info
+      case .warning: .warning
+      case .error: .error
+      }
+  }
+
+  package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  package func log(event: LogEvent) {
+    let all = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
+    let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    var line: String
+    switch format {
+    case .text:
+      line = "\(time) \(event.level) \(Self.escaped("\(event.message)", quotesToo: false))"
+      for (key, value) in all { line += " \(key)=\(Self.quoted("\(value)"))" }
+    case .json:
+      line = "{\"time\":\"\(time)\",\"level\":\"\(event.level)\",\"message\":\"\(Self.escaped("\(event.message)"))\""
+      for (key, value) in all { line += ",\"\(Self.escaped(key))\":\"\(Self.escaped("\(value)"))\"" }
+      line += "}"
+    }
+    line += "\n"
+    Self.writing.withLock { _ in
+      line.withUTF8 { bytes in
+        var rest = UnsafeRawBufferPointer(bytes)[...]
+        while !rest.isEmpty {
+          let count = write(2, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+          // A log that cannot be written has nowhere to say so.
+          if count <= 0 && errno != EINTR { return }
+          rest = rest.dropFirst(max(0, count))
+        }
+      }
+    }
+  }
+
+  private static func quoted(_ text: String) -> String {
+    let isPlain = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") }
+    return isPlain ? text : "\"\(escaped(text))\""
+  }
+
+  private static func escaped(_ text: String, quotesToo: Bool = true) -> String {
+    var output = ""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"" where quotesToo, "\\" where quotesToo: output += "\\\(scalar)"
+      case "\n": output += "\\n"
+      default:
+        let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || scalar.properties.isBidiControl
+        if isControl {
+          let hex = String(scalar.value, radix: 16)
+          output += "\\u" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
+        } else {
+          output.unicodeScalars.append(scalar)
+        }
+      }
+    }
+    return output
+  }
+}

@@ -1,0 +1,186 @@
+import API
+import Model
+import Pipeline
+import Posix
+import Queue
+import RPC
+import Registry
+import Selection
+import StorageMessages
+import Store
+
+/// `tidewaiter.v1.Images`.
+struct ImagesHandler: ImagesService {
+  /// Tags shown with an image; one that has more is still found by each.
+  private static let tagsMaximum = 100
+
+  let store: StateStore
+  let registries: RegistryClients
+  let intake: Intake
+  /// Long scans of tables run here, not on the RPC loop.
+  let reader: SerialThread
+
+  func addImage(_ request: AddImageRequest, _ context: CallContext) async throws -> AddImageResponse {
+    let reference = try ImageReference(parsing: request.reference)
+    let integration = try store.integration(named: reference.integration.text)
+    let client = try registries.client(for: integration)
+    // The manifest itself, not its headers: what is no image is refused here, and the digest is that of the bytes.
+    let digest = try await client.fetchManifest(Self.target(of: reference), in: reference.repository).digest
+    let image = ImageKey(
+      integration: integration.id, repository: reference.repository.path, digest: digest.description)
+    // A tag beside a digest is the asker's word, not the registry's.
+    let tag = reference.digest == nil ? reference.tag?.name ?? "" : ""
+    let outcomes = try await intake.queue([Intake.Item(image: image, tag: tag)], priority: .person)
+    guard let outcome = outcomes.first else { throw RPCError(.internal, "no job was made") }
+    var response = AddImageResponse()
+    response.job = API.Job(outcome.job, integration: integration.name, progress: nil)
+    response.existed = outcome.existed
+    return response
+  }
+
+  func getImage(_ request: GetImageRequest, _ context: CallContext) async throws -> API.Image {
+    let (key, name) = try find(request.reference)
+    return try await reader.run { [store] in
+      try store.read { transaction in
+        guard let image = try transaction.get(StateStore.images, key) else { throw Self.unknown(request.reference) }
+        let tags = try store.tags(of: key, limit: Self.tagsMaximum, in: transaction)
+        return API.Image(image, integration: name, tags: tags)
+      }
+    }
+  }
+
+  func listImages(_ request: ListImagesRequest, _ context: CallContext) async throws -> ListImagesResponse {
+    let pattern = try repositoryPattern(request.repository)
+    let integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
+    let after = request.pageToken.isEmpty ? nil : try Self.key(ofPosition: try Paging.position(request.pageToken))
+    let size = Paging.size(request.pageSize)
+    return try await reader.run { [store] in
+      try store.read { transaction in
+        let found = try store.images(
+          integration: integration, after: after, limit: size + 1, in: transaction
+        ) { key, image in
+          (pattern?.matches(repository: key.repository) ?? true)
+            && (request.status == .unspecified || request.status.rawValue == image.status.rawValue)
+            && Self.reaches(request.minSeverity, image.counts)
+        }
+        var response = ListImagesResponse()
+        response.images = try found.prefix(size).map { key, image in
+          API.Image(
+            image, integration: try store.integrationName(key.integration, in: transaction),
+            tags: try store.tags(of: key, limit: Self.tagsMaximum, in: transaction))
+        }
+        if found.count > size { response.nextPageToken = Paging.token(Self.position(of: found[size - 1].key)) }
+        return response
+      }
+    }
+  }
+
+  func getReport(_ request: GetReportRequest, _ context: CallContext) async throws -> API.Report {
+    let (key, name) = try find(request.reference)
+    return try await reader.run { [store] in
+      try store.read { transaction in
+        guard let image = try transaction.get(StateStore.images, key) else { throw Self.unknown(request.reference) }
+        let reports = try store.reports(of: key, in: transaction)
+        let report = try Self.choose(reports, platform: request.platform, of: image, reference: request.reference)
+        let tags = try store.tags(of: key, limit: 1, in: transaction)
+        let reference = ImageConversion.reference(
+          integration: name, repository: key.repository, tag: tags.first ?? "", digest: key.digest)
+        return try ReportSlices.slice(report, reference: reference, digest: key.digest, token: request.pageToken)
+      }
+    }
+  }
+
+  // MARK: - Rules
+
+  private static func target(of reference: ImageReference) throws -> ManifestReference {
+    if let digest = reference.digest { return .digest(digest) }
+    guard let tag = reference.tag else {
+      throw RPCError.invalidArgument([("reference", "names neither a tag nor a digest")])
+    }
+    return .tag(tag)
+  }
+
+  /// The image a reference names, among those the daemon knows.
+  private func find(_ text: String) throws -> (key: ImageKey, integration: String) {
+    let reference = try ImageReference(parsing: text)
+    let integration = try store.integration(named: reference.integration.text)
+    let repository = reference.repository.path
+    if let digest = reference.digest {
+      let key = ImageKey(integration: integration.id, repository: repository, digest: digest.description)
+      return (key, integration.name)
+    }
+    let tag = reference.tag?.name ?? ""
+    guard let record = try store.tag(TagKey(integration: integration.id, repository: repository, tag: tag)) else {
+      throw Self.unknown(text)
+    }
+    let key = ImageKey(integration: integration.id, repository: repository, digest: record.digest)
+    return (key, integration.name)
+  }
+
+  private func repositoryPattern(_ text: String) throws -> Selection.Pattern? {
+    if text.isEmpty { return nil }
+    do {
+      let pattern = try Selection.Pattern(parsing: text)
+      guard pattern.tag == nil else {
+        throw RPCError.invalidArgument([("repository", "\"\(text.excerpt())\" names a tag; give a repository pattern")])
+      }
+      return pattern
+    } catch let error as PatternError {
+      throw RPCError.invalidArgument([("repository", "\(error)")])
+    }
+  }
+
+  private static func choose(
+    _ reports: [ReportRecord], platform: String, of image: ImageRecord, reference: String
+  ) throws -> ReportRecord {
+    guard !reports.isEmpty else {
+      throw RPCError(
+        .notFound, reason: "NO_REPORT", "no report of \(reference) yet"
+          + (image.statusReason.isEmpty ? "" : ": \(image.statusReason)"),
+        hint: "see its job with: tidewaiter queue show \(image.lastJobId)")
+    }
+    let available = reports.map(\.platform).joined(separator: ", ")
+    if platform.isEmpty {
+      let node = Platform.node
+      if let own = reports.first(where: { Platform($0.platform)?.satisfies(node) ?? false }) { return own }
+      if reports.count == 1 { return reports[0] }
+      throw RPCError(
+        .failedPrecondition, reason: "PLATFORM_NEEDED", "\(reference) has reports for \(available)",
+        hint: "choose one with --platform")
+    }
+    guard let wanted = Platform(platform) else {
+      throw RPCError.invalidArgument([("platform", "\"\(platform.excerpt())\" is no platform such as linux/amd64")])
+    }
+    if let exact = reports.first(where: { $0.platform == wanted.description }) { return exact }
+    if let near = reports.first(where: { Platform($0.platform)?.satisfies(wanted) ?? false }) { return near }
+    throw RPCError(
+      .notFound, reason: "NO_REPORT", "no report of \(reference) for \(platform)", hint: "there are: \(available)")
+  }
+
+  private static func reaches(_ minimum: API.Severity, _ counts: StorageMessages.SeverityCounts?) -> Bool {
+    let counts = counts ?? StorageMessages.SeverityCounts()
+    let atLeast: [UInt32] =
+      switch minimum {
+      case .critical: [counts.critical]
+      case .high: [counts.critical, counts.high]
+      case .medium: [counts.critical, counts.high, counts.medium]
+      case .low: [counts.critical, counts.high, counts.medium, counts.low]
+      default: [1]
+      }
+    return atLeast.contains { $0 > 0 }
+  }
+
+  private static func position(of key: ImageKey) -> String { "\(key.integration) \(key.repository) \(key.digest)" }
+
+  private static func key(ofPosition text: String) throws -> ImageKey {
+    let parts = text.split(separator: " ")
+    guard parts.count == 3, let integration = UInt64(parts[0]) else { throw Paging.malformed() }
+    return ImageKey(integration: integration, repository: String(parts[1]), digest: String(parts[2]))
+  }
+
+  private static func unknown(_ reference: String) -> RPCError {
+    RPCError(
+      .notFound, reason: "UNKNOWN_IMAGE", "no image \(reference) is known here",
+      hint: "add it with: tidewaiter image add \(reference)")
+  }
+}

@@ -1,0 +1,66 @@
+import API
+import Advisories
+import Analysis
+import Posix
+import Queue
+import RPC
+import StorageMessages
+import Store
+
+/// `tidewaiter.v1.System`.
+struct SystemHandler: SystemService {
+  let store: StateStore
+  let queue: JobQueue
+  let advisories: AdvisoryDatabase
+  let metrics: Metrics
+  let configuration: Configuration
+  let startedAt: Int64
+
+  func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse {
+    var response = PingResponse()
+    response.payload = request.payload
+    return response
+  }
+
+  func getVersion(_ request: GetVersionRequest, _ context: CallContext) async throws -> API.Version {
+    var version = API.Version()
+    version.version = Build.version
+    version.commit = Build.commit
+    version.protocol = "ttrpc 1.1, tidewaiter.v1"
+    version.schemaVersion = UInt32(StateStore.schemaVersion)
+    version.analyserVersion = analyserVersion
+    return version
+  }
+
+  func getStatus(_ request: GetStatusRequest, _ context: CallContext) async throws -> Status {
+    var status = Status()
+    status.version = Build.version
+    status.startedAt = API.Timestamp(nanoseconds: startedAt)
+    status.stateDirectory = configuration.stateDirectory
+    status.integrations = UInt64(try store.integrationCount())
+    status.images = UInt64(try store.imageCount())
+    let counts = try queue.counts()
+    status.jobs = StorageMessages.JobState.all.map { state in
+      var count = StateCount()
+      count.state = API.JobState(rawValue: state.rawValue)
+      count.count = counts[state] ?? 0
+      return count
+    }
+    let ecosystems = try advisories.status().ecosystems
+    status.advisories = ecosystems.reduce(0) { $0 + $1.advisories }
+    status.advisoriesUpdatedAt = API.Timestamp(nanoseconds: ecosystems.map(\.updatedAt).max() ?? 0)
+    status.storeBytesUsed = UInt64(store.environment.usedBytes)
+    status.storeBytesLimit = UInt64(store.environment.mapSizeBytes)
+    status.scannerSlots = UInt32(configuration.scannerSlots)
+    status.methods = metrics.snapshot.map { name, counts in
+      var method = MethodMetrics()
+      method.method = name
+      method.calls = counts.calls
+      method.errors = counts.failures
+      method.seconds = counts.time / .seconds(1)
+      return method
+    }
+    status.problems = Problems.all(of: status)
+    return status
+  }
+}

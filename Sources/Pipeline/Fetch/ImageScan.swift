@@ -1,0 +1,108 @@
+import Model
+import Posix
+import Queue
+import Registry
+import StorageMessages
+import Store
+
+/// One attempt at one scan job: reads the image, has its layers analysed, matches, and stores its reports.
+struct ImageScan: Sendable {
+  let lease: JobQueue.Lease
+  let integration: IntegrationRecord
+  let client: RegistryClient
+  let store: StateStore
+  let queue: JobQueue
+  let layers: LayerAnalyses
+  let matcher: ReportMatcher
+  let progress: ScanProgress
+  let clock: WallClock
+
+  private var job: JobRecord { lease.job }
+
+  func run() async throws {
+    guard let repository = Repository(job.repository), let digest = Digest(job.digest) else {
+      throw ImageProblem(
+        code: .malformed, message: "\(job.repository)@\(job.digest) cannot be asked for", hint: "add the image again")
+    }
+    let fetch = ImageFetch(client: client, repository: repository, platforms: integration.platformSelection)
+    let found = try await fetch.images(of: digest)
+    let analyses = try await analyse(found.images, LayerAnalyses.Source(
+      client: client, integration: integration, repository: repository))
+    try await queue.beginParsing(lease)
+    let scannedAt = clock.now
+    var reports = found.images.map { image in
+      var report = ReportBuilder.build(
+        image,
+        layers: image.image.layers.map { layer in
+          let outcome = analyses[layer.digest]
+          return ReportBuilder.Layer(
+            descriptor: layer, analysis: outcome?.analysis, cached: outcome?.cached ?? false)
+        }, scannedAt: scannedAt)
+      report.notes += found.missing.map { "the index has no image for \($0)" }
+      return report
+    }
+    repeat {
+      reports = try await matcher.match(reports)
+      // Advisories that came meanwhile have passed this image by.
+    } while matcher.isOutdated(reports)
+    try await finish(reports, scannedAt: scannedAt)
+  }
+
+  /// Analyses each layer once, several at a time. Layers kept off registries are left out.
+  private func analyse(
+    _ images: [PlatformImage], _ source: LayerAnalyses.Source
+  ) async throws -> [Digest: LayerAnalyses.Outcome] {
+    var seen: Set<Digest> = []
+    let unique = images.flatMap(\.image.layers).filter { !$0.isForeignLayer && seen.insert($0.digest).inserted }
+    let unknown = try unique.filter { try !layers.isKnown($0.digest) }
+    try await queue.describe(
+      lease, bytesTotal: unknown.reduce(0) { $0 &+ UInt64($1.size) }, layersTotal: UInt32(unique.count))
+    return try await withThrowingTaskGroup(of: (Digest, LayerAnalyses.Outcome).self) { group in
+      for layer in unique {
+        group.addTask { [layers, progress, id = job.id] in
+          let outcome = try await layers.analysis(of: layer, from: source) { progress.add(bytes: $0, to: id) }
+          progress.addLayer(to: id)
+          return (layer.digest, outcome)
+        }
+      }
+      var outcomes: [Digest: LayerAnalyses.Outcome] = [:]
+      for try await (digest, outcome) in group { outcomes[digest] = outcome }
+      return outcomes
+    }
+  }
+
+  /// Reports, image and job change together, or not at all.
+  private func finish(_ reports: [ReportRecord], scannedAt: Int64) async throws {
+    let image = job.imageKey
+    try await store.write { [store, queue, lease] transaction in
+      try queue.finish(lease, in: transaction)
+      try store.putReports(reports, of: image, in: transaction)
+      try store.changeImage(image, in: transaction) { record in
+        record.status = .scanned
+        record.statusReason = ""
+        record.scannedAt = scannedAt
+        record.platforms = reports.map(\.platform)
+        record.counts = reports.imageCounts
+        record.createdAt = reports.map(\.createdAt).max() ?? record.createdAt
+      }
+    }
+  }
+}
+
+extension [ReportRecord] {
+  /// Over all platforms, each advisory and package once.
+  var imageCounts: SeverityCounts {
+    var seen: Set<FindingKey> = []
+    return flatMap(\.findings).filter { seen.insert(FindingKey($0)).inserted }.severityCounts
+  }
+}
+
+private struct FindingKey: Hashable {
+  let kind: FindingKind
+  let id, package, version, path: String
+
+  init(_ finding: FindingRecord) {
+    kind = finding.kind
+    (id, package, version, path) = (finding.id, finding.package, finding.installedVersion, finding.path)
+  }
+}

@@ -1,0 +1,174 @@
+import Analysis
+import Model
+import Posix
+import Registry
+import StorageMessages
+import Store
+import Synchronization
+
+/// Gives the analysis of a layer: from the store when it is known and this repository confirms the blob (D15), else by
+/// fetching it into a worker process (D14).
+final class LayerAnalyses: Sendable {
+  struct Outcome: Sendable {
+    let analysis: LayerAnalysis
+    /// Known before, and not fetched.
+    let cached: Bool
+  }
+
+  /// Where a layer is asked for, and with which credential.
+  struct Source: Sendable {
+    let client: RegistryClient
+    let integration: IntegrationRecord
+    let repository: Repository
+
+    func confirmation(of digest: Digest) -> ConfirmationKey {
+      ConfirmationKey(
+        integration: integration.id, generation: integration.credentialGeneration, repository: repository.path,
+        digest: digest.description)
+    }
+  }
+
+  /// The blob and who asks: a slow registry must not hold up another integration that has the same blob.
+  private struct FlightKey: Hashable {
+    let integration: UInt64
+    let digest: Digest
+  }
+
+  private struct Flight {
+    let permits: Permits
+    var users = 0
+  }
+
+  private let store: StateStore
+  private let workerProgram: String
+  private let workers: Permits
+  private let clock: WallClock
+  private let flights = Mutex<[FlightKey: Flight]>([:])
+
+  init(store: StateStore, workerProgram: String, workersMaximum: Int, clock: WallClock) {
+    self.store = store
+    self.workerProgram = workerProgram
+    workers = Permits(workersMaximum)
+    self.clock = clock
+  }
+
+  /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
+  func isKnown(_ digest: Digest) throws -> Bool { try store.layerAnalysis(key(digest)) != nil }
+
+  /// `received` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
+  func analysis(
+    of layer: Descriptor, from source: Source, received: @escaping @Sendable (Int) -> Void
+  ) async throws -> Outcome {
+    if let known = try await confirmedAnalysis(of: layer.digest, source) { return known }
+    return try await oneAtATime(FlightKey(integration: source.integration.id, digest: layer.digest)) {
+      // Another scan may have fetched it while this one waited.
+      if let known = try await confirmedAnalysis(of: layer.digest, source) { return known }
+      let fetched = try await fetch(layer, from: source, received)
+      if fetched.isLasting {
+        try await store.putLayerAnalysis(
+          fetched.analysis, key(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
+      }
+      return Outcome(analysis: fetched.analysis, cached: false)
+    }
+  }
+
+  private func confirmedAnalysis(of digest: Digest, _ source: Source) async throws -> Outcome? {
+    guard let known = try store.layerAnalysis(key(digest)), try await isConfirmed(digest, by: source) else { return nil }
+    return Outcome(analysis: known, cached: true)
+  }
+
+  private func key(_ digest: Digest) -> LayerKey {
+    LayerKey(analyserVersion: UInt64(analyserVersion), digest: digest.description)
+  }
+
+  private func isConfirmed(_ digest: Digest, by source: Source) async throws -> Bool {
+    let key = source.confirmation(of: digest)
+    if try store.isConfirmed(key) { return true }
+    guard try await source.client.confirmBlob(digest, in: source.repository) else { return false }
+    try await store.confirm(key, now: clock.now)
+    return true
+  }
+
+  /// Runs `body` when no other runs for `key`.
+  private func oneAtATime<R: Sendable>(_ key: FlightKey, _ body: () async throws -> R) async throws -> R {
+    let permits = flights.withLock { flights -> Permits in
+      let flight = flights[key] ?? Flight(permits: Permits(1))
+      flights[key] = Flight(permits: flight.permits, users: flight.users + 1)
+      return flight.permits
+    }
+    defer {
+      flights.withLock { flights in
+        guard let flight = flights[key] else { return }
+        flights[key] = flight.users == 1 ? nil : Flight(permits: flight.permits, users: flight.users - 1)
+      }
+    }
+    return try await permits.withPermit(body)
+  }
+
+  // MARK: - Fetching
+
+  private struct Fetched: Sendable {
+    let analysis: LayerAnalysis
+    /// Made by a worker that ended well: the same bytes give the same again.
+    let isLasting: Bool
+  }
+
+  private func fetch(
+    _ layer: Descriptor, from source: Source, _ received: @escaping @Sendable (Int) -> Void
+  ) async throws -> Fetched {
+    try await workers.withPermit {
+      let blob = try await source.client.openBlob(layer, in: source.repository)
+      let worker: WorkerProcess
+      do {
+        worker = try WorkerProcess(
+          program: workerProgram, answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax)
+      } catch {
+        blob.cancel()
+        throw error
+      }
+      return try await withTaskCancellationHandler {
+        try await withCheckedThrowingContinuation { continuation in
+          // A thread a layer, bounded by `workers`: reading the blob, writing to the worker and waiting for it all block,
+          // and a worker lives no longer than the thread that started it.
+          startThread(named: "layer") {
+            continuation.resume(with: Result { try Self.run(worker, blob, received) })
+          }
+        }
+      } onCancel: {
+        blob.cancel()
+        worker.kill()
+      }
+    }
+  }
+
+  private static func run(
+    _ worker: WorkerProcess, _ blob: BlobReader, _ received: @Sendable (Int) -> Void
+  ) throws -> Fetched {
+    let answer = try worker.run {
+      let bytes = try blob.read()
+      if let bytes { received(bytes.count) }
+      return bytes
+    }
+    switch answer {
+    case .success(let bytes):
+      do {
+        return Fetched(analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true)
+      } catch {
+        return failed("WORKER_ANSWER", "\(error)")
+      }
+    case .failure(let end):
+      if worker.isKilled && end != .answerTooLong { throw CancellationError() }
+      return failed("WORKER_ENDED", end.description)
+    }
+  }
+
+  private static func failed(_ code: String, _ reason: String) -> Fetched {
+    var fault = LayerFault()
+    fault.code = code
+    fault.message = "layer could not be analysed: \(reason)"
+    var analysis = LayerAnalysis()
+    analysis.analyserVersion = analyserVersion
+    analysis.faults = [fault]
+    return Fetched(analysis: analysis, isLasting: false)
+  }
+}

@@ -1,0 +1,45 @@
+import Posix
+import Queue
+import Registry
+import StorageMessages
+
+/// What an error of an attempt means for its job.
+struct ScanFailure {
+  let failure: JobQueue.Failure
+  /// When to try again; nil when that cannot help.
+  let retryAfter: Duration?
+  /// The registry has something else there: an artifact.
+  let isNoImage: Bool
+
+  init(_ error: any Error, _ job: JobRecord, _ backOff: ClosedRange<Duration>) {
+    let attempt = Int(max(1, job.attempt))
+    // Doubles with each attempt; up to a quarter more, so that jobs that failed together do not come back together.
+    let delay =
+      min(backOff.upperBound, backOff.lowerBound * (1 << min(attempt - 1, 16))) * Double.random(in: 1...1.25)
+    switch error {
+    case let error as RegistryError:
+      failure = JobQueue.Failure(code: error.code.rawValue, message: error.message, hint: error.advice)
+      retryAfter = error.isTransient ? max(delay, error.retryAfter ?? .zero) : nil
+      isNoImage = error.code == .notAnImage
+    case let error as ImageProblem:
+      failure = JobQueue.Failure(code: error.code.rawValue, message: error.message, hint: error.hint)
+      retryAfter = nil
+      isNoImage = false
+    case is TimeLimitExceeded:
+      failure = JobQueue.Failure(
+        code: "SCAN_TIMEOUT", message: "the scan took longer than the integration's maximum scan time",
+        hint: "raise the integration's scan timeout, or see whether its registry is slow")
+      retryAfter = .zero
+      isNoImage = false
+    case let error as PosixError:
+      failure = JobQueue.Failure(
+        code: "WORKER_FAILED", message: "\(error)", hint: "check that tidewaiter-worker lies beside tidewaiterd")
+      retryAfter = delay
+      isNoImage = false
+    default:
+      failure = JobQueue.Failure(code: "INTERNAL", message: "\(error)", hint: "see the daemon's log")
+      retryAfter = delay
+      isNoImage = false
+    }
+  }
+}

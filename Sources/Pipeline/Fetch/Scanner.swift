@@ -1,0 +1,221 @@
+import Logging
+import Posix
+import Queue
+import Registry
+import StorageMessages
+import Store
+import Synchronization
+
+/// The scanner: takes jobs from the queue into a fixed number of slots and sees each to its end. What becomes of a job is
+/// written before the slot is free again.
+package final class Scanner: Sendable {
+  package struct Settings: Sendable {
+    package var slots: Int
+    /// Worker processes at a time, over all scans.
+    package var workers: Int
+    /// Absolute path of the worker program.
+    package var workerProgram: String
+    /// First and longest wait after a transient failure.
+    package var backOff: ClosedRange<Duration> = .seconds(5)...(.seconds(600))
+    /// How long to wait before trying again to write down what became of a job.
+    package var storeRetry = Duration.seconds(2)
+
+    package init(slots: Int, workers: Int, workerProgram: String) {
+      self.slots = slots
+      self.workers = workers
+      self.workerProgram = workerProgram
+    }
+  }
+
+  private struct Running {
+    let integration: UInt64
+    var task: Task<Void, Never>?
+  }
+
+  private struct State {
+    var running: [UInt64: Running] = [:]
+    var isStopping = false
+  }
+
+  private let store: StateStore
+  private let queue: JobQueue
+  private let registries: RegistryClients
+  private let matcher: ReportMatcher
+  private let progress: ScanProgress
+  private let layers: LayerAnalyses
+  private let settings: Settings
+  private let clock: WallClock
+  private let log: Logger
+  private let state = Mutex(State())
+  private let wake = WakeUp()
+
+  package init(
+    store: StateStore, queue: JobQueue, registries: RegistryClients, matcher: ReportMatcher, progress: ScanProgress,
+    settings: Settings, clock: WallClock, log: Logger
+  ) {
+    self.store = store
+    self.queue = queue
+    self.registries = registries
+    self.matcher = matcher
+    self.progress = progress
+    self.settings = settings
+    self.clock = clock
+    self.log = log
+    layers = LayerAnalyses(
+      store: store, workerProgram: settings.workerProgram, workersMaximum: settings.workers, clock: clock)
+  }
+
+  /// There may be something to do.
+  package func poke() { wake.send() }
+
+  /// Ends the attempts of jobs that were cancelled; their results are not wanted any more.
+  package func abandon(_ jobs: [UInt64]) {
+    let tasks = state.withLock { state in jobs.compactMap { state.running[$0]?.task } }
+    for task in tasks { task.cancel() }
+  }
+
+  /// Takes no more jobs and returns those that run to the queue; `run` returns when that is written.
+  package func stop() {
+    let tasks = state.withLock { state in
+      state.isStopping = true
+      return state.running.values.compactMap(\.task)
+    }
+    for task in tasks { task.cancel() }
+    wake.send()
+  }
+
+  /// Works until `stop`.
+  package func run() async {
+    let slots = Permits(settings.slots)
+    await withDiscardingTaskGroup { group in
+      while !isStopping {
+        do {
+          try await slots.acquire()
+        } catch {
+          return
+        }
+        guard let lease = await nextLease() else {
+          slots.release()
+          return
+        }
+        let task = begin(lease, slots)
+        group.addTask { await task.value }
+      }
+    }
+  }
+
+  private var isStopping: Bool { state.withLock(\.isStopping) }
+
+  /// Waits for a job; nil when stopping.
+  private func nextLease() async -> JobQueue.Lease? {
+    while !isStopping {
+      do {
+        let lease = try await queue.lease { [self] integration in
+          // An integration fills all slots but one, so that a slow registry leaves room for another's jobs.
+          let running = state.withLock { $0.running.values.count { $0.integration == integration } }
+          return running < max(1, settings.slots - 1) || settings.slots == 1
+        }
+        if let lease { return lease }
+        if let next = try queue.nextDelayed() {
+          await wake.wait(atMost: .nanoseconds(max(0, next - clock.now)))
+        } else {
+          await wake.wait()
+        }
+      } catch {
+        log.error("the queue cannot be read or written", metadata: ["error": "\(error)"])
+        await wake.wait(atMost: settings.storeRetry)
+      }
+    }
+    return nil
+  }
+
+  private func begin(_ lease: JobQueue.Lease, _ slots: Permits) -> Task<Void, Never> {
+    let job = lease.job
+    progress.begin(job.id)
+    state.withLock { $0.running[job.id] = Running(integration: job.integrationId, task: nil) }
+    let task = Task {
+      await scan(lease)
+      state.withLock { _ = $0.running.removeValue(forKey: job.id) }
+      progress.end(job.id)
+      slots.release()
+      // The integration may have had another job that waited for its share.
+      wake.send()
+    }
+    let mustStop = state.withLock { state -> Bool in
+      state.running[job.id]?.task = task
+      return state.isStopping
+    }
+    if mustStop { task.cancel() }
+    return task
+  }
+
+  // MARK: - One attempt
+
+  private func scan(_ lease: JobQueue.Lease) async {
+    let job = lease.job
+    var log = log
+    log[metadataKey: "job"] = "\(job.id)"
+    log[metadataKey: "image"] = "\(job.repository)@\(job.digest)"
+    log.info("scan begins", metadata: ["attempt": "\(job.attempt)"])
+    do {
+      guard let integration = try store.integration(id: job.integrationId) else { return }
+      let scan = ImageScan(
+        lease: lease, integration: integration, client: try registries.client(for: integration), store: store,
+        queue: queue, layers: layers, matcher: matcher, progress: progress, clock: clock)
+      let limit = Duration.seconds(Int64(integration.scanTimeoutSeconds))
+      try await withTimeLimit(limit) { try await scan.run() }
+      log.info("scan finished")
+    } catch {
+      await settle(lease, error, log)
+    }
+  }
+
+  /// Writes down what became of an attempt that failed; tries until that has worked, or the daemon stops.
+  private func settle(_ lease: JobQueue.Lease, _ error: any Error, _ log: Logger) async {
+    while true {
+      do {
+        try await record(lease, error, log)
+        return
+      } catch let stale as JobQueue.StaleLease {
+        log.info("the job was cancelled meanwhile", metadata: ["job": "\(stale.job)"])
+        return
+      } catch {
+        log.error("what became of the job cannot be stored", metadata: ["error": "\(error)"])
+        if isStopping { return }
+        // In a task of its own: this one may be cancelled and must wait all the same.
+        _ = await Task { [settings] in try await Task.sleep(for: settings.storeRetry) }.result
+      }
+    }
+  }
+
+  private func record(_ lease: JobQueue.Lease, _ error: any Error, _ log: Logger) async throws {
+    if error is CancellationError || Task.isCancelled {
+      // Either the daemon stops, and the attempt does not count, or the job was cancelled, and its lease is gone.
+      try await queue.interrupt(lease)
+      log.info("scan interrupted")
+      return
+    }
+    if error is JobQueue.StaleLease { throw error }
+    let verdict = ScanFailure(error, lease.job, settings.backOff)
+    let image = lease.job.imageKey
+    let state = try await store.write { [store, queue] transaction -> JobState in
+      let state: JobState
+      if let delay = verdict.retryAfter {
+        state = try queue.giveBack(lease, after: delay, verdict.failure, in: transaction).state
+      } else {
+        try queue.fail(lease, verdict.failure, in: transaction)
+        state = .error
+      }
+      if state == .error {
+        try store.changeImage(image, in: transaction) { record in
+          record.status = verdict.isNoImage ? .skipped : .failed
+          record.statusReason = "\(verdict.failure.code): \(verdict.failure.message)"
+        }
+      }
+      return state
+    }
+    log.warning(
+      state == .error ? "scan failed" : "scan failed and will be tried again",
+      metadata: ["code": "\(verdict.failure.code)", "reason": "\(verdict.failure.message)"])
+  }
+}

@@ -1,0 +1,66 @@
+import Model
+import Registry
+import StorageMessages
+import Store
+import Synchronization
+
+/// One registry client for each integration, kept as long as the integration does not change, so that connections and
+/// tokens are used again.
+package final class RegistryClients: Sendable {
+  private struct Kept {
+    let revision: UInt64
+    let client: RegistryClient
+  }
+
+  private let store: StateStore
+  private let transport: HTTPTransport
+  private let kept = Mutex<[UInt64: Kept]>([:])
+
+  package init(store: StateStore, transport: HTTPTransport) {
+    self.store = store
+    self.transport = transport
+  }
+
+  /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secret cannot.
+  package func client(for record: IntegrationRecord) throws -> RegistryClient {
+    let known = kept.withLock { $0[record.id] }
+    if let known, known.revision == record.revision { return known.client }
+    let client = RegistryClient(try endpoint(of: record), transport: transport)
+    kept.withLock { $0[record.id] = Kept(revision: record.revision, client: client) }
+    return client
+  }
+
+  /// Drops what is kept for an integration that was changed or removed.
+  package func forget(_ integration: UInt64) { kept.withLock { _ = $0.removeValue(forKey: integration) } }
+
+  private func endpoint(of record: IntegrationRecord) throws -> RegistryEndpoint {
+    do {
+      return try RegistryEndpoint(
+        url: record.url, credential: try credential(of: record), caPEM: record.caPem.isEmpty ? nil : record.caPem,
+        isInsecure: record.insecure, allowedRealmHosts: record.allowedRealmHosts,
+        concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
+    } catch let error as RegistryEndpoint.Malformed {
+      throw RegistryError(
+        .malformed, "integration \(record.name): \(error)", hint: "change the integration's settings")
+    }
+  }
+
+  private func credential(of record: IntegrationRecord) throws -> Credential {
+    if record.auth == .anonymous { return .anonymous }
+    guard let secret = try store.secret(of: record.id) else {
+      throw RegistryError(
+        .unauthorized, "integration \(record.name) has no secret stored",
+        hint: "give it its \(record.auth == .account ? "password" : "key") anew")
+    }
+    return record.auth == .account ? .account(user: record.username, password: Secret(secret)) : .apiKey(Secret(secret))
+  }
+}
+
+extension IntegrationRecord {
+  /// Which platforms of an index are wanted.
+  var platformSelection: PlatformSelection {
+    if platforms.isEmpty { return .node }
+    if platforms == ["all"] { return .all }
+    return .list(platforms.compactMap { Platform($0) })
+  }
+}

@@ -1,0 +1,75 @@
+import Analysis
+import Model
+import Registry
+import StorageMessages
+
+/// Puts one platform's report together from its layers' analyses; the advisories come in later.
+struct ReportBuilder {
+  /// A history entry in a report, in bytes.
+  static let createdByBytesMaximum = 4096
+
+  /// A layer of the image, with its analysis or why there is none.
+  struct Layer {
+    let descriptor: Descriptor
+    let analysis: LayerAnalysis?
+    let cached: Bool
+  }
+
+  static func build(_ image: PlatformImage, layers: [Layer], scannedAt: Int64) -> ReportRecord {
+    let merged = InventoryMerger.merge(layers.map(\.analysis))
+    var report = ReportRecord()
+    report.platform = image.platform.description
+    report.manifestDigest = image.manifest.digest.description
+    report.configDigest = image.image.config.digest.description
+    report.os = merged.os
+    report.packages = merged.packages
+    report.findings = merged.findings
+    report.notes = merged.notes
+    report.createdAt = image.config.created.flatMap { Timestamp(rfc3339: $0) }?.nanosecondsSince1970 ?? 0
+    report.scannedAt = scannedAt
+    let commands = image.config.history.filter { !$0.isEmptyLayer }.map(\.createdBy)
+    // Without one entry for each layer nothing says which belongs to which.
+    let areAligned = commands.count == layers.count
+    report.layers = layers.enumerated().map { index, layer in
+      var entry = ReportLayer()
+      entry.digest = layer.descriptor.digest.description
+      entry.sizeBytes = UInt64(layer.descriptor.size)
+      entry.createdBy = areAligned ? bounded(commands[index]) : ""
+      entry.cached = layer.cached
+      return entry
+    }
+    for (index, layer) in layers.enumerated() where layer.analysis == nil {
+      report.findings.append(
+        finding(
+          "FOREIGN_LAYER", "layer could not be analysed: it lies outside the registry and is not fetched", layer: index))
+    }
+    if !areAligned && !commands.isEmpty {
+      report.findings.append(
+        finding(
+          "HISTORY_MISMATCH",
+          "the config's history names \(commands.count) layers and the manifest \(layers.count): "
+            + "layers are shown without their commands"))
+    }
+    if !image.config.diffIDs.isEmpty && image.config.diffIDs.count != layers.count {
+      report.findings.append(
+        finding(
+          "DIFF_IDS_MISMATCH",
+          "the config names \(image.config.diffIDs.count) layers and the manifest \(layers.count)"))
+    }
+    return report
+  }
+
+  private static func finding(_ id: String, _ title: String, layer: Int = -1) -> FindingRecord {
+    var finding = FindingRecord()
+    finding.kind = .error
+    finding.id = id
+    finding.title = title
+    finding.layer = Int32(layer)
+    return finding
+  }
+
+  private static func bounded(_ text: String) -> String {
+    if text.utf8.count <= createdByBytesMaximum { return text }
+    return String(decoding: text.utf8.prefix(createdByBytesMaximum), as: UTF8.self) + "…"
+  }
+}

@@ -1,0 +1,40 @@
+import Advisories
+import Matching
+import Posix
+import StorageMessages
+
+/// Matches reports against the advisories in force. On a thread of its own: it reads far more than it computes.
+package final class ReportMatcher: Sendable {
+  private let advisories: AdvisoryDatabase
+  private let thread = SerialThread(named: "matcher")
+  private let clock: WallClock
+
+  package init(advisories: AdvisoryDatabase, clock: WallClock) {
+    self.advisories = advisories
+    self.clock = clock
+  }
+
+  /// The reports with their vulnerabilities as the advisories now say; what else was found stays.
+  package func match(_ reports: [ReportRecord]) async throws -> [ReportRecord] {
+    try await thread.run { [advisories, clock] in
+      let snapshot = advisories.snapshot()
+      return try reports.map { report in
+        var report = report
+        let result = try Matcher.match(os: report.os, packages: report.packages, advisories: snapshot)
+        report.findings = report.findings.filter { $0.kind != .vulnerability } + result.findings
+        report.matchNotes = result.notes
+        report.matchedAt = clock.now
+        report.advisoriesGeneration = snapshot.generation
+        return report
+      }
+    }
+  }
+
+  /// Whether advisories have changed since `reports` were matched.
+  func isOutdated(_ reports: [ReportRecord]) -> Bool {
+    let generation = advisories.generation
+    return reports.contains { $0.advisoriesGeneration != generation }
+  }
+
+  package func close() { thread.close() }
+}

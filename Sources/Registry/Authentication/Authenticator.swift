@@ -1,0 +1,268 @@
+import FoundationEssentials
+import Synchronization
+
+/// Decides which `Authorization` a request to the registry carries, and fetches the tokens for it.
+///
+/// Tokens are kept per scope until they expire and fetched once however many requests wait for one. The only
+/// credential ever used is the integration's own.
+final class Authenticator: Sendable {
+  static let tokenAnswerBytesMax = 64 * 1024
+  /// More scopes than this are not remembered: a registry may have a million repositories.
+  static let tokensMax = 1024
+
+  /// What was sent with a request.
+  enum Authorization: Sendable {
+    case none
+    case basic(Secret)
+    case bearer(Secret)
+
+    var header: Secret? {
+      switch self {
+      case .none: nil
+      case .basic(let header), .bearer(let header): header
+      }
+    }
+  }
+
+  /// What the registry was found to want.
+  enum Method: Sendable, Equatable {
+    /// It answers without asking; a credential that was given is sent all the same, since some show more to those who do.
+    case open
+    case basic
+    case token(TokenService)
+  }
+
+  struct TokenService: Sendable, Hashable {
+    let realm: WebAddress
+    let service: String?
+  }
+
+  private struct State {
+    var method: Method?
+    var tokens: [TokenKey: BearerToken] = [:]
+    /// Scopes a challenge asked for in place of ours.
+    var replacedScopes: [Scope: Scope] = [:]
+  }
+
+  private struct TokenKey: Hashable, Sendable {
+    let service: TokenService
+    let scope: Scope?
+  }
+
+  private let endpoint: RegistryEndpoint
+  private let transport: HTTPTransport
+  private let group: ConnectionGroup
+  private let state = Mutex(State())
+  private let tokenFlight = SingleFlight<TokenKey, BearerToken>()
+  private let methodFlight = SingleFlight<String, Method>()
+
+  init(endpoint: RegistryEndpoint, transport: HTTPTransport, group: ConnectionGroup) {
+    self.endpoint = endpoint
+    self.transport = transport
+    self.group = group
+  }
+
+  /// The method found so far; nil before the first request.
+  var method: Method? { state.withLock { $0.method } }
+
+  /// What to send with a request for `scope` before the registry has said anything about it. `discover` asks `/v2/`
+  /// when the method is unknown yet.
+  func authorization(for scope: Scope?, discover: () async throws -> HTTPResponse) async throws -> Authorization {
+    if case .apiKey(let key) = endpoint.credential { return .bearer(Self.bearerHeader(key)) }
+    switch try await knownMethod(discover) {
+    case .open, .basic: return basic
+    case .token(let service):
+      let scope = scope.map { scope in state.withLock { $0.replacedScopes[scope] } ?? scope }
+      return .bearer(Self.bearerHeader(try await token(from: service, for: scope).token))
+    }
+  }
+
+  /// What to send after a 401 with these challenges; nil when there is nothing better than what was sent.
+  func authorization(
+    after challenges: [Challenge], for scope: Scope?, sent: Authorization
+  ) async throws -> Authorization? {
+    if case .apiKey = endpoint.credential { return nil }
+    if let challenge = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
+      let service = try tokenService(challenge)
+      let scope = remember(service, asked: challenge.parameters["scope"], for: scope, sent: sent)
+      return .bearer(Self.bearerHeader(try await token(from: service, for: scope).token))
+    }
+    // Without a challenge the registry is half-configured; the password may still be what it wants.
+    guard challenges.isEmpty || challenges.contains(where: { $0.scheme == "basic" }) else { return nil }
+    if case .basic = sent { return nil }
+    guard case .basic = basic else { return nil }
+    state.withLock { if $0.method == nil || $0.method == .open { $0.method = .basic } }
+    return basic
+  }
+
+  /// Everything that must not show up in an error.
+  func secrets(sent: Authorization) -> [Secret] {
+    var secrets: [Secret] = []
+    if let header = sent.header {
+      secrets.append(header)
+      let text = header.revealed
+      if let blank = text.firstIndex(of: " ") { secrets.append(Secret(String(text[text.index(after: blank)...]))) }
+    }
+    switch endpoint.credential {
+    case .anonymous: break
+    case .account(_, let password):
+      secrets += [password, Secret(WebAddress.encodedQueryValue(password.revealed))]
+      if case .basic(let header) = basic { secrets.append(Secret(String(header.revealed.dropFirst("Basic ".count)))) }
+    case .apiKey(let key): secrets.append(key)
+    }
+    return secrets
+  }
+
+  // MARK: the method
+
+  private func knownMethod(_ discover: () async throws -> HTTPResponse) async throws -> Method {
+    if let method { return method }
+    return try await methodFlight.value(for: "") {
+      if let method { return method }
+      let answer = try await discover()
+      let method: Method
+      if answer.status == 401 {
+        let challenges = Challenge.parse(answer.headers.all("www-authenticate"))
+        if let challenge = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
+          method = .token(try tokenService(challenge))
+        } else {
+          method = .basic
+        }
+      } else {
+        method = .open
+      }
+      state.withLock { $0.method = method }
+      return method
+    }
+  }
+
+  /// Notes what a challenge says, forgets the token that earned it, and gives the scope to ask for.
+  private func remember(_ service: TokenService, asked: String?, for scope: Scope?, sent: Authorization) -> Scope? {
+    state.withLock { state in
+      state.method = .token(service)
+      let current = scope.flatMap { state.replacedScopes[$0] } ?? scope
+      if case .bearer(let header) = sent,
+        let stale = state.tokens.first(where: { Self.bearerHeader($0.value.token) == header })?.key
+      {
+        state.tokens[stale] = nil
+      }
+      guard let scope, let asked, let replacement = Scope(challenge: asked, wanted: scope) else { return current }
+      if state.replacedScopes.count >= Self.tokensMax { state.replacedScopes.removeAll() }
+      state.replacedScopes[scope] = replacement
+      return replacement
+    }
+  }
+
+  private var basic: Authorization {
+    guard case .account(let user, let password) = endpoint.credential else { return .none }
+    let pair = Array("\(user):\(password.revealed)".utf8)
+    return .basic(Secret("Basic " + Data(pair).base64EncodedString()))
+  }
+
+  private static func bearerHeader(_ token: Secret) -> Secret { Secret("Bearer " + token.revealed) }
+
+  // MARK: the token service
+
+  /// The server names the address that our password goes to: it must be on the registry's own host or on one allowed by
+  /// name, and not fall back to plain HTTP.
+  private func tokenService(_ challenge: Challenge) throws(RegistryError) -> TokenService {
+    let text = challenge.parameters["realm"] ?? ""
+    let realm: WebAddress
+    do {
+      realm = try WebAddress(text)
+    } catch {
+      throw RegistryError(
+        .realmNotAllowed, "\(endpoint.url.origin) names a token service whose address is refused: \(error.reason)")
+    }
+    guard !realm.hasFragment else {
+      throw RegistryError(
+        .realmNotAllowed, "\(endpoint.url.origin) names a token service whose address is refused: it holds a fragment")
+    }
+    guard realm.scheme == .https || endpoint.url.scheme == .http else {
+      throw RegistryError(
+        .realmNotAllowed, "the registry is https and names a token service over plain HTTP, \(realm.origin)",
+        hint: "the registry's configuration must name it with https")
+    }
+    guard realm.host == endpoint.url.host || endpoint.allowedRealmHosts.contains(realm.host) else {
+      throw RegistryError(
+        .realmNotAllowed,
+        "\(endpoint.url.origin) sends credentials to a token service on another host, \(realm.host)",
+        hint: "if that host is the registry's own, allow it: --allow-realm-host \(realm.host)")
+    }
+    let service = challenge.parameters["service"].flatMap { $0.utf8.count <= 1024 ? $0 : nil }
+    return TokenService(realm: realm, service: service)
+  }
+
+  private func token(from service: TokenService, for scope: Scope?) async throws -> BearerToken {
+    let key = TokenKey(service: service, scope: scope)
+    if let token = usableToken(key) { return token }
+    return try await tokenFlight.value(for: key) {
+      if let token = usableToken(key) { return token }
+      let token = try await fetchToken(from: service, for: scope)
+      state.withLock { state in
+        if state.tokens.count >= Self.tokensMax {
+          let now = ContinuousClock.now
+          state.tokens = state.tokens.filter { $0.value.isUsable(at: now) }
+          if state.tokens.count >= Self.tokensMax { state.tokens.removeAll() }
+        }
+        state.tokens[key] = token
+      }
+      return token
+    }
+  }
+
+  private func usableToken(_ key: TokenKey) -> BearerToken? {
+    state.withLock { state in state.tokens[key].flatMap { $0.isUsable(at: .now) ? $0 : nil } }
+  }
+
+  /// One request; a redirect of it is never followed, because the password would follow too.
+  private func fetchToken(from service: TokenService, for scope: Scope?) async throws -> BearerToken {
+    let realm = service.realm
+    var query = realm.query.map { [$0] } ?? []
+    if let name = service.service { query.append("service=" + WebAddress.encodedQueryValue(name)) }
+    if let scope { query.append("scope=" + WebAddress.encodedQueryValue(scope.description)) }
+    let url = realm.replacing(path: realm.path, query: query.isEmpty ? nil : query.joined(separator: "&"))
+    let request = HTTPRequest(
+      .get, url, headers: [("Accept", "application/json")], authorization: basic.header,
+      destination: realm.origin == endpoint.url.origin ? .registry : .namedByAnswer, bodyMax: Self.tokenAnswerBytesMax)
+    let redactor = Redactor(secrets(sent: basic))
+    do {
+      let answer = try await transport.send(request, in: group)
+      switch answer.status {
+      case 200: return try BearerToken(answer: answer.body, from: realm, receivedAt: .now)
+      case 300..<400:
+        throw RegistryError(
+          .redirectRefused, "the token service at \(realm.origin) redirects: a password does not follow",
+          hint: "the registry must name the final address of its token service")
+      case 401, 403:
+        throw RegistryError(
+          .unauthorized,
+          "the token service at \(realm.origin) refuses \(endpoint.credential.named)"
+            + RegistryAnswer(answer, redactor).quotedText,
+          hint: endpoint.credential.hint)
+      default: throw RegistryAnswer(answer, redactor).error(for: "the token service at \(realm.origin)")
+      }
+    } catch let error as RegistryError {
+      throw error.redacting(redactor)
+    }
+  }
+}
+
+extension Credential {
+  /// For messages: who, never with what.
+  var named: String {
+    switch self {
+    case .anonymous: "anonymous access"
+    case .account(let user, _): "the account \"\(ForeignText.escaped(user, lengthMax: 80))\""
+    case .apiKey: "the API key"
+    }
+  }
+
+  var hint: String {
+    switch self {
+    case .anonymous: "this needs an account or an API key"
+    case .account: "check the user name and the password, and whether the account is locked"
+    case .apiKey: "check the API key, and whether it has expired"
+    }
+  }
+}

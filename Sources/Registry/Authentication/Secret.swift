@@ -1,0 +1,41 @@
+import CCrypto
+
+/// Bytes nobody may see: every way of printing it gives "[redacted]", and the memory is wiped when the last copy goes.
+package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  /// Unchecked because of the pointer: the bytes are written in `init`, before anybody else can hold the object, and
+  /// wiped in `deinit`, when nobody does.
+  private final class Storage: @unchecked Sendable {
+    let bytes: UnsafeMutableRawBufferPointer
+
+    init(_ text: some Collection<UInt8>) {
+      bytes = .allocate(byteCount: text.count, alignment: 1)
+      bytes.copyBytes(from: text)
+    }
+
+    deinit {
+      if let base = bytes.baseAddress { OPENSSL_cleanse(base, bytes.count) }
+      bytes.deallocate()
+    }
+  }
+
+  private let storage: Storage
+
+  package init(_ text: String) { storage = Storage(text.utf8) }
+
+  package init(_ bytes: [UInt8]) { storage = Storage(bytes) }
+
+  /// The secret itself: for a header that is about to be sent, or for sealing. Copies live as long as the caller's.
+  package var revealed: String { String(decoding: storage.bytes, as: UTF8.self) }
+
+  package var isEmpty: Bool { storage.bytes.isEmpty }
+
+  package static func == (one: Secret, other: Secret) -> Bool {
+    one.storage.bytes.elementsEqual(other.storage.bytes)
+  }
+
+  package func hash(into hasher: inout Hasher) { hasher.combine(bytes: UnsafeRawBufferPointer(storage.bytes)) }
+
+  package var description: String { "[redacted]" }
+  package var debugDescription: String { "[redacted]" }
+  package var customMirror: Mirror { Mirror(self, children: [:]) }
+}

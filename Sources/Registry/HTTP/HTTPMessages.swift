@@ -1,0 +1,105 @@
+/// A request of ours: nothing has a body.
+package struct HTTPRequest: Sendable {
+  package enum Method: String, Sendable { case get = "GET", head = "HEAD" }
+
+  /// Whether the user named the address, or an answer did. The latter may not lead to addresses that only this machine
+  /// or its network can reach, unless the registry itself lives at one of that kind.
+  package enum Destination: Sendable { case registry, namedByAnswer }
+
+  package var method: Method
+  package var url: WebAddress
+  /// Values of our own making: no line breaks.
+  package var headers: [(name: String, value: String)]
+  package var authorization: Secret?
+  package var destination: Destination
+  /// The request in messages: "GET https://host/path". A path that an answer chose is not shown, since it may hold an
+  /// echo of what we sent.
+  package var subject: String
+  /// Bytes of body, after decoding, that are taken; more is `TOO_LARGE`. The body of an error is cut instead.
+  package var bodyMax: Int
+  /// Whether the answer may come as gzip. Only where the decoded bytes are what counts.
+  package var acceptsGzip: Bool
+
+  package init(
+    _ method: Method, _ url: WebAddress, headers: [(name: String, value: String)] = [], authorization: Secret? = nil,
+    destination: Destination = .registry, subject: String? = nil, bodyMax: Int,
+    acceptsGzip: Bool = false
+  ) {
+    self.subject =
+      subject ?? "\(method.rawValue) \(destination == .registry ? url.description : url.origin.description)"
+    self.method = method
+    self.url = url
+    self.headers = headers
+    self.authorization = authorization
+    self.destination = destination
+    self.bodyMax = bodyMax
+    self.acceptsGzip = acceptsGzip
+  }
+}
+
+/// Header fields in order of receipt; names are compared without case.
+package struct HTTPHeaders: Sendable {
+  private var fields: [(name: String, value: String)] = []
+
+  init() {}
+
+  mutating func append(_ name: String, _ value: String) { fields.append((name.lowercased(), value)) }
+
+  /// The first field of that name.
+  package subscript(_ name: String) -> String? { all(name).first }
+
+  package func all(_ name: String) -> [String] {
+    let name = name.lowercased()
+    return fields.filter { $0.name == name }.map(\.value)
+  }
+}
+
+/// How an answer came: for the report of a connection test.
+package struct ConnectionInfo: Sendable {
+  /// The peer's IP address; empty when there was none.
+  package let address: String
+  package let port: Int
+  /// As libcurl counts: 1 is HTTP/1.0, 2 is HTTP/1.1, 3 is HTTP/2.
+  package let version: Int
+}
+
+package struct HTTPResponse: Sendable {
+  package let status: Int
+  package let headers: HTTPHeaders
+  /// Empty for a streamed answer.
+  package let body: [UInt8]
+  package let connection: ConnectionInfo
+}
+
+/// What `HTTPTransport.open` gave: a body to read, or the whole of an answer that is no success.
+package enum OpenedResponse: Sendable {
+  case stream(HTTPStream)
+  case response(HTTPResponse)
+}
+
+/// How long a registry may take. Tests put shorter ones in their place.
+package struct TransportTimeouts: Sendable {
+  /// Name resolution, TCP and TLS.
+  package var connect: Duration = .seconds(15)
+  /// From the connection to the end of the response headers.
+  package var firstByte: Duration = .seconds(60)
+  /// From the beginning to the end of a request whose body is collected.
+  package var total: Duration = .seconds(180)
+  /// A streamed body must bring `idleBytesMin` in each period of this length in which its reader was willing.
+  package var idle: Duration = .seconds(30)
+  package var idleBytesMin = 30 * 1024
+
+  package init() {}
+}
+
+package struct TLSSettings: Sendable, Hashable {
+  /// Certificate authorities in PEM, trusted beside the system's.
+  package var additionalAuthorities: [UInt8]?
+  /// Nothing is verified.
+  package var isInsecure: Bool
+
+  package init(additionalAuthorities: [UInt8]? = nil, isInsecure: Bool = false) {
+    self.additionalAuthorities = additionalAuthorities
+    self.isInsecure = isInsecure
+  }
+}

@@ -1,0 +1,102 @@
+import CCurl
+import FoundationEssentials
+
+/// An answer that is no success, and the error it stands for.
+struct RegistryAnswer {
+  static let retryAfterMin = Duration.seconds(1)
+  static let retryAfterMax = Duration.seconds(3600)
+
+  private struct Body: Decodable {
+    struct Item: Decodable {
+      let code: String?
+      let message: String?
+    }
+    let errors: [Item]
+  }
+
+  private let response: HTTPResponse
+  private let items: [Body.Item]
+  private let redactor: Redactor
+
+  /// What the registry says is quoted in errors; `redactor` knows what it must not say.
+  init(_ response: HTTPResponse, _ redactor: Redactor) {
+    self.response = response
+    self.redactor = redactor
+    do {
+      items = try JSONReader.decode(Body.self, response.body, what: "the registry").errors
+    } catch {
+      // The specification lets an error's body have any form.
+      items = []
+    }
+  }
+
+  /// The registry's own words, escaped and bounded, as ": …"; empty when it said nothing that is text.
+  var quotedText: String {
+    let said = items.prefix(3).map { item in
+      [item.code, item.message].compactMap { $0 }.joined(separator: " ")
+    }.joined(separator: "; ")
+    if !said.isEmpty { return ": \"\(ForeignText.escaped(redactor.redactForeign(said)))\"" }
+    // Redacted before it is cut: half a token is a secret too.
+    let isText = (response.headers["content-type"] ?? "").lowercased().hasPrefix("text/plain")
+    return isText && !response.body.isEmpty
+      ? ": \"\(ForeignText.escaped(redactor.redactForeign(String(decoding: response.body, as: UTF8.self))))\"" : ""
+  }
+
+  /// Whether what was asked for is not there, as far as the registry says so.
+  var isNotFound: Bool {
+    let absent: Set<String> = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"]
+    return response.status == 404
+      || items.contains { item in
+        item.code.map { absent.contains($0) } ?? false
+          || (item.code == "UNKNOWN" && (item.message ?? "").lowercased().contains("not found"))
+      }
+  }
+
+  /// The error for an answer to `what`, such as "GET https://host/v2/x".
+  func error(for what: String) -> RegistryError {
+    let status = response.status
+    func make(_ code: RegistryError.Code, _ text: String, hint: String? = nil, transient: Bool = false) -> RegistryError
+    {
+      RegistryError(
+        code, "\(what) \(text) (status \(status))\(quotedText)", hint: hint, isTransient: transient,
+        retryAfter: transient ? retryAfter : nil)
+    }
+    switch status {
+    case 429: return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
+    case 408: return make(.timeout, "timed out", transient: true)
+    case 400..<500 where items.contains { $0.code == "TOOMANYREQUESTS" }:
+      return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
+    case 400..<500 where items.contains { $0.code == "UNAVAILABLE" }:
+      return make(.serverError, "is not available", transient: true)
+    case 401: return make(.unauthorized, "was refused: unauthorised")
+    case 403 where !isNotFound:
+      return make(.forbidden, "was refused: forbidden", hint: "the credential lacks the right to read this")
+    case 400..<500 where isNotFound: return make(.notFound, "was answered: not found")
+    case 501, 505: return make(.requestRefused, "was refused")
+    case 500...: return make(.serverError, "failed at the registry", transient: true)
+    case 400..<500: return make(.requestRefused, "was refused")
+    default: return make(.malformed, "was answered in a way that means nothing here")
+    }
+  }
+
+  /// `Retry-After` in seconds or as a date, held between a second and an hour; nil when absent or neither.
+  var retryAfter: Duration? {
+    response.headers["retry-after"].flatMap { Self.retryAfter($0, now: Self.secondsNow) }
+  }
+
+  private static var secondsNow: Int { Int(Date().timeIntervalSince1970) }
+
+  static func retryAfter(_ text: String, now: Int) -> Duration? {
+    let seconds: Int
+    let isNegative = text.hasPrefix("-")
+    let digits = isNegative ? text.dropFirst() : text[...]
+    if !digits.isEmpty, digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) {
+      seconds = isNegative ? 0 : Int(digits) ?? Int.max
+    } else {
+      let date = text.utf8.count <= 64 ? curl_getdate(text, nil) : -1
+      guard date >= 0 else { return nil }
+      seconds = date - now
+    }
+    return min(max(.seconds(Int64(clamping: min(seconds, 1 << 32))), retryAfterMin), retryAfterMax)
+  }
+}

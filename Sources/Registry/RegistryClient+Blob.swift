@@ -1,0 +1,107 @@
+import Model
+import Posix
+
+/// An image config as fetched: its bytes are what its digest says.
+package struct FetchedConfig: Sendable, Hashable {
+  package let config: ImageConfig
+  package let bytes: [UInt8]
+}
+
+extension RegistryClient {
+  /// Reads an image's config, at most 8 MiB; size and digest are verified.
+  package func fetchConfig(_ descriptor: Descriptor, in repository: Repository) async throws -> FetchedConfig {
+    let subject = "the config \(repository)@\(descriptor.digest)"
+    guard descriptor.size <= Self.configBytesMax else {
+      throw RegistryError(
+        .tooLarge, "\(subject) has \(descriptor.size) bytes, more than the \(Self.configBytesMax) that are read")
+    }
+    var call = blobCall(.get, descriptor.digest, in: repository)
+    // One byte more, so that too many bytes are told from the right number.
+    call.bodyMax = Int(descriptor.size) + 1
+    let exchange: Exchange
+    do {
+      exchange = try await perform(call)
+    } catch let error as RegistryError where error.code == .tooLarge {
+      throw error.recoded(
+        .sizeMismatch, "\(subject) is longer than the \(descriptor.size) bytes of its descriptor", hint: nil)
+    }
+    guard exchange.status == 200 else { throw exchange.error }
+    let bytes = exchange.response.body
+    guard bytes.count == descriptor.size else {
+      throw RegistryError(
+        .sizeMismatch, "\(subject) has \(bytes.count) bytes; its descriptor says \(descriptor.size)")
+    }
+    let digest = ContentHash.digest(of: bytes, descriptor.digest.algorithm)
+    guard digest == descriptor.digest else {
+      throw RegistryError(.digestMismatch, "\(subject) at \(endpoint.url.origin) has the digest \(digest)")
+    }
+    do {
+      return FetchedConfig(config: try ImageConfig.parse(bytes, subject: subject), bytes: bytes)
+    } catch {
+      throw error.redacting(exchange.redactor)
+    }
+  }
+
+  /// Whether the repository has this blob for this credential. Asked by HEAD; where that is refused, by reading one
+  /// byte. False also when neither tells: the blob is then to be fetched, and that says what is wrong.
+  package func confirmBlob(_ digest: Digest, in repository: Repository) async throws -> Bool {
+    let head: Exchange
+    do {
+      head = try await perform(blobCall(.head, digest, in: repository))
+    } catch let error as RegistryError where error.code == .unauthorized {
+      // Some registries serve GET without asking and refuse HEAD.
+      return try await confirmByReading(digest, in: repository)
+    }
+    switch head.status {
+    case 200: return true
+    case 404: return false
+    case 408, 429: throw head.error
+    case 400..<500, 501: return try await confirmByReading(digest, in: repository)
+    default: throw head.error
+    }
+  }
+
+  private func confirmByReading(_ digest: Digest, in repository: Repository) async throws -> Bool {
+    var call = blobCall(.get, digest, in: repository)
+    call.headers = [("Range", "bytes=0-0")]
+    // A registry that ignores the range would send all of it: as a stream, it is ended after its head.
+    call.streams = true
+    do {
+      let answer = try await perform(call)
+      if case .stream(let stream) = answer.opened {
+        stream.cancel()
+        return true
+      }
+      if answer.status == 429 || answer.status >= 500 { throw answer.error }
+      return false
+    } catch let error as RegistryError where error.code == .unauthorized {
+      return false
+    }
+  }
+
+  /// Opens a blob for reading by a thread of the caller's own. It counts as a running request until its reader has
+  /// come to the end, was cancelled or dropped: who opens a blob must go on to read it, not wait for other requests.
+  package func openBlob(_ descriptor: Descriptor, in repository: Repository) async throws -> BlobReader {
+    try await permits.acquire()
+    let permit = HeldPermit(permits)
+    var call = blobCall(.get, descriptor.digest, in: repository)
+    call.streams = true
+    let exchange = try await exchange(call)
+    guard case .stream(let stream) = exchange.opened, exchange.status == 200 else {
+      throw exchange.status == 206
+        ? RegistryError.malformed("\(exchange.subject) was answered with a part of the blob") : exchange.error
+    }
+    if let length = stream.response.headers["content-length"].flatMap({ Int64($0) }), length != descriptor.size,
+      stream.response.headers["content-encoding"] == nil
+    {
+      throw BlobReader.sizeMismatch(descriptor, in: repository, has: "\(length) bytes")
+    }
+    return BlobReader(stream: stream, descriptor: descriptor, repository: repository, permit: permit)
+  }
+
+  private func blobCall(_ method: HTTPRequest.Method, _ digest: Digest, in repository: Repository) -> Call {
+    Call(
+      method, apiURL("\(repository)/blobs/\(digest)"), scope: .pull(repository),
+      bodyMax: HTTPTransport.errorBodyBytesMax)
+  }
+}

@@ -1,0 +1,232 @@
+import Model
+import Posix
+
+/// One registry of one integration, spoken to by the distribution API.
+///
+/// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Nothing is
+/// retried here (a kept connection that turns out to be closed apart): the queue backs off and tries again. At most
+/// `endpoint.concurrentRequestsMax` requests run at once; an open blob counts until its reader has ended.
+package final class RegistryClient: Sendable {
+  package static let redirectsMax = 5
+  /// A page of a listing.
+  package static let pageBytesMax = 8 << 20
+  package static let pagesMax = 10_000
+  package static let manifestBytesMax = 4 << 20
+  package static let configBytesMax = 8 << 20
+  static let pingBytesMax = 64 * 1024
+
+  package let endpoint: RegistryEndpoint
+  let transport: HTTPTransport
+  let group: ConnectionGroup
+  let authenticator: Authenticator
+  let permits: Permits
+
+  package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport) {
+    self.endpoint = endpoint
+    self.transport = transport
+    group = transport.makeGroup(tls: endpoint.tls)
+    authenticator = Authenticator(endpoint: endpoint, transport: transport, group: group)
+    permits = Permits(endpoint.concurrentRequestsMax)
+  }
+
+  /// The version page, `/v2/`: whether this is a registry and what it wants of us. Throws what stands in the way.
+  package func checkAPI() async throws -> RegistryVersion {
+    let exchange = try await perform(Call(.get, apiURL(""), scope: nil, bodyMax: Self.pingBytesMax))
+    guard exchange.status == 200 else { throw exchange.isMissing ? notARegistry : exchange.error }
+    return RegistryVersion(
+      apiVersion: exchange.response.headers["docker-distribution-api-version"].map {
+        ForeignText.escaped(exchange.redactor.redactForeign($0), lengthMax: 80)
+      },
+      authentication: endpoint.isKeyed ? .apiKey : authenticator.method?.named ?? .none)
+  }
+
+  var notARegistry: RegistryError {
+    RegistryError(
+      .notARegistry, "nothing speaks the distribution API at \(apiURL(""))",
+      hint: "check the address, its port, and whether a path is missing in it")
+  }
+
+  // MARK: addresses
+
+  /// `/v2/` + `path` under the registry's address. `path` holds checked names only.
+  func apiURL(_ path: String, query: String? = nil) -> WebAddress {
+    endpoint.url.replacing(path: endpoint.url.path + "/v2/" + path, query: query)
+  }
+
+  // MARK: exchanges
+
+  /// A request as its caller sees it: one address of the API, whatever redirects and challenges come between.
+  struct Call: Sendable {
+    var method: HTTPRequest.Method
+    var url: WebAddress
+    var scope: Scope?
+    var headers: [(name: String, value: String)] = []
+    var bodyMax: Int
+    var acceptsGzip = false
+    var streams = false
+
+    init(_ method: HTTPRequest.Method, _ url: WebAddress, scope: Scope?, bodyMax: Int) {
+      self.method = method
+      self.url = url
+      self.scope = scope
+      self.bodyMax = bodyMax
+    }
+  }
+
+  /// The final answer to a call.
+  struct Exchange: Sendable {
+    let opened: OpenedResponse
+    let subject: String
+    let redactor: Redactor
+
+    var response: HTTPResponse {
+      switch opened {
+      case .response(let response): response
+      case .stream(let stream): stream.response
+      }
+    }
+
+    var status: Int { response.status }
+
+    /// The error that the answer stands for.
+    var error: RegistryError {
+      RegistryAnswer(response, redactor).error(for: subject).redacting(redactor)
+    }
+
+    var isMissing: Bool { RegistryAnswer(response, redactor).isNotFound }
+  }
+
+  /// Performs a collected call under a permit. A 401 that a better credential did not cure is thrown.
+  func perform(_ call: Call) async throws -> Exchange {
+    try await permits.withPermit { try await exchange(call) }
+  }
+
+  /// The same without a permit, for who holds one.
+  func exchange(_ call: Call) async throws -> Exchange {
+    var sent = Authenticator.Authorization.none
+    do {
+      sent = try await authenticator.authorization(for: call.scope) { try await ping() }
+      var followed = try await follow(call, sent)
+      // One renewal a request: a registry that refuses a token it has just issued would go on for ever.
+      if followed.response.status == 401, !followed.hasLeft,
+        let better = try await authenticator.authorization(
+          after: Challenge.parse(followed.response.headers.all("www-authenticate")), for: call.scope, sent: sent)
+      {
+        sent = better
+        followed = try await follow(call, sent)
+      }
+      let exchange = Exchange(
+        opened: followed.opened, subject: followed.subject, redactor: Redactor(authenticator.secrets(sent: sent)))
+      guard exchange.status == 401 else { return exchange }
+      if followed.hasLeft { throw exchange.error }
+      throw exchange.error.recoded(
+        .unauthorized,
+        exchange.error.message + (sent.header == nil ? "" : " with \(endpoint.credential.named)"),
+        hint: endpoint.credential.hint)
+    } catch let error as RegistryError {
+      throw error.redacting(Redactor(authenticator.secrets(sent: sent)))
+    }
+  }
+
+  /// `/v2/` without a credential, to learn what is asked for.
+  func ping() async throws -> HTTPResponse {
+    let call = Call(.get, apiURL(""), scope: nil, bodyMax: Self.pingBytesMax)
+    let response = try await follow(call, .none).response
+    // Anything but these is for the real request to find out.
+    guard response.status == 429 || response.status >= 500 else { return response }
+    throw RegistryAnswer(response, Redactor([])).error(for: "GET \(call.url)")
+  }
+
+  private struct Followed {
+    let opened: OpenedResponse
+    let subject: String
+    /// Whether the answer comes from another origin than the registry's.
+    let hasLeft: Bool
+
+    var response: HTTPResponse {
+      switch opened {
+      case .response(let response): response
+      case .stream(let stream): stream.response
+      }
+    }
+  }
+
+  /// Follows redirects by hand, because who may see the credential is ours to decide: only the registry's own origin
+  /// (scheme, host and port), and not any more once an answer has led away from it.
+  private func follow(_ call: Call, _ authorization: Authenticator.Authorization) async throws -> Followed {
+    var url = call.url
+    var hasLeft = false
+    var redirects = 0
+    while true {
+      let subject =
+        redirects == 0
+        ? "\(call.method.rawValue) \(url)"
+        : "\(call.method.rawValue) \(call.url), redirected to \(url.origin),"
+      let request = HTTPRequest(
+        call.method, url, headers: call.headers, authorization: hasLeft ? nil : authorization.header,
+        destination: url.origin == endpoint.url.origin ? .registry : .namedByAnswer, subject: subject,
+        bodyMax: call.bodyMax, acceptsGzip: call.acceptsGzip)
+      let opened: OpenedResponse =
+        call.streams
+        ? try await transport.open(request, in: group) : .response(try await transport.send(request, in: group))
+      let followed = Followed(opened: opened, subject: subject, hasLeft: hasLeft)
+      guard [301, 302, 303, 307, 308].contains(followed.response.status),
+        let location = followed.response.headers["location"]
+      else { return followed }
+      redirects += 1
+      guard redirects <= Self.redirectsMax else {
+        throw RegistryError(
+          .redirectRefused, "\(call.method.rawValue) \(call.url) was redirected more than \(Self.redirectsMax) times")
+      }
+      url = try redirectTarget(location, from: url, of: call)
+      if url.origin != endpoint.url.origin { hasLeft = true }
+    }
+  }
+
+  private func redirectTarget(_ location: String, from url: WebAddress, of call: Call) throws(RegistryError)
+    -> WebAddress
+  {
+    let target: WebAddress
+    do {
+      target = try WebAddress(location, relativeTo: url)
+    } catch {
+      throw RegistryError(
+        .redirectRefused,
+        "\(call.method.rawValue) \(call.url) was redirected to an address that is refused: \(error.reason)")
+    }
+    guard target.scheme == .https || endpoint.url.scheme == .http else {
+      throw RegistryError(
+        .redirectRefused,
+        "\(call.method.rawValue) \(call.url) was redirected from https to plain HTTP, to \(target.origin)",
+        hint: "the registry's storage must be reachable over https")
+    }
+    return target
+  }
+}
+
+/// What `/v2/` told.
+package struct RegistryVersion: Sendable, Equatable {
+  package enum Authentication: String, Sendable { case none, basic, token, apiKey = "api key" }
+
+  /// The header `Docker-Distribution-Api-Version`; many registries have dropped it.
+  package let apiVersion: String?
+  /// What the registry asked for.
+  package let authentication: Authentication
+}
+
+extension Authenticator.Method {
+  var named: RegistryVersion.Authentication {
+    switch self {
+    case .open: .none
+    case .basic: .basic
+    case .token: .token
+    }
+  }
+}
+
+extension RegistryEndpoint {
+  var isKeyed: Bool {
+    if case .apiKey = credential { return true }
+    return false
+  }
+}

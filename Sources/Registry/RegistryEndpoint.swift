@@ -1,0 +1,98 @@
+import Model
+
+/// Who we are at a registry.
+package enum Credential: Sendable, Hashable {
+  case anonymous
+  case account(user: String, password: Secret)
+  /// Sent as a Bearer token with every request.
+  case apiKey(Secret)
+}
+
+/// Where a registry is and how it may be spoken to: everything of an integration that this room needs.
+package struct RegistryEndpoint: Sendable {
+  package struct Malformed: Error, Equatable, CustomStringConvertible {
+    /// The setting, in the words of the client's options: `url`, `ca-file`, `user`, `api-key`.
+    package let field: String
+    package let reason: String
+    package var description: String { "\(field): \(reason)" }
+  }
+
+  package static let concurrentRequestsDefault = 8
+
+  package let url: WebAddress
+  package let credential: Credential
+  package let tls: TLSSettings
+  /// Hosts beside the registry's own on which its token service may live; lower case.
+  package let allowedRealmHosts: Set<String>
+  package let concurrentRequestsMax: Int
+
+  package init(
+    url text: String, credential: Credential = .anonymous, caPEM: [UInt8]? = nil, isInsecure: Bool = false,
+    allowedRealmHosts: some Sequence<String> = [], concurrentRequestsMax: Int = concurrentRequestsDefault
+  ) throws(Malformed) {
+    url = try Self.parse(url: text)
+    if let caPEM, !Self.holdsCertificate(caPEM) {
+      throw Malformed(field: "ca-file", reason: "no certificate in PEM (-----BEGIN CERTIFICATE-----) in it")
+    }
+    try Self.check(credential)
+    guard concurrentRequestsMax > 0 else { throw Malformed(field: "concurrent-requests", reason: "must be at least 1") }
+    self.credential = credential
+    tls = TLSSettings(additionalAuthorities: caPEM, isInsecure: isInsecure)
+    self.allowedRealmHosts = Set(allowedRealmHosts.map { $0.lowercased() })
+    self.concurrentRequestsMax = concurrentRequestsMax
+  }
+
+  /// Reads the address a user gave. A path is kept: `/v2/` follows it.
+  private static func parse(url text: String) throws(Malformed) -> WebAddress {
+    // An empty query or fragment is lost in parsing, so it is looked for here.
+    if text.contains("?") { throw Malformed(field: "url", reason: "a query (\"?\") cannot be part of it") }
+    if text.contains("#") { throw Malformed(field: "url", reason: "a fragment (\"#\") cannot be part of it") }
+    guard text.lowercased().hasPrefix("http://") || text.lowercased().hasPrefix("https://") else {
+      throw Malformed(field: "url", reason: "the full address is expected, beginning with https:// or http://")
+    }
+    do {
+      let url = try WebAddress(text)
+      var path = Substring(url.path)
+      while path.hasSuffix("/") { path = path.dropLast() }
+      return url.replacing(path: String(path))
+    } catch {
+      let reason =
+        text.contains("@") ? "user name and password cannot be part of it; give them as settings" : error.reason
+      throw Malformed(field: "url", reason: reason)
+    }
+  }
+
+  private static func holdsCertificate(_ pem: [UInt8]) -> Bool {
+    let text = String(decoding: pem, as: UTF8.self)
+    guard let begin = text.range(of: "-----BEGIN CERTIFICATE-----") else { return false }
+    return text[begin.upperBound...].range(of: "-----END CERTIFICATE-----") != nil
+  }
+
+  private static func check(_ credential: Credential) throws(Malformed) {
+    switch credential {
+    case .anonymous: break
+    case .account(let user, _):
+      // RFC 7617: the first colon ends the user name.
+      guard !user.isEmpty, user.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: ":") }) else {
+        throw Malformed(field: "user", reason: "must not be empty, nor hold a colon or control characters")
+      }
+    case .apiKey(let key):
+      guard BearerToken.isWellFormed(key) else {
+        throw Malformed(field: "api-key", reason: "must be visible ASCII characters without spaces")
+      }
+    }
+  }
+}
+
+extension StringProtocol {
+  /// The first occurrence of `needle`, by characters.
+  fileprivate func range(of needle: String) -> Range<Index>? {
+    var start = startIndex
+    while start < endIndex {
+      guard let found = self[start...].firstIndex(of: needle[needle.startIndex]) else { return nil }
+      if self[found...].hasPrefix(needle) { return found..<index(found, offsetBy: needle.count) }
+      start = index(after: found)
+    }
+    return nil
+  }
+}

@@ -1,0 +1,170 @@
+import StorageMessages
+
+extension StateStore {
+  // MARK: - Reading
+
+  package func image(_ key: ImageKey) throws -> ImageRecord? { try read { try $0.get(Self.images, key) } }
+
+  /// The digest a tag pointed to when it was last seen.
+  package func tag(_ key: TagKey) throws -> TagRecord? { try read { try $0.get(Self.tags, key) } }
+
+  /// Tags of a repository that point to `digest`, in order, at most `limit`.
+  package func tags(of image: ImageKey, limit: Int, in transaction: ReadTransaction) throws -> [String] {
+    var found: [String] = []
+    try transaction.scan(
+      Self.tags,
+      prefix: { key in
+        key.append(image.integration)
+        key.append(terminated: image.repository)
+      }
+    ) { key, record in
+      if record.digest == image.digest { found.append(key.tag) }
+      return found.count < limit
+    }
+    return found
+  }
+
+  /// Images in key order after `after` (of one integration if given) that `matches` takes, at most `limit`.
+  package func images(
+    integration: UInt64?, after: ImageKey?, limit: Int, in transaction: ReadTransaction,
+    where matches: (ImageKey, ImageRecord) -> Bool
+  ) throws -> [(key: ImageKey, image: ImageRecord)] {
+    var found: [(ImageKey, ImageRecord)] = []
+    func take(_ key: ImageKey, _ image: ImageRecord) -> Bool {
+      if key != after && matches(key, image) { found.append((key, image)) }
+      return found.count < limit
+    }
+    if let integration {
+      try transaction.scan(Self.images, prefix: { $0.append(integration) }, startingAt: after, take)
+    } else {
+      try transaction.scan(Self.images, from: after, take)
+    }
+    return found
+  }
+
+  package func imageCount() throws -> Int { try read { try $0.count(Self.images) } }
+
+  package func report(_ key: ReportKey) throws -> ReportRecord? { try read { try $0.get(Self.reports, key) } }
+
+  /// All reports of an image, by platform.
+  package func reports(of image: ImageKey, in transaction: ReadTransaction) throws -> [ReportRecord] {
+    var found: [ReportRecord] = []
+    try transaction.scan(
+      Self.reports,
+      prefix: { key in
+        key.append(image.integration)
+        key.append(terminated: image.repository)
+        key.append(terminated: image.digest)
+      }
+    ) { _, report in
+      found.append(report)
+      return true
+    }
+    return found
+  }
+
+  // MARK: - Changing
+
+  /// Remembers that `tag` (if any) points to an image, and the image itself if it is new. Returns the image.
+  package func seen(
+    _ image: ImageKey, tag: String?, now: Int64, in transaction: WriteTransaction
+  ) throws -> ImageRecord {
+    if let tag, !tag.isEmpty {
+      var record = TagRecord()
+      record.digest = image.digest
+      record.seenAt = now
+      try transaction.put(
+        Self.tags, TagKey(integration: image.integration, repository: image.repository, tag: tag), record)
+    }
+    if let known = try transaction.get(Self.images, image) { return known }
+    var record = ImageRecord()
+    record.integrationId = image.integration
+    record.repository = image.repository
+    record.digest = image.digest
+    record.firstSeenAt = now
+    try transaction.put(Self.images, image, record)
+    return record
+  }
+
+  /// Changes an image's record if it is there (its integration may be on its way out).
+  package func changeImage(
+    _ key: ImageKey, in transaction: WriteTransaction, _ change: (inout ImageRecord) -> Void
+  ) throws {
+    guard var record = try transaction.get(Self.images, key) else { return }
+    change(&record)
+    try transaction.put(Self.images, key, record)
+  }
+
+  /// Replaces all reports of an image.
+  package func putReports(_ reports: [ReportRecord], of image: ImageKey, in transaction: WriteTransaction) throws {
+    for old in try self.reports(of: image, in: transaction) where !reports.contains(where: { $0.platform == old.platform }) {
+      try transaction.delete(Self.reports, ReportKey(image: image, platform: old.platform))
+    }
+    for report in reports {
+      try transaction.put(Self.reports, ReportKey(image: image, platform: report.platform), report)
+    }
+  }
+
+  // MARK: - What is known of blobs
+
+  package func layerAnalysis(_ key: LayerKey) throws -> LayerAnalysis? { try read { try $0.get(Self.layers, key) } }
+
+  /// Whether this repository confirmed the digest with this generation of the credential (D15).
+  package func isConfirmed(_ key: ConfirmationKey) throws -> Bool {
+    try read { try $0.get(Self.confirmations, key) != nil }
+  }
+
+  package func confirm(_ key: ConfirmationKey, now: Int64) async throws {
+    try await write { try $0.put(Self.confirmations, key, UInt64(max(0, now / 1_000_000_000))) }
+  }
+
+  package func putLayerAnalysis(_ analysis: LayerAnalysis, _ key: LayerKey, confirmed: ConfirmationKey, now: Int64)
+    async throws
+  {
+    try await write { transaction in
+      try transaction.put(Self.layers, key, analysis)
+      try transaction.put(Self.confirmations, confirmed, UInt64(max(0, now / 1_000_000_000)))
+    }
+  }
+
+  // MARK: - Polls
+
+  package func poll(_ key: PollKey) throws -> PollRecord? { try read { try $0.get(Self.polls, key) } }
+
+  package func putPoll(_ poll: PollRecord) async throws {
+    try await write { try $0.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll) }
+  }
+
+  package func createPoll(integration: UInt64, now: Int64) async throws -> PollRecord {
+    try await write { transaction in
+      var poll = PollRecord()
+      poll.id = try transaction.get(Self.meta, "next_poll") ?? 1
+      try transaction.put(Self.meta, "next_poll", poll.id + 1)
+      poll.integrationId = integration
+      poll.state = .running
+      poll.startedAt = now
+      try transaction.put(Self.polls, PollKey(integration: integration, poll: poll.id), poll)
+      return poll
+    }
+  }
+
+  /// At start: polls of the process that died are recorded as interrupted.
+  package func interruptRunningPolls(now: Int64) async throws {
+    try await write { transaction in
+      var running: [(PollKey, PollRecord)] = []
+      try transaction.scan(Self.polls) { key, poll in
+        if poll.state == .running { running.append((key, poll)) }
+        return true
+      }
+      for (key, poll) in running {
+        var poll = poll
+        poll.state = .interrupted
+        poll.finishedAt = now
+        poll.errorCode = "INTERRUPTED"
+        poll.errorMessage = "the daemon stopped during this poll"
+        poll.errorHint = "poll again"
+        try transaction.put(Self.polls, key, poll)
+      }
+    }
+  }
+}

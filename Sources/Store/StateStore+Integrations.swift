@@ -1,0 +1,186 @@
+import StorageMessages
+
+/// What can be wrong with an operation on an integration.
+package enum IntegrationError: Error, Equatable, Sendable {
+  case nameTaken(String)
+  case unknown(String)
+  /// It is being removed: its name is free again when its images are gone.
+  case beingRemoved(String)
+  /// Somebody changed it meanwhile.
+  case changed(String)
+}
+
+extension StateStore {
+  private static let secretField = "secret"
+  /// Rows that one transaction of a background removal deletes, so that writers never wait long for it.
+  private static let removalBatch = 500
+
+  // MARK: - Reading
+
+  package func integration(named name: String) throws -> IntegrationRecord {
+    try read { transaction in
+      guard let id = try transaction.get(Self.integrationNames, name),
+        let record = try transaction.get(Self.integrations, id)
+      else { throw IntegrationError.unknown(name) }
+      guard !record.deleting else { throw IntegrationError.beingRemoved(name) }
+      return record
+    }
+  }
+
+  /// Nil for one that is unknown or being removed.
+  package func integration(id: UInt64) throws -> IntegrationRecord? {
+    try read { try $0.get(Self.integrations, id) }.flatMap { $0.deleting ? nil : $0 }
+  }
+
+  /// Integrations in order of name from `after` on, at most `limit`.
+  package func integrations(after name: String, limit: Int) throws -> [IntegrationRecord] {
+    try read { transaction in
+      var found: [IntegrationRecord] = []
+      try transaction.scan(Self.integrationNames, from: name.isEmpty ? nil : name) { key, id in
+        if key != name, let record = try transaction.get(Self.integrations, id), !record.deleting {
+          found.append(record)
+        }
+        return found.count < limit
+      }
+      return found
+    }
+  }
+
+  /// Names by id, for references.
+  package func integrationName(_ id: UInt64, in transaction: ReadTransaction) throws -> String {
+    try transaction.get(Self.integrations, id)?.name ?? ""
+  }
+
+  package func integrationCount() throws -> Int { try read { try $0.count(Self.integrationNames) } }
+
+  /// The secret of an integration, nil when it has none. Zero it after use.
+  package func secret(of integration: UInt64) throws -> [UInt8]? {
+    guard
+      let sealed = try read({
+        try $0.get(Self.secrets, SecretKey(integration: integration, field: Self.secretField))
+      })
+    else { return nil }
+    return try sealer.open(sealed, integration: integration, field: Self.secretField)
+  }
+
+  // MARK: - Changing
+
+  /// Stores a new integration; id, times and revision are set here.
+  package func createIntegration(_ wanted: IntegrationRecord, secret: [UInt8]?, now: Int64) async throws
+    -> IntegrationRecord
+  {
+    try await write { [self] transaction in
+      guard try transaction.get(Self.integrationNames, wanted.name) == nil else {
+        throw IntegrationError.nameTaken(wanted.name)
+      }
+      var record = wanted
+      record.id = try transaction.get(Self.meta, "next_integration") ?? 1
+      record.createdAt = now
+      record.updatedAt = now
+      record.revision = 1
+      record.credentialGeneration = 1
+      try transaction.put(Self.meta, "next_integration", record.id + 1)
+      try transaction.put(Self.integrationNames, record.name, record.id)
+      try put(&record, secret: secret.map { .some($0) }, in: transaction)
+      return record
+    }
+  }
+
+  /// What an update does with the secret.
+  package enum SecretChange: Sendable, Equatable {
+    case keep, drop
+    case replace([UInt8])
+  }
+
+  /// Changes the integration `name` as `change` says, if its revision still is `revision` (0: whatever it is).
+  package func updateIntegration(
+    named name: String, revision: UInt64, secret: SecretChange, now: Int64,
+    _ change: @escaping @Sendable (inout IntegrationRecord) throws -> Void
+  ) async throws -> IntegrationRecord {
+    try await write { [self] transaction in
+      guard let id = try transaction.get(Self.integrationNames, name),
+        var record = try transaction.get(Self.integrations, id)
+      else { throw IntegrationError.unknown(name) }
+      guard !record.deleting else { throw IntegrationError.beingRemoved(name) }
+      guard revision == 0 || record.revision == revision else { throw IntegrationError.changed(name) }
+      try change(&record)
+      record.updatedAt = now
+      record.revision += 1
+      if secret != .keep { record.credentialGeneration += 1 }
+      switch secret {
+      case .keep: try put(&record, secret: nil, in: transaction)
+      case .drop: try put(&record, secret: .some(nil), in: transaction)
+      case .replace(let bytes): try put(&record, secret: .some(bytes), in: transaction)
+      }
+      return record
+    }
+  }
+
+  /// Writes a record; `secret` is nil to keep what there is, `.some(nil)` to drop it.
+  private func put(_ record: inout IntegrationRecord, secret: [UInt8]??, in transaction: WriteTransaction) throws {
+    let key = SecretKey(integration: record.id, field: Self.secretField)
+    switch secret {
+    case nil: break
+    case .some(nil):
+      record.hasSecret = false
+      try transaction.delete(Self.secrets, key)
+    case .some(.some(let bytes)):
+      record.hasSecret = true
+      try transaction.put(Self.secrets, key, try sealer.seal(bytes, integration: record.id, field: Self.secretField))
+    }
+    try transaction.put(Self.integrations, record.id, record)
+  }
+
+  // MARK: - Removing
+
+  /// First step of a removal: the secret is gone and nothing finds the integration any more. `also` runs in the same
+  /// transaction (the queue cancels its jobs there). What is left goes with `removeRemains`.
+  package func beginRemoval(
+    named name: String, also: @escaping @Sendable (UInt64, WriteTransaction) throws -> Void
+  ) async throws -> UInt64 {
+    try await write { transaction in
+      guard let id = try transaction.get(Self.integrationNames, name),
+        var record = try transaction.get(Self.integrations, id)
+      else { throw IntegrationError.unknown(name) }
+      guard !record.deleting else { throw IntegrationError.beingRemoved(name) }
+      record.deleting = true
+      record.hasSecret = false
+      record.credentialGeneration += 1
+      try transaction.delete(Self.secrets, SecretKey(integration: id, field: Self.secretField))
+      try transaction.put(Self.integrations, id, record)
+      try also(id, transaction)
+      return id
+    }
+  }
+
+  /// Integrations whose removal has begun and not ended: to be gone on with at start.
+  package func removalsBegun() throws -> [UInt64] {
+    try read { transaction in
+      var found: [UInt64] = []
+      try transaction.scan(Self.integrations) { id, record in
+        if record.deleting { found.append(id) }
+        return true
+      }
+      return found
+    }
+  }
+
+  /// Deletes a batch of what belongs to a removed integration, and at last its record and name. Returns whether more is
+  /// left. Other rooms' rows must be gone already.
+  package func removeRemains(of id: UInt64) async throws -> Bool {
+    try await write { transaction in
+      func prefix(_ key: inout KeyWriter) { key.append(id) }
+      var left = try transaction.deleteAll(Self.reports, prefix: prefix, limit: Self.removalBatch)
+      left = try transaction.deleteAll(Self.tags, prefix: prefix, limit: Self.removalBatch) || left
+      left = try transaction.deleteAll(Self.images, prefix: prefix, limit: Self.removalBatch) || left
+      left = try transaction.deleteAll(Self.confirmations, prefix: prefix, limit: Self.removalBatch) || left
+      left = try transaction.deleteAll(Self.polls, prefix: prefix, limit: Self.removalBatch) || left
+      if left { return true }
+      if let record = try transaction.get(Self.integrations, id) {
+        try transaction.delete(Self.integrationNames, record.name)
+      }
+      try transaction.delete(Self.integrations, id)
+      return false
+    }
+  }
+}
