@@ -1,0 +1,45 @@
+# Everything a person or a machine does with this project. `make` alone lists the targets.
+
+ifeq ($(shell command -v swift),)
+export PATH := $(PATH):/opt/swift/usr/bin
+endif
+SWIFT ?= swift
+export SWIFT
+RELEASE_FLAGS := -c release --static-swift-stdlib
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build proto lint format test test-fast demo clean
+
+help: ## what can be made
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+deps: ## install the missing Debian packages (as root, or with sudo)
+	@.ci/deps
+
+build: deps ## build tidewaiterd, tidewaiter-worker and tidewaiter for release
+	$(SWIFT) build $(RELEASE_FLAGS) --product tidewaiterd
+	$(SWIFT) build $(RELEASE_FLAGS) --product tidewaiter-worker
+	$(SWIFT) build $(RELEASE_FLAGS) --product tidewaiter
+	@echo "built: $$($(SWIFT) build $(RELEASE_FLAGS) --show-bin-path)"
+
+proto: deps ## turn proto/*.proto into C and Swift
+	proto/generate
+
+lint: ## check the form of hand-written Swift
+	Tests/run lint
+
+format: ## bring hand-written Swift into form
+	git ls-files -z '*.swift' ':!*.generated.swift' | xargs -0 $(SWIFT) format format --in-place --parallel
+
+test: deps ## install, build, lint, run every test
+	Tests/run
+
+test-fast: deps ## the part of the tests that takes less than eight minutes
+	Tests/run --fast
+
+demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it running)
+	Tests/demo/run
+
+clean: ## remove what was built
+	rm -rf .build

@@ -1,0 +1,132 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from support.daemon import Binaries, Daemon
+from support.registry import Registry
+from support.scripted import ScriptedRegistry
+from support.token_server import TokenServer
+from support.tls import authority
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Lets fixtures know whether their test failed: then they show logs instead of checking."""
+    report = (yield).get_result()
+    setattr(item, "failed_in_" + report.when, report.failed)
+    item.failed_before = getattr(item, "failed_before", False) or report.failed
+
+
+@pytest.fixture(scope="session")
+def binaries():
+    """The built programs: those of TIDEWAITER_BIN, by default the debug build's."""
+    folder = Path(os.environ.get("TIDEWAITER_BIN", TOP / ".build/debug"))
+    found = Binaries(*(str(folder / name) for name in ("tidewaiterd", "tidewaiter-worker", "tidewaiter")))
+    for path in (found.daemon, found.worker, found.client):
+        assert os.access(path, os.X_OK), f"{path} is not built: run `swift build`, or name a folder in TIDEWAITER_BIN"
+    return found
+
+
+@pytest.fixture
+def make_daemon(binaries, request):
+    """Makes daemons that are not started yet, and closes them at the end."""
+    yield from daemons(binaries, request)
+
+
+@pytest.fixture
+def daemon(make_daemon):
+    return make_daemon().start()
+
+
+@pytest.fixture
+def cli(daemon):
+    return daemon.cli
+
+
+@pytest.fixture(scope="module")
+def module_daemon(binaries, request):
+    """One daemon for all tests of a module that only read."""
+    for make in daemons(binaries, request):
+        yield make().start()
+
+
+def daemons(binaries, request):
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Daemon(binaries, arguments, **options))
+        return made[-1]
+
+    yield make
+    failed = getattr(request.node, "failed_before", False)
+    problems = []
+    for one in made:
+        if failed:
+            print(f"-- log of {one.folder}\n{one.tail()}")
+        try:
+            one.close(sane=not failed)
+        except AssertionError as problem:
+            problems.append(str(problem))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    """A plain, open docker-registry for all tests: use repositories of your own."""
+    with Registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def make_registry(tmp_path_factory):
+    """Makes and starts docker-registries with the options of Registry, and stops them at the end."""
+    made = []
+
+    def make(**options):
+        made.append(Registry(tmp_path_factory.mktemp("registry"), **options).start())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def make_scripted():
+    """Makes scripted registries with the options of ScriptedRegistry, and stops them at the end."""
+    made = []
+
+    def make(**options):
+        made.append(ScriptedRegistry(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def make_token_server(tmp_path_factory):
+    made = []
+
+    def make(users, readable=None):
+        made.append(TokenServer(tmp_path_factory.mktemp("tokens"), users, readable))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory):
+    return authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def other_tls(tmp_path_factory):
+    """An authority that certified nothing a test connects to."""
+    return authority(tmp_path_factory.mktemp("other-tls"), "other")

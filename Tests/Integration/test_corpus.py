@@ -1,0 +1,148 @@
+"""Every image of the corpus, read by the real daemon from a real registry: exactly the packages and matches that are true."""
+import pytest
+
+from support import corpus
+
+pytestmark = [pytest.mark.skipif(corpus.MISSING is not None, reason=str(corpus.MISSING))]
+
+TYPES = {"apk", "deb", "rpm"}
+ADVISORIES = ("Alpine", "Debian", "AlmaLinux")
+NOT_AN_IMAGE = "artifact:sbom"
+# Databases that are not read yet must be told of, never passed over: Berkeley DB and ndb.
+UNREADABLE = {"almalinux:8-micro-20231122", "sles:15-rpmdb"}
+PLATFORMS = {"amd64": "linux/amd64", "arm64v8": "linux/arm64/v8", "armv7": "linux/arm/v7", "s390x": "linux/s390x"}
+
+
+def cases():
+    """(reference, platform or None, name of the truth's files) of each row of the summary."""
+    found = []
+    for row in ([] if corpus.MISSING else corpus.summary()):
+        reference, _, architecture = row["image"].partition("@")
+        if reference != NOT_AN_IMAGE:
+            name = reference.replace(":", "_") + (f"_{architecture}" if architecture else "")
+            found.append((reference, PLATFORMS.get(architecture), name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def scanned(module_daemon, registry):
+    """The daemon after one poll of the whole corpus; lines for the table."""
+    corpus.push_all(registry.url)
+    cli = module_daemon.cli
+    cli.add_integration("corpus", registry.url, "--platform", "all",
+                        *(flag for reference in corpus.references() for flag in ("--criteria", reference)))
+    cli.import_advisories(*(corpus.CORPUS / "osv" / name for name in ADVISORIES))
+    cli.run("integration", "poll", "corpus", "--wait", code=None)
+    cli.wait_idle()
+    table = []
+    yield cli, table
+    write_table(table)
+
+
+def write_table(table):
+    lines = [f"{'image':40}{'':10}{'expected':>9}{'found':>7}{'missing':>9}{'extra':>7}"]
+    lines += [f"{image:40}{what:10}{expected:9}{found:7}{missing:9}{extra:7}"
+              for image, what, expected, found, missing, extra in sorted(table)]
+    folder = corpus.TOP / ".build/test-logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "corpus.txt").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def compare(table, image, what, expected, found):
+    missing, extra = expected - found, found - expected
+    table.append((image, what, len(expected), len(found), len(missing), len(extra)))
+    assert not missing and not extra, f"{image} {what}: missing {sorted(missing)[:20]}, extra {sorted(extra)[:20]}"
+
+
+@pytest.mark.parametrize("reference, platform, name", cases(), ids=lambda value: str(value))
+def test_packages_and_matches(scanned, reference, platform, name):
+    cli, table = scanned
+    report = cli.report("corpus/" + reference, platform)
+    packages = {(one["type"], one["name"], one["version"]) for one in report["packages"] if one["type"] in TYPES}
+    matches = {(one["id"], one["package"], one["installedVersion"]) for one in report["findings"]
+               if one["kind"] == "vulnerability"}
+    errors = [one for one in report["findings"] if one["kind"] == "error"]
+    if reference in UNREADABLE:
+        assert errors, "a package database that cannot be read is an error finding"
+        assert not packages and not matches
+        return
+    assert not errors, errors
+    compare(table, name, "packages",
+            {(row["type"], row["name"], row["version"]) for row in corpus.truth(name, "packages") if row["type"] in TYPES}, packages)
+    compare(table, name, "matches",
+            {(row["id"], row["package"], row["version"]) for row in corpus.truth(name, "matches") if row["type"] in TYPES}, matches)
+
+
+def test_nothing_is_listed_twice(scanned):
+    cli, _ = scanned
+    for reference, platform, _ in cases():
+        packages = [tuple(sorted((key, str(value)) for key, value in one.items())) for one in
+                    cli.report("corpus/" + reference, platform)["packages"]]
+        assert len(packages) == len(set(packages)), reference
+
+
+def test_operating_systems(scanned):
+    cli, _ = scanned
+    for row in corpus.summary():
+        reference, _, architecture = row["image"].partition("@")
+        if reference == NOT_AN_IMAGE or row["os"] == "- -":
+            continue
+        expected = row["os"].split(" ")
+        found = cli.report("corpus/" + reference, PLATFORMS.get(architecture))["os"]
+        assert [found["id"], found["version"]] == expected, row["image"]
+
+
+def test_fixed_versions(scanned):
+    """The fixed version a finding names is among those the truth lists for its pair."""
+    cli, _ = scanned
+    for reference, platform, name in cases():
+        if reference in UNREADABLE:
+            continue
+        fixed = {(row["id"], row["package"]): row["fixed"] for row in corpus.truth(name, "matches") if row["type"] in TYPES}
+        for one in cli.report("corpus/" + reference, platform)["findings"]:
+            wanted = fixed.get((one["id"], one["package"]))
+            if wanted:
+                assert wanted in one["fixedVersions"], (name, one)
+
+
+def test_an_artifact_is_skipped_by_its_kind(scanned):
+    cli, _ = scanned
+    assert not any(job["reference"].startswith("corpus/artifact") for job in cli.jobs())
+    outcome = cli.fails("image", "add", "corpus/" + NOT_AN_IMAGE)
+    assert "image" in outcome.error["message"], outcome
+
+
+def test_adding_by_hand_answers_the_known_image(scanned):
+    """An image that a poll found is the same image when a person names its tag, or its digest."""
+    cli, _ = scanned
+    row = next(row for row in corpus.summary() if row["image"] == "alpine:3.10.3")
+    by_tag, by_digest = cli.report("corpus/alpine:3.10.3"), cli.report(f"corpus/alpine@{row['digest']}")
+    assert by_tag["digest"] == by_digest["digest"] == row["digest"]
+    assert by_tag["packages"] == by_digest["packages"]
+
+
+def test_layers_carry_their_packages(scanned):
+    """Of the image with packages removed, every package left is attributed to a layer it has."""
+    cli, _ = scanned
+    report = cli.report("corpus/layers:whiteouts")
+    digests = {layer["digest"] for layer in report["layers"]}
+    assert len(report["layers"]) == 4
+    assert {one["layer"] for one in report["packages"]} <= digests
+
+
+def test_one_layer_in_three_compressions(scanned):
+    cli, _ = scanned
+    same = [{(one["name"], one["version"]) for one in cli.report("corpus/alpine:" + tag, platform)["packages"]}
+            for tag, platform in (("3.18.9", "linux/amd64"), ("3.18.9-zstd", None), ("3.18.9-plain", None))]
+    assert same[0] == same[1] == same[2]
+
+
+def test_status_counts(scanned):
+    cli, _ = scanned
+    status = cli("db", "status")
+    counts = {one["name"].split(":")[0]: 0 for one in status["ecosystems"]}
+    for one in status["ecosystems"]:
+        counts[one["name"].split(":")[0]] += one["advisories"]
+        assert one["updatedAt"]
+    assert set(counts) >= set(ADVISORIES)
