@@ -64,7 +64,7 @@ let package = Package(
     // Rooms that own I/O.
     library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
     library("Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"], exclude: ["SCHEMA.md"]),
-    library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "Posix"]),
+    library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix", "Posix"]),
     library("Queue", ["Model", "StorageMessages", "Store", "Posix"]),
     library(
       "Pipeline",
@@ -97,24 +97,28 @@ let package = Package(
     .executableTarget(
       name: "tidewaiter-worker", dependencies: ["Analysis", "ProtobufRuntime", "StorageMessages", "Model", "CPosix"],
       swiftSettings: strict),
-    .executableTarget(
-      name: "cli",
+    // All of the client but its entry point, so that tests reach it.
+    .target(
+      name: "CLIKit",
       dependencies: [
-        "Model", "API", "RPC", "ProtobufRuntime", "CPosix",
+        "Model", "API", "RPC", "ProtobufRuntime", "Posix", "CPosix",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      path: "clients/cli", swiftSettings: strict),
+      path: "clients/clikit", swiftSettings: strict),
+    .executableTarget(name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix"]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
     tests("Selection", ["Selection", "Model"]),
-    tests("Matching", ["Matching", "Model", "StorageMessages", "TestSupport"]),
+    tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
     tests("Store", ["Store", "StorageMessages", "Posix", "TestSupport"]),
-    tests("Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "TestSupport"]),
+    tests(
+      "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
+      resources: [.copy("Fixtures")]),
     tests("Queue", ["Queue", "Store", "StorageMessages", "Posix", "TestSupport"]),
     tests("RPC", ["RPC", "Posix", "CPosix"]),
   ],

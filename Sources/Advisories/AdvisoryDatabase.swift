@@ -47,12 +47,16 @@ package final class AdvisoryDatabase: Sendable {
   package init(
     directory: String, clock: WallClock = .system, mapSizeBytes: Int = AdvisoryDatabase.mapSizeBytes
   ) throws {
-    try File.createDirectories(directory, mode: 0o700)
     files = GenerationFiles(directory: directory, mapSizeBytes: mapSizeBytes)
     self.clock = clock
-    let number = try files.current()
-    try files.removeLeftovers(keeping: number)
-    state = Mutex(State(current: try number.map { [files] in try Generation(files, number: $0) }))
+    do {
+      try File.createDirectories(directory, mode: 0o700)
+      let number = try files.current()
+      try files.removeLeftovers(keeping: number)
+      state = Mutex(State(current: try number.map { [files] in try Generation(files, number: $0) }))
+    } catch let error as PosixError {
+      throw AdvisoryError(error)
+    }
   }
 
   /// The number of the generation in force; 0 before the first import. It rises with every import.
@@ -67,8 +71,8 @@ package final class AdvisoryDatabase: Sendable {
 
   /// Imports all uploads, or none of them. A set replaces the earlier one of its name whole; other sets stay.
   ///
-  /// Throws `AdvisoryError` for archives that are refused, `StoreError` when the store is, `CancellationError` when the
-  /// task is cancelled; nothing has changed then. `progress` is called now and then on another thread.
+  /// Throws `AdvisoryError` for archives that are refused and files that cannot be written, `StoreError` when the store
+  /// fails, `CancellationError` when the task is cancelled; nothing has changed then. `progress` is called now and then on another thread.
   package func importSets(
     _ uploads: [AdvisoryUpload], progress: @escaping @Sendable (ImportSummary) -> Void = { _ in }
   ) async throws -> ImportSummary {
@@ -87,7 +91,13 @@ package final class AdvisoryDatabase: Sendable {
   private func build(
     _ uploads: [AdvisoryUpload], after previous: Generation?, _ progress: @escaping @Sendable (ImportSummary) -> Void
   ) async throws -> ImportSummary {
-    let number = (previous?.number ?? 0) + 1
+    // The pointer may name a later one than is in force here: an import that failed after the rename.
+    let number: UInt64
+    do {
+      number = max(previous?.number ?? 0, try files.current() ?? 0) + 1
+    } catch let error as PosixError {
+      throw AdvisoryError(error)
+    }
     files.remove(number)
     do {
       let environment = try files.openEnvironment(number, isSynchronous: false)
@@ -106,8 +116,8 @@ package final class AdvisoryDatabase: Sendable {
       previous?.supersede()
       return summary
     } catch {
-      files.remove(number)
-      throw error
+      files.removeUnlessCurrent(number)
+      throw (error as? PosixError).map(AdvisoryError.init) ?? error
     }
   }
 

@@ -1,3 +1,6 @@
+import Glibc
+import Posix
+
 /// Why an advisory archive was not imported. What was in force before stays in force.
 package struct AdvisoryError: Error, Sendable, Equatable, CustomStringConvertible {
   package enum Code: String, Sendable {
@@ -15,8 +18,10 @@ package struct AdvisoryError: Error, Sendable, Equatable, CustomStringConvertibl
     case badName = "BAD_SET_NAME"
     /// Another import runs.
     case importRunning = "IMPORT_RUNNING"
-    /// The system refused to read the archive.
-    case io = "ARCHIVE_IO"
+    /// The file system has no room for the database that was being built.
+    case diskFull = "DISK_FULL"
+    /// The system refused to read the archive or to write the database.
+    case io = "ADVISORIES_IO"
   }
 
   package let code: Code
@@ -34,6 +39,16 @@ package struct AdvisoryError: Error, Sendable, Equatable, CustomStringConvertibl
 
   /// Puts the name of the set before the message.
   func of(set name: String) -> AdvisoryError { AdvisoryError(code, "\(name): \(message)", hint: hint) }
+
+  /// A system call on a file of the database, or on an upload, that failed.
+  init(_ error: PosixError) {
+    let isFull = error.errno == ENOSPC || error.errno == EDQUOT
+    self.init(
+      isFull ? .diskFull : .io, "\(error)",
+      hint: isFull
+        ? "free space on the file system of the state directory; the advisories in force stay"
+        : "check the file system of the state directory and the permissions in it")
+  }
 
   static func truncated(_ what: String) -> AdvisoryError {
     AdvisoryError(

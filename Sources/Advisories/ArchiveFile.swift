@@ -11,12 +11,12 @@ final class ArchiveFile {
   init(_ path: String) throws(AdvisoryError) {
     self.path = path
     descriptor = cposix_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0)
-    guard descriptor >= 0 else { throw Self.failed(PosixError("open \(path)")) }
+    guard descriptor >= 0 else { throw AdvisoryError(PosixError("open \(path)")) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       let failure = PosixError("open \(path)", errno: EINVAL)
       close(descriptor)
-      throw Self.failed(failure)
+      throw AdvisoryError(failure)
     }
     size = UInt64(status.st_size)
   }
@@ -43,13 +43,9 @@ final class ArchiveFile {
       }
       initialised = done
     }
-    if let failure { throw Self.failed(failure) }
+    if let failure { throw AdvisoryError(failure) }
     guard done == count else { throw .truncated("\(what) is missing") }
     return bytes
-  }
-
-  private static func failed(_ error: PosixError) -> AdvisoryError {
-    AdvisoryError(.io, "\(error)", hint: "check the file system of the state directory, then import again")
   }
 }
 

@@ -73,6 +73,15 @@ struct GenerationFiles: Sendable {
     try File.syncDirectory(of: pointer)
   }
 
+  /// Removes what a failed import built, unless the failure came after the pointer already named it.
+  func removeUnlessCurrent(_ number: UInt64) {
+    do {
+      if try current() != number { remove(number) }
+    } catch {
+      // Nobody can tell whether the file is needed: the next open decides, and removes it or refuses by name.
+    }
+  }
+
   /// Removes a generation. What cannot be removed stays until the next start, and does no harm but take room.
   func remove(_ number: UInt64) {
     unlink(path(number))

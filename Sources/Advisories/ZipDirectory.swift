@@ -43,7 +43,8 @@ struct ZipDirectory {
     guard unpacked <= file.size * ArchiveLimits.expansion + ArchiveLimits.expansionFloor else {
       throw .tooLarge("its \(file.size) bytes would unpack to \(unpacked)")
     }
-    self.entries = entries.sorted { $0.offset < $1.offset }
+    entries.sort { $0.offset < $1.offset }
+    self.entries = entries
   }
 
   /// The place and size of the directory.

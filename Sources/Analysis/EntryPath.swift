@@ -17,7 +17,9 @@ struct EntryPath: ~Copyable {
   deinit { storage.deallocate() }
 
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: storage, count: count) }
-  var base: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: storage + lastComponent, count: count - lastComponent) }
+  var base: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: storage + lastComponent, count: count - lastComponent)
+  }
   var parent: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: storage, count: max(0, lastComponent - 1)) }
 
   /// Takes `prefix/name`, or `name` alone for an empty prefix. False, and an unspecified path, when the name leaves the

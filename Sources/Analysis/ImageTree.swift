@@ -10,13 +10,11 @@ struct ImageTree {
 
   /// A file whose contents were read, or one that could not be (`database` and `os` nil).
   final class File {
-    let path: [UInt8]
     let database: PackageDatabase?
     let os: OSRelease?
     let layer: Int
 
-    init(path: [UInt8], database: PackageDatabase?, os: OSRelease?, layer: Int) {
-      self.path = path
+    init(database: PackageDatabase?, os: OSRelease?, layer: Int) {
       self.database = database
       self.os = os
       self.layer = layer
@@ -39,7 +37,8 @@ struct ImageTree {
   }
 
   enum Lookup {
-    case found(Node)
+    /// `path` is where it is, without links.
+    case found(Node, path: [UInt8])
     /// Not in the tree. `path` is where it would be; `link` the last symbolic link on the way there, if there was one.
     case absent(path: [UInt8], link: [UInt8]?)
     /// Too many links, or too deep.
@@ -61,74 +60,58 @@ struct ImageTree {
         guard walk.enter(component, child) else { return .unresolvable }
       }
     }
-    return .found(walk.nodes.last ?? root)
+    return .found(walk.nodes.last ?? root, path: walk.path)
   }
+
+  enum Placement { case unchanged, changed, unresolvable }
 
   /// Makes the node at `path` what an entry of a layer says: directories stay what they were below. Links above the last
-  /// component are followed, missing directories made. Returns the files that are gone by it; nil where the path
-  /// cannot be resolved.
-  func place(_ kind: Kind, at path: [UInt8]) -> [File]? {
-    guard let slot = slot(for: path, isMade: true) else { return nil }
-    guard let slot = slot.value else { return [] }
-    let before = slot.parent.children[slot.name]
-    if case .directory = kind, let before, case .directory = before.kind { return [] }
-    slot.parent.children[slot.name] = Node(kind)
-    return slot.removed + (before.map(Self.files) ?? [])
+  /// component are followed, missing directories made.
+  func place(_ kind: Kind, at path: [UInt8]) -> Placement {
+    let (parentPath, name) = Self.split(path)
+    if name.isEmpty { return .unchanged }
+    guard let parent = directory(parentPath, isMade: true) else { return .unresolvable }
+    if case .directory = kind, case .directory? = parent.children[name]?.kind { return .unchanged }
+    parent.children[name] = Node(kind)
+    return .changed
   }
 
-  /// Takes away what is at `path`, or only what is below it. Returns the files that are gone.
-  func remove(_ path: [UInt8], onlyBelow: Bool) -> [File] {
+  /// Takes away what is at `path`, or only what is below it; false when there was nothing.
+  func remove(_ path: [UInt8], onlyBelow: Bool) -> Bool {
     if onlyBelow {
-      guard case .found(let node) = lookUp(path), case .directory = node.kind else { return [] }
-      defer { node.children = [:] }
-      return node.children.values.flatMap(Self.files)
+      guard case .found(let node, _) = lookUp(path), !node.children.isEmpty else { return false }
+      node.children = [:]
+      return true
     }
-    guard let slot = slot(for: path, isMade: false)?.value else { return [] }
-    return slot.parent.children.removeValue(forKey: slot.name).map(Self.files) ?? []
+    let (parentPath, name) = Self.split(path)
+    return directory(parentPath, isMade: false)?.children.removeValue(forKey: name) != nil
   }
 
-  private struct Slot {
-    let parent: Node
-    let name: [UInt8]
-    var removed: [File]
+  private static func split(_ path: [UInt8]) -> (parent: [UInt8], name: [UInt8]) {
+    guard let slash = path.lastIndex(of: UInt8(ascii: "/")) else { return ([], path) }
+    return (Array(path[..<slash]), Array(path[(slash + 1)...]))
   }
 
-  /// A slot, or its absence: the parent is not in the tree, or the path is the root.
-  private struct Found {
-    var value: Slot?
-  }
-
-  /// Nil for a path that cannot be resolved.
-  private func slot(for path: [UInt8], isMade: Bool) -> Found? {
-    let cut = path.lastIndex(of: UInt8(ascii: "/"))
-    let name = Array(path[(cut.map { $0 + 1 } ?? 0)...])
-    if name.isEmpty { return Found(value: nil) }
-    var walk = Walk(cut.map { Array(path[..<$0]) } ?? [])
-    var removed: [File] = []
+  /// The directory at `path`, links followed. With `isMade`, missing ones are made, and what is none gives way, as the entry
+  /// below it could not be there otherwise. Nil when it is not there or the path cannot be resolved.
+  private func directory(_ path: [UInt8], isMade: Bool) -> Node? {
+    var walk = Walk(path)
     while let component = walk.next() {
       let parent = walk.nodes.last ?? root
       let child = parent.children[component]
-      if let child, case .symlink(let target) = child.kind {
+      switch child?.kind {
+      case .symlink(let target)?:
         guard walk.follow(target, from: component) else { return nil }
-        continue
+      case .directory?:
+        guard let child, walk.enter(component, child) else { return nil }
+      case .file?, .other?, nil:
+        guard isMade else { return nil }
+        let made = Node(.directory)
+        guard walk.enter(component, made) else { return nil }
+        parent.children[component] = made
       }
-      if let child, case .directory = child.kind {
-        guard walk.enter(component, child) else { return nil }
-        continue
-      }
-      // What is no directory gives way, as the entry below it could not be there otherwise.
-      guard isMade else { return Found(value: nil) }
-      if let child { removed += Self.files(of: child) }
-      let made = Node(.directory)
-      guard walk.enter(component, made) else { return nil }
-      parent.children[component] = made
     }
-    return Found(value: Slot(parent: walk.nodes.last ?? root, name: name, removed: removed))
-  }
-
-  private static func files(of node: Node) -> [File] {
-    if case .file(let file) = node.kind { return [file] }
-    return node.children.values.flatMap(files)
+    return walk.nodes.last ?? root
   }
 
   /// One resolution in progress: where it stands, and what is still to be walked.
@@ -175,6 +158,9 @@ struct ImageTree {
       pending.append(contentsOf: Self.components(target).reversed())
       return true
     }
+
+    /// Where it stands.
+    var path: [UInt8] { Array(names.joined(separator: [UInt8(ascii: "/")])) }
 
     /// Where `name` and what is pending would lead, written out.
     func path(to name: [UInt8], withPending: Bool = true) -> [UInt8] {

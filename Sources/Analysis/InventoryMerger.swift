@@ -1,19 +1,23 @@
 import StorageMessages
 
 /// Lays the analyses of an image's layers over one another, lowest first, as a runtime would extract them (image
-/// specification, "Applying Changesets"). Pure: the same analyses always give the same inventory.
-package enum InventoryMerger {
-  /// A nil stands for a layer without an analysis; saying why is the caller's part.
-  package static func merge(_ layers: [LayerAnalysis?]) -> MergedInventory {
-    var merge = Merge()
-    for (index, layer) in layers.enumerated() {
-      if let layer { merge.apply(layer, index) }
-    }
-    return merge.result()
-  }
-}
+/// specification, "Applying Changesets"). Pure: the same analyses always give the same inventory. Layers are added one by
+/// one, so that their analyses need not all be in memory at once.
+package struct InventoryMerger: ~Copyable {
+  /// Packages taken from all layers together, replaced ones included: a bound on memory, as each layer is bounded only
+  /// for itself.
+  package static let packagesMax = 1_000_000
+  /// Faults of all layers together that become findings.
+  static let faultsMax = 5_000
 
-private struct Merge {
+  package static func merge(_ layers: [LayerAnalysis?]) -> MergedInventory {
+    var merger = InventoryMerger()
+    for layer in layers { merger.add(layer) }
+    return merger.result()
+  }
+
+  package init(packagesMax: Int = InventoryMerger.packagesMax) { self.packagesMax = packagesMax }
+
   private struct PackageKey: Hashable {
     let type: String
     let name: String
@@ -28,41 +32,61 @@ private struct Merge {
     }
   }
 
-  /// A database that a layer took away, or left empty.
-  private struct Removal {
+  /// A package database where it is found.
+  private struct Located {
+    let path: [UInt8]
     let file: ImageTree.File
+
+    var packages: [Package] { file.database?.packages ?? [] }
+  }
+
+  /// A database that a layer took away, put out of sight, or left empty.
+  private struct Removal {
+    let database: Located
     let layer: Int
   }
 
   private let tree = ImageTree()
   /// Each package of the image as it is so far, with the first layer of its unbroken presence.
   private var origins: [PackageKey: Int] = [:]
+  private var view: [Located] = []
   private var removals: [Removal] = []
   private var inventory = MergedInventory()
+  private let packagesMax: Int
+  private var layers = 0
+  private var faults = 0
+  private var packages = 0
 
-  mutating func apply(_ layer: LayerAnalysis, _ index: Int) {
+  /// Lays the next layer over those before. A nil stands for a layer without an analysis; saying why is the caller's part.
+  package mutating func add(_ layer: LayerAnalysis?) {
+    defer { layers += 1 }
+    if let layer { apply(layer, layers) }
+  }
+
+  private mutating func apply(_ layer: LayerAnalysis, _ index: Int) {
     for fault in layer.faults {
-      inventory.findings.append(
-        FindingRecord(error: fault.code, fault.message, path: fault.path, layer: index))
+      report(FindingRecord(error: fault.code, fault.message, path: fault.path, layer: index))
     }
     if layer.droppedNames > 0 {
       inventory.notes.append("layer \(index): \(layer.droppedNames) entries with names outside the image were left out")
     }
     // Whiteouts concern what lies below, wherever they stand in the layer.
-    var gone: [ImageTree.File] = []
-    for path in layer.opaqueDirectories { gone += tree.remove(path, onlyBelow: true) }
-    for path in layer.whiteouts { gone += tree.remove(path, onlyBelow: false) }
-    gone += place(layer, index)
-    if gone.isEmpty && layer.watched.isEmpty { return }
-    let view = databases()
-    noteRemovals(gone, view, index)
-    attribute(view, index)
+    var isChanged = false
+    for path in layer.opaqueDirectories where tree.remove(path, onlyBelow: true) { isChanged = true }
+    for path in layer.whiteouts where tree.remove(path, onlyBelow: false) { isChanged = true }
+    if place(layer, index) { isChanged = true }
+    guard isChanged else { return }
+    let before = view
+    view = databases()
+    noteRemovals(from: before, index)
+    attribute(index)
   }
 
-  private mutating func place(_ layer: LayerAnalysis, _ index: Int) -> [ImageTree.File] {
+  /// Whether anything was placed that was not there.
+  private mutating func place(_ layer: LayerAnalysis, _ index: Int) -> Bool {
     let databases = Dictionary(layer.databases.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
     let osReleases = Dictionary(layer.osReleases.map { ($0.path, $0.os) }, uniquingKeysWith: { first, _ in first })
-    var gone: [ImageTree.File] = []
+    var isChanged = false
     // Parents come before what is in them, so that links among them lead there.
     for entry in layer.watched.sorted(by: { $0.path.lexicographicallyPrecedes($1.path) }) {
       let kind: ImageTree.Kind
@@ -70,70 +94,92 @@ private struct Merge {
       case .directory: kind = .directory
       case .symlink: kind = .symlink(entry.linkTarget)
       case .file, .hardLink:
-        kind = .file(
-          ImageTree.File(
-            path: entry.path, database: databases[entry.path], os: osReleases[entry.path] ?? nil, layer: index))
+        let database = databases[entry.path].flatMap { admit($0, index) }
+        kind = .file(ImageTree.File(database: database, os: osReleases[entry.path] ?? nil, layer: index))
       default: kind = .other
       }
-      if let removed = tree.place(kind, at: entry.path) {
-        gone += removed
-      } else {
-        inventory.findings.append(
-          MergeFinding.linkUnresolvable.record("symbolic links on the way lead nowhere", path: entry.path, layer: index))
+      switch tree.place(kind, at: entry.path) {
+      case .unchanged: break
+      case .changed: isChanged = true
+      case .unresolvable:
+        report(
+          MergeFinding.linkUnresolvable.record("symbolic links on the way lead nowhere", path: entry.path, layer: index)
+        )
       }
     }
-    return gone
+    return isChanged
+  }
+
+  /// Takes one of the findings that a hostile layer can cause by the thousand.
+  private mutating func report(_ finding: FindingRecord) {
+    faults += 1
+    if faults <= Self.faultsMax {
+      inventory.findings.append(finding)
+    } else if faults == Self.faultsMax + 1 {
+      inventory.findings.append(
+        MergeFinding.limit.record("more than \(Self.faultsMax) faults were found in the image's layers", layer: nil))
+    }
+  }
+
+  private mutating func admit(_ database: PackageDatabase, _ layer: Int) -> PackageDatabase? {
+    let isFirst = packages <= packagesMax
+    packages += database.packages.count
+    if packages <= packagesMax { return database }
+    if isFirst {
+      inventory.findings.append(
+        MergeFinding.limit.record(
+          "the image's layers list more than \(packagesMax) packages; further databases are left out",
+          path: database.path, layer: layer))
+    }
+    return nil
   }
 
   // MARK: - What is in view
 
   /// The package databases as they are found now, each once, in a fixed order.
-  private func databases() -> [ImageTree.File] {
-    var files: [ImageTree.File] = []
+  private func databases() -> [Located] {
+    var located: [Located] = []
     var seen = Set<ObjectIdentifier>()
-    func add(_ node: ImageTree.Node) {
-      guard case .file(let file) = node.kind, file.database != nil, seen.insert(ObjectIdentifier(file)).inserted else {
-        return
-      }
-      files.append(file)
+    func add(_ path: [UInt8]) {
+      guard case .found(let node, let place) = tree.lookUp(path), case .file(let file) = node.kind,
+        file.database != nil,
+        seen.insert(ObjectIdentifier(file)).inserted
+      else { return }
+      located.append(Located(path: place, file: file))
     }
-    for (path, meaning) in WatchedPaths.all.files where meaning.databaseKind != nil {
-      if case .found(let node) = tree.lookUp(path) { add(node) }
-    }
-    if case .found(let directory) = tree.lookUp(WatchedPaths.statusDirectory) {
+    for (path, meaning) in WatchedPaths.all.files where meaning.databaseKind != nil { add(path) }
+    if case .found(let directory, _) = tree.lookUp(WatchedPaths.statusDirectory) {
       for name in directory.children.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-        if case .found(let node) = tree.lookUp(WatchedPaths.statusDirectory + [UInt8(ascii: "/")] + name) { add(node) }
+        add(WatchedPaths.statusDirectory + [UInt8(ascii: "/")] + name)
       }
     }
-    return files
+    return located
   }
 
-  private mutating func noteRemovals(_ gone: [ImageTree.File], _ view: [ImageTree.File], _ layer: Int) {
-    let lists = Set(view.filter { $0.database?.packages.isEmpty == false }.map(\.path))
-    for file in gone where file.database?.packages.isEmpty == false && !lists.contains(file.path) {
-      removals.append(Removal(file: file, layer: layer))
+  private mutating func noteRemovals(from before: [Located], _ layer: Int) {
+    let listing = Set(view.filter { !$0.packages.isEmpty }.map(\.path))
+    for database in before where !database.packages.isEmpty && !listing.contains(database.path) {
+      removals.append(Removal(database: database, layer: layer))
     }
   }
 
-  private mutating func attribute(_ view: [ImageTree.File], _ layer: Int) {
+  private mutating func attribute(_ layer: Int) {
     var next: [PackageKey: Int] = [:]
-    for file in view {
-      for package in file.database?.packages ?? [] {
-        let key = PackageKey(package)
-        next[key] = origins[key] ?? layer
-      }
+    for package in view.lazy.flatMap(\.packages) {
+      let key = PackageKey(package)
+      next[key] = origins[key] ?? layer
     }
     origins = next
   }
 
   // MARK: - The result
 
-  mutating func result() -> MergedInventory {
-    let view = databases()
-    inventory.os = chooseOS(view)
+  /// What the layers added so far amount to. Called once.
+  package consuming func result() -> MergedInventory {
+    inventory.os = chooseOS()
     let purls = PackageURL(os: inventory.os)
     var listed = Set<PackageKey>()
-    for package in view.flatMap({ $0.database?.packages ?? [] }) {
+    for package in view.lazy.flatMap(\.packages) {
       let key = PackageKey(package)
       guard listed.insert(key).inserted else { continue }
       var located = InventoryPackage()
@@ -168,14 +214,14 @@ private struct Merge {
     var counts: [Place: Int] = [:]
     var order: [Place] = []
     for removal in removals {
-      let vanished = Set((removal.file.database?.packages ?? []).map { Name(type: $0.type, name: $0.name, arch: $0.arch) })
+      let vanished = Set(removal.database.packages.map { Name(type: $0.type, name: $0.name, arch: $0.arch) })
         .subtracting(present)
       if vanished.isEmpty { continue }
-      let path = removal.file.path
+      let path = removal.database.path
       let isSingle = WatchedPaths.all.meaning(of: path) == .dpkgStatusFile
       let place = Place(
         directory: isSingle ? WatchedPaths.statusDirectory : path, layer: removal.layer,
-        kind: removal.file.database?.kind ?? "")
+        kind: removal.database.file.database?.kind ?? "")
       if counts[place] == nil { order.append(place) }
       counts[place, default: 0] += vanished.count
     }
@@ -209,13 +255,16 @@ private struct Merge {
 
   // MARK: - The distribution
 
-  private mutating func chooseOS(_ view: [ImageTree.File]) -> OSRelease? {
-    let files = WatchedPaths.osReleases.compactMap { path -> ImageTree.File? in
-      guard case .found(let node) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil else { return nil }
-      return file
+  private mutating func chooseOS() -> OSRelease? {
+    let files = WatchedPaths.osReleases.compactMap { path -> (path: [UInt8], file: ImageTree.File)? in
+      guard case .found(let node, let place) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil
+      else {
+        return nil
+      }
+      return (place, file)
     }
-    let kinds = Set(view.filter { $0.database?.packages.isEmpty == false }.compactMap { $0.database?.kind })
-    guard let chosen = files.first, let os = chosen.os else {
+    let kinds = Set(view.filter { !$0.packages.isEmpty }.compactMap { $0.file.database?.kind })
+    guard let chosen = files.first, let os = chosen.file.os else {
       if !kinds.isEmpty {
         inventory.findings.append(
           MergeFinding.osReleaseMissing.record(
@@ -225,18 +274,18 @@ private struct Merge {
       }
       return nil
     }
-    if let other = files.last, let otherOS = other.os, (otherOS.id, otherOS.versionId) != (os.id, os.versionId) {
+    if let other = files.last, let otherOS = other.file.os, (otherOS.id, otherOS.versionId) != (os.id, os.versionId) {
       inventory.findings.append(
         MergeFinding.osReleaseConflict.record(
           "two os-release files disagree: \(os.id) \(os.versionId) is used, \(storedText(other.path)) says"
-            + " \(otherOS.id) \(otherOS.versionId)", path: chosen.path, layer: chosen.layer))
+            + " \(otherOS.id) \(otherOS.versionId)", path: chosen.path, layer: chosen.file.layer))
     }
     if let expected = DistributionFamily(os)?.databaseKind {
       for kind in kinds.sorted() where kind != expected {
         inventory.findings.append(
           MergeFinding.osReleaseMismatch.record(
             "os-release says \(os.id), whose packages are in \(expected) databases, but the image has a \(kind) database",
-            path: chosen.path, layer: chosen.layer))
+            path: chosen.path, layer: chosen.file.layer))
       }
     }
     return os

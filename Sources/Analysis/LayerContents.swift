@@ -32,7 +32,9 @@ struct LayerContents {
       statusFiles += 1
       guard statusFiles <= limits.databaseFiles else {
         if statusFiles == limits.databaseFiles + 1 {
-          report(LayerError(.packageLimit, "more than \(limits.databaseFiles) files in it", path: WatchedPaths.statusDirectory))
+          report(
+            LayerError(
+              .packageLimit, "more than \(limits.databaseFiles) files in it", path: WatchedPaths.statusDirectory))
         }
         return
       }
@@ -144,7 +146,9 @@ struct LayerContents {
 
   private mutating func copyLinked(_ meaning: WatchedPath, _ path: [UInt8], to linkName: [UInt8]) {
     var target = EntryPath(capacity: limits.nameBytes)
-    let isInside = linkName.withUnsafeBytes { target.set(prefix: UnsafeRawBufferPointer(start: nil, count: 0), name: $0) }
+    let isInside = linkName.withUnsafeBytes {
+      target.set(prefix: UnsafeRawBufferPointer(start: nil, count: 0), name: $0)
+    }
     let targetPath = isInside ? Array(target.bytes) : []
     guard targetPath != path, let entry = watched[targetPath],
       let targetMeaning = WatchedPaths.all.meaning(of: targetPath), targetMeaning.hasFormat(of: meaning)
@@ -184,7 +188,8 @@ struct LayerContents {
     if meaning == .rpmBerkeley || meaning == .rpmNDB {
       let format = meaning == .rpmNDB ? "ndb" : "Berkeley DB"
       report(
-        LayerError(.databaseNotSupported, "rpm database in Berkeley DB/ndb format is not read yet (\(format))", path: path))
+        LayerError(
+          .databaseNotSupported, "rpm database in Berkeley DB/ndb format is not read yet (\(format))", path: path))
       return
     }
     if reader.isSparse {

@@ -44,7 +44,8 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   package var description: String {
-    path.isEmpty ? "\(code.rawValue): \(message)" : "\(code.rawValue): \(String(decoding: path, as: UTF8.self)): \(message)"
+    path.isEmpty
+      ? "\(code.rawValue): \(message)" : "\(code.rawValue): \(String(decoding: path, as: UTF8.self)): \(message)"
   }
 
   /// A message may quote what a library said about hostile bytes.

@@ -20,6 +20,7 @@ package enum MergeFinding: String, Sendable, CaseIterable {
   case osReleaseMissing = "OS_RELEASE_MISSING"
   case osReleaseConflict = "OS_RELEASE_CONFLICT"
   case osReleaseMismatch = "OS_RELEASE_MISMATCH"
+  case limit = "INVENTORY_LIMIT"
 
   func record(_ title: String, path: [UInt8] = [], layer: Int?) -> FindingRecord {
     FindingRecord(error: rawValue, title, path: path, layer: layer)

@@ -19,7 +19,8 @@ struct PackageCollector {
 
   mutating func add(_ package: Package) {
     let isSound =
-      !package.name.isEmpty && !package.version.isEmpty && package.texts.allSatisfy { $0.utf8.count <= limits.textBytes }
+      !package.name.isEmpty && !package.version.isEmpty
+      && package.texts.allSatisfy { $0.utf8.count <= limits.textBytes }
     if !isSound {
       addMalformed()
     } else if admit(package) {

@@ -39,7 +39,9 @@ struct PaxRecords {
 
   private static func takeRecord(_ rest: inout ArraySlice<UInt8>) throws(LayerError) -> ArraySlice<UInt8> {
     // A length has at most 7 digits, as the body is bounded.
-    guard let space = rest.prefix(20).firstIndex(of: UInt8(ascii: " ")) else { throw malformed("a record has no length") }
+    guard let space = rest.prefix(20).firstIndex(of: UInt8(ascii: " ")) else {
+      throw malformed("a record has no length")
+    }
     let length = try decimal(rest[..<space])
     let headLength = space + 1 - rest.startIndex
     guard length > headLength, length <= rest.count else { throw malformed("a record's length is wrong") }
@@ -54,7 +56,9 @@ struct PaxRecords {
     guard !digits.isEmpty, digits.count <= 18 else { throw malformed("a number is empty or too long") }
     var value = 0
     for digit in digits {
-      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { throw malformed("a number has other characters") }
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else {
+        throw malformed("a number has other characters")
+      }
       value = value * 10 + Int(digit - UInt8(ascii: "0"))
     }
     return value

@@ -71,7 +71,8 @@ struct RPMSQLite {
         errors.append(Self.damaged(error.message))
       }
       var isTable = false
-      let schema = "SELECT 1 FROM sqlite_schema WHERE type='table' AND name='Packages' AND sql NOT LIKE 'CREATE VIRTUAL%'"
+      let schema =
+        "SELECT 1 FROM sqlite_schema WHERE type='table' AND name='Packages' AND sql NOT LIKE 'CREATE VIRTUAL%'"
       var malformed = 0
       var reason = ""
       do throws(LayerError) {

@@ -10,8 +10,9 @@ package final class TarReader {
   package private(set) var size = 0
   /// The stored body is not the file's contents: a map says where its pieces belong.
   package private(set) var isSparse = false
-  /// Bytes: names need not be UTF-8.
-  var path: EntryPath
+  /// Inside the image; bytes, as names need not be UTF-8.
+  private(set) var path: EntryPath
+  package var pathBytes: [UInt8] { Array(path.bytes) }
   /// Headers read, extension headers included.
   package private(set) var headers = 0
   /// Entries whose name leaves the image, holds a NUL or is too long; they are passed over.
@@ -92,7 +93,8 @@ package final class TarReader {
       let global = try PaxRecords(parsing: try extensionBody(header))
       if !global.isEmpty && warnings.isEmpty {
         warnings.append(
-          LayerError(.tarAmbiguous, "a global pax header gives names or sizes; it is ignored, as container runtimes do"))
+          LayerError(.tarAmbiguous, "a global pax header gives names or sizes; it is ignored, as container runtimes do")
+        )
       }
     case UInt8(ascii: "L"): longName = cString(try extensionBody(header))
     case UInt8(ascii: "K"): longLink = cString(try extensionBody(header))

@@ -78,6 +78,25 @@ static int address(const char *path, struct sockaddr_un *address) {
   return 0;
 }
 
+// Whether the name may be taken: 0 when nothing is there or a socket nobody listens on; -1 with EADDRINUSE for one that
+// is served, EEXIST for any other file.
+static int free_to_take(const char *path) {
+  struct stat status;
+  if (lstat(path, &status) < 0) return errno == ENOENT ? 0 : -1;
+  if (!S_ISSOCK(status.st_mode)) {
+    errno = EEXIST;
+    return -1;
+  }
+  struct sockaddr_un at;
+  if (address(path, &at) < 0) return -1;
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (probe < 0) return -1;
+  int dead = connect(probe, (struct sockaddr *)&at, sizeof at) < 0 && (errno == ECONNREFUSED || errno == ENOENT);
+  close(probe);
+  if (!dead) errno = EADDRINUSE;
+  return dead ? 0 : -1;
+}
+
 int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog) {
   char temporary[sizeof(((struct sockaddr_un *)0)->sun_path)];
   struct sockaddr_un at;
@@ -86,7 +105,7 @@ int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog) 
     errno = ENAMETOOLONG;
     return -1;
   }
-  if (address(temporary, &at) < 0) return -1;
+  if (address(temporary, &at) < 0 || free_to_take(path) < 0) return -1;
   int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return -1;
   unlink(temporary);
@@ -117,7 +136,11 @@ int cposix_connect_unix(const char *path) {
   if (address(path, &at) < 0) return -1;
   int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return -1;
-  if (connect(descriptor, (struct sockaddr *)&at, sizeof at) < 0) {
+  int status;
+  // A Unix socket that was interrupted is not connecting: it may be asked again.
+  do status = connect(descriptor, (struct sockaddr *)&at, sizeof at);
+  while (status < 0 && errno == EINTR);
+  if (status < 0) {
     int saved = errno;
     close(descriptor);
     errno = saved;

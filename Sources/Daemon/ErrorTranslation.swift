@@ -59,7 +59,7 @@ enum ErrorTranslation {
       case .rateLimited: .resourceExhausted
       default: error.isTransient ? .unavailable : .failedPrecondition
       }
-    return RPCError(code, reason: error.code.rawValue, error.message, hint: error.hint ?? "")
+    return RPCError(code, reason: error.code.rawValue, error.message, hint: error.advice)
   }
 
   private static func status(_ error: StoreError) -> RPCError {

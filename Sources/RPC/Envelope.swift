@@ -72,7 +72,9 @@ package enum ResponseEnvelope {
     case .success(let payload): writer.bytes(2, payload)
     case .failure(let error):
       var status = EnvelopeWriter()
-      status.varint(1, UInt64(bitPattern: Int64(error.code.rawValue)))
+      // A failure with code OK would read as a success.
+      let code = error.code == .ok ? RPCError.Code.unknown : error.code
+      status.varint(1, UInt64(bitPattern: Int64(code.rawValue)))
       status.bytes(2, error.message.utf8)
       for detail in error.details {
         var any = EnvelopeWriter()
@@ -122,6 +124,7 @@ package enum ResponseEnvelope {
           }
         }
         details.append(RPCError.Detail(typeURL: typeURL, value: value))
+      case (1...3, _): throw MalformedEnvelope("field \(field.number) of the status has the wrong wire type")
       default: break
       }
     }

@@ -41,7 +41,7 @@ package final class RPCServer: Sendable {
   private let shared: LoopShared
   private let ended = Signal()
 
-  /// Serves `methods` on `listener` (a listening, non-blocking socket, owned by the server from here on).
+  /// Serves `methods` on `listener`: a listening, non-blocking socket, owned by the server unless this throws.
   package init(
     listener: Int32, methods: [RPCMethod], policy: Policy, limits: Limits = Limits()
   ) throws(PosixError) {
@@ -53,25 +53,33 @@ package final class RPCServer: Sendable {
       close(epoll)
       throw error
     }
-    shared = LoopShared(wake: wake)
+    let shared = LoopShared(wake: wake)
+    guard cposix_epoll_add(epoll, wake, cposix_event_in, ServerLoop.wakeToken) == 0,
+      cposix_epoll_add(epoll, listener, cposix_event_in, ServerLoop.listenerToken) == 0
+    else {
+      let error = PosixError("epoll_ctl")
+      close(epoll)
+      throw error
+    }
+    self.shared = shared
     let table = Dictionary(uniqueKeysWithValues: methods.map { ("\($0.service)/\($0.name)", $0) })
-    let shared = self.shared
     let ended = self.ended
     startThread(named: "rpc-loop") {
       let loop = ServerLoop(
         epoll: epoll, listener: listener, shared: shared, methods: table, policy: policy, limits: limits)
       loop.run()
       close(epoll)
-      close(wake)
       ended.send()
     }
   }
 
-  /// Refuses new calls (UNAVAILABLE), lets those in flight finish for at most `drain`, flushes, closes. Returns when
-  /// the socket is closed; blocks the calling thread.
+  /// Refuses new calls (UNAVAILABLE), lets those in flight finish for at most `drain`, flushes, cancels the rest, closes.
+  /// Returns when the socket is closed, also to a second caller; a cancelled handler may still be on its way out then.
+  /// Blocks the calling thread.
   package func stop(drain: Duration) {
     shared.stop(by: ContinuousClock.now + drain)
     ended.wait()
+    ended.send()
   }
 }
 
@@ -94,6 +102,10 @@ final class LoopShared: Sendable {
   private let wake: Int32
 
   init(wake: Int32) { self.wake = wake }
+
+  /// Not closed with the loop: a cancelled handler that ends later still signals, and must not write to whatever got
+  /// the descriptor's number meanwhile.
+  deinit { close(wake) }
 
   var wakeDescriptor: Int32 { wake }
 

@@ -16,14 +16,12 @@ final class ServerConnection {
   var highestStream: UInt32 = 0
   /// What epoll watches for now.
   var watched: UInt32
-  /// The peer sent EOF: its answers are still written, nothing more is read.
-  var isReadClosed = false
 
   private var input: [UInt8] = []
   private var inputStart = 0
   /// Bytes of an oversized frame still to be thrown away.
   private var skipping = 0
-  private var output: [UInt8] = []
+  private(set) var output: [UInt8] = []
   private var outputStart = 0
 
   init(token: UInt64, descriptor: Int32, peer: Peer) {
@@ -81,7 +79,8 @@ final class ServerConnection {
     var data = ResponseEnvelope.encode(result)
     if data.count > Frame.dataMaximum {
       data = ResponseEnvelope.encode(
-        .failure(RPCError(.resourceExhausted, "the answer has \(data.count) bytes, more than a message may have (4 MiB)")))
+        .failure(
+          RPCError(.resourceExhausted, "the answer has \(data.count) bytes, more than a message may have (4 MiB)")))
     }
     Frame.Header(length: UInt32(data.count), stream: stream, kind: .response).write(to: &output)
     output.append(contentsOf: data)
@@ -97,7 +96,13 @@ final class ServerConnection {
       }
       if count < 0 {
         if errno == EINTR { continue }
-        return errno == EAGAIN ? .blocked : .failed
+        guard errno == EAGAIN else { return .failed }
+        // A peer that reads slowly and never catches up must not keep what it has read in memory.
+        if outputStart > unsentBytes {
+          output.removeFirst(outputStart)
+          outputStart = 0
+        }
+        return .blocked
       }
       outputStart += count
     }

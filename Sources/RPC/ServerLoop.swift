@@ -3,14 +3,20 @@ import Glibc
 
 /// The epoll loop behind `RPCServer`. Everything here runs on its one thread.
 final class ServerLoop {
-  private static let wakeToken: UInt64 = 0
-  private static let listenerToken: UInt64 = 1
+  static let wakeToken: UInt64 = 0
+  static let listenerToken: UInt64 = 1
   private static let readSize = 64 * 1024
+  /// Connections taken in one round, so that a storm of them leaves the others served.
+  private static let acceptsPerRound = 64
+  private static let listenerRest: Duration = .milliseconds(100)
+  /// How much of a name that is not ours an answer repeats.
+  private static let echoedMaximum = 128
 
   private let epoll: Int32
   private var listener: Int32
   private let shared: LoopShared
   private let methods: [String: RPCMethod]
+  private let services: Set<String>
   private let policy: RPCServer.Policy
   private let limits: RPCServer.Limits
   private let thread = pthread_self()
@@ -21,10 +27,12 @@ final class ServerLoop {
   private var touched: Set<UInt64> = []
   private var deadlines = DeadlineHeap()
   private var stopBy: ContinuousClock.Instant?
-  /// Set while accept fails for want of descriptors: the listener rests until a connection closes.
-  private var isListenerResting = false
+  /// Set while accept fails for want of descriptors or memory: the listener rests until then, or until a connection
+  /// closes. What is short may be held by other parts of the process, hence the time.
+  private var listenerRestsUntil: ContinuousClock.Instant?
   private let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: readSize, alignment: 16)
 
+  /// `epoll` watches `listener` and the wake descriptor already.
   init(
     epoll: Int32, listener: Int32, shared: LoopShared, methods: [String: RPCMethod], policy: RPCServer.Policy,
     limits: RPCServer.Limits
@@ -33,6 +41,7 @@ final class ServerLoop {
     self.listener = listener
     self.shared = shared
     self.methods = methods
+    services = Set(methods.values.map(\.service))
     self.policy = policy
     self.limits = limits
   }
@@ -40,14 +49,13 @@ final class ServerLoop {
   deinit { readBuffer.deallocate() }
 
   func run() {
-    cposix_epoll_add(epoll, shared.wakeDescriptor, cposix_event_in, Self.wakeToken)
-    cposix_epoll_add(epoll, listener, cposix_event_in, Self.listenerToken)
     var events = [cposix_event](repeating: cposix_event(), count: 256)
     while true {
       let count = cposix_epoll_wait(epoll, &events, Int32(events.count), waitMilliseconds())
       // The descriptors are ours and open: anything but EINTR (read as 0) is a defect.
       precondition(count >= 0, "epoll_wait: \(String(cString: strerror(errno)))")
       for event in events.prefix(Int(count)) { handle(event) }
+      if let until = listenerRestsUntil, ContinuousClock.now >= until { wakeListener() }
       expireDeadlines()
       takeAnswers()
       flushTouched()
@@ -61,11 +69,10 @@ final class ServerLoop {
   // MARK: - Events
 
   private func waitMilliseconds() -> Int32 {
-    var next = deadlines.next
-    if let stopBy { next = min(next ?? stopBy, stopBy) }
-    guard let next else { return -1 }
-    let wait = next - ContinuousClock.now
-    let milliseconds = wait.components.seconds * 1000 + wait.components.attoseconds / 1_000_000_000_000_000 + 1
+    guard let next = [deadlines.next, stopBy, listenerRestsUntil].compactMap({ $0 }).min() else { return -1 }
+    let (seconds, attoseconds) = (next - ContinuousClock.now).components
+    // A client chooses its deadline: the sum must not overflow. Waking early does no harm.
+    let milliseconds = min(seconds, 86_400) * 1000 + attoseconds / 1_000_000_000_000_000 + 1
     return Int32(clamping: max(0, milliseconds))
   }
 
@@ -75,7 +82,7 @@ final class ServerLoop {
       var count: UInt64 = 0
       _ = read(shared.wakeDescriptor, &count, 8)
     case Self.listenerToken:
-      acceptAll()
+      acceptSome()
     default:
       guard let connection = connections[event.token] else { return }
       touched.insert(event.token)
@@ -83,18 +90,18 @@ final class ServerLoop {
     }
   }
 
-  private func acceptAll() {
-    while true {
+  private func acceptSome() {
+    for _ in 0..<Self.acceptsPerRound {
       let descriptor = cposix_accept(listener)
       if descriptor < 0 {
         switch errno {
         case EINTR, ECONNABORTED: continue
-        case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+        case EAGAIN: return
+        default:
           // Without this the loop would spin on a listener that stays readable.
           cposix_epoll_remove(epoll, listener)
-          isListenerResting = true
+          listenerRestsUntil = ContinuousClock.now + Self.listenerRest
           return
-        default: return
         }
       }
       guard connections.count < limits.connections, let peer = Peer(of: descriptor) else {
@@ -111,8 +118,13 @@ final class ServerLoop {
     }
   }
 
+  private func wakeListener() {
+    guard listenerRestsUntil != nil else { return }
+    let isAwake = listener < 0 || cposix_epoll_add(epoll, listener, cposix_event_in, Self.listenerToken) == 0
+    listenerRestsUntil = isAwake ? nil : ContinuousClock.now + Self.listenerRest
+  }
+
   private func receive(_ connection: ServerConnection) {
-    if connection.isReadClosed { return drop(connection) }
     let count = read(connection.descriptor, readBuffer.baseAddress, readBuffer.count)
     if count > 0 {
       connection.receive(UnsafeRawBufferPointer(rebasing: readBuffer[..<count])) { accept($0, on: connection) }
@@ -126,11 +138,7 @@ final class ServerLoop {
 
   private func accept(_ incoming: ServerConnection.Incoming, on connection: ServerConnection) {
     switch incoming {
-    case .oversized(let header):
-      connection.respond(
-        stream: header.stream,
-        .failure(
-          RPCError(.resourceExhausted, "a frame of \(header.length) bytes is over the limit of \(Frame.dataMaximum)")))
+    case .oversized(let header): refuseOversized(header, on: connection)
     case .frame(let header, let data):
       switch Frame.Kind(rawValue: header.kind) {
       case .request: begin(header, data, on: connection)
@@ -142,6 +150,20 @@ final class ServerLoop {
       case .response, nil: break
       }
     }
+  }
+
+  private func refuseOversized(_ header: Frame.Header, on connection: ServerConnection) {
+    let stream = header.stream
+    switch Frame.Kind(rawValue: header.kind) {
+    case .request:
+      // Refused or not, the id is used up.
+      if stream % 2 == 1 { connection.highestStream = max(connection.highestStream, stream) }
+    case .data: if connection.calls[stream] == nil && stream <= connection.highestStream { return }
+    case .response, nil: return
+    }
+    refuse(
+      stream, "a frame of \(header.length) bytes is over the limit of \(Frame.dataMaximum)", code: .resourceExhausted,
+      on: connection)
   }
 
   private func refuse(
@@ -166,7 +188,11 @@ final class ServerLoop {
     }
     let name = "\(request.service)/\(request.method)"
     guard let method = methods[name] else {
-      return refuse(stream, "method \(name)", code: .unimplemented, on: connection)
+      let unknown =
+        services.contains(request.service)
+        ? "method \(request.method.prefix(Self.echoedMaximum))"
+        : "service \(request.service.prefix(Self.echoedMaximum))"
+      return refuse(stream, unknown, code: .unimplemented, on: connection)
     }
     let started = ContinuousClock.now
     func fail(_ error: RPCError) {
@@ -186,7 +212,11 @@ final class ServerLoop {
       return fail(RPCError(.deadlineExceeded, "the deadline was over before the call began"))
     }
     let deadline = request.timeoutNanoseconds == 0 ? nil : started + .nanoseconds(request.timeoutNanoseconds)
-    if let deadline { deadlines.insert(deadline, connection: connection.token, stream: stream) }
+    if let deadline {
+      deadlines.insert(DeadlineHeap.Entry(instant: deadline, connection: connection.token, stream: stream)) {
+        connections[$0.connection]?.calls[$0.stream] != nil
+      }
+    }
     connection.calls[stream] = ServerConnection.Call(task: nil, method: name, started: started)
     let context = CallContext(
       peer: connection.peer, deadline: deadline, metadata: request.metadata.map { ($0.key, $0.value) })
@@ -228,7 +258,8 @@ final class ServerLoop {
     }
     if let stopBy, self.stopBy == nil {
       self.stopBy = stopBy
-      if !isListenerResting { cposix_epoll_remove(epoll, listener) }
+      if listenerRestsUntil == nil { cposix_epoll_remove(epoll, listener) }
+      listenerRestsUntil = nil
       close(listener)
       listener = -1
       // Idle connections go at once, busy ones when their last answer is written.
@@ -282,12 +313,14 @@ final class ServerLoop {
 
   private func drop(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: connection.token) != nil else { return }
-    for call in connection.calls.values { call.task?.cancel() }
-    close(connection.descriptor)
-    if isListenerResting && listener >= 0 {
-      isListenerResting = false
-      cposix_epoll_add(epoll, listener, cposix_event_in, Self.listenerToken)
+    for call in connection.calls.values {
+      call.task?.cancel()
+      policy.observe(
+        call.method, connection.peer, ContinuousClock.now - call.started,
+        RPCError(.cancelled, "the connection ended before the call did"))
     }
+    close(connection.descriptor)
+    wakeListener()
   }
 }
 
@@ -296,44 +329,4 @@ private struct LoopThread: Sendable {
   private let identity: UInt
   init(_ thread: pthread_t) { identity = UInt(thread) }
   var isCurrent: Bool { identity == UInt(pthread_self()) }
-}
-
-/// Deadlines of calls, soonest first. A call that ended earlier leaves its entry, which finds no call when it is due.
-struct DeadlineHeap {
-  struct Entry {
-    let instant: ContinuousClock.Instant
-    let connection: UInt64
-    let stream: UInt32
-  }
-
-  private var entries: [Entry] = []
-
-  var next: ContinuousClock.Instant? { entries.first?.instant }
-
-  mutating func insert(_ instant: ContinuousClock.Instant, connection: UInt64, stream: UInt32) {
-    entries.append(Entry(instant: instant, connection: connection, stream: stream))
-    var child = entries.count - 1
-    while child > 0 {
-      let parent = (child - 1) / 2
-      guard entries[child].instant < entries[parent].instant else { return }
-      entries.swapAt(child, parent)
-      child = parent
-    }
-  }
-
-  mutating func popExpired(at now: ContinuousClock.Instant) -> Entry? {
-    guard let first = entries.first, first.instant <= now else { return nil }
-    entries.swapAt(0, entries.count - 1)
-    entries.removeLast()
-    var parent = 0
-    while true {
-      var smallest = parent
-      for child in [2 * parent + 1, 2 * parent + 2] where child < entries.count {
-        if entries[child].instant < entries[smallest].instant { smallest = child }
-      }
-      if smallest == parent { return first }
-      entries.swapAt(parent, smallest)
-      parent = smallest
-    }
-  }
 }

@@ -35,10 +35,11 @@ struct RegistryAnswer {
     let said = items.prefix(3).map { item in
       [item.code, item.message].compactMap { $0 }.joined(separator: " ")
     }.joined(separator: "; ")
-    if !said.isEmpty { return ": \"\(ForeignText.escaped(redactor.redact(said)))\"" }
+    if !said.isEmpty { return ": \"\(ForeignText.escaped(redactor.redactForeign(said)))\"" }
     // Redacted before it is cut: half a token is a secret too.
     let isText = (response.headers["content-type"] ?? "").lowercased().hasPrefix("text/plain")
-    return isText && !response.body.isEmpty ? ": \"\(ForeignText.escaped(redactor.redact(String(decoding: response.body, as: UTF8.self))))\"" : ""
+    return isText && !response.body.isEmpty
+      ? ": \"\(ForeignText.escaped(redactor.redactForeign(String(decoding: response.body, as: UTF8.self))))\"" : ""
   }
 
   /// Whether what was asked for is not there, as far as the registry says so.

@@ -20,10 +20,10 @@ package struct ListingSummary: Sendable, Hashable {
   /// Why there may be more than was listed; nil when the registry came to its end.
   package internal(set) var incomplete: String?
 
-  mutating func reject(_ name: String?, _ reason: String) {
+  mutating func reject(_ name: String, _ reason: String) {
     rejected += 1
     guard rejectedExamples.count < Self.rejectedExamplesMax else { return }
-    rejectedExamples.append(Rejected(name: ForeignText.escaped(name ?? "", lengthMax: 80), reason: reason))
+    rejectedExamples.append(Rejected(name: ForeignText.escaped(name, lengthMax: 80), reason: reason))
   }
 }
 
@@ -77,19 +77,23 @@ extension RegistryClient {
       } catch {
         throw error.redacting(exchange.redactor)
       }
-      guard walk.arrived(names) else { break }
+      guard walk.arrived(names) else {
+        summary.incomplete = walk.incomplete
+        break
+      }
       summary.pages += 1
       for name in names {
         if let name, let made = make(name) {
           summary.accepted += 1
           try await body(made)
         } else {
-          summary.reject(name, name == nil ? "not a string" : reason)
+          summary.reject(
+            exchange.redactor.redactForeign(name ?? ""), name == nil ? "not a string" : reason)
         }
       }
       walk.advance(LinkHeader.next(in: exchange.response.headers.all("link")), from: url, last: names.last ?? nil)
+      summary.incomplete = walk.incomplete.map(exchange.redactor.redact)
     }
-    summary.incomplete = walk.incomplete
     return summary
   }
 }

@@ -34,7 +34,9 @@ package final class RegistryClient: Sendable {
     let exchange = try await perform(Call(.get, apiURL(""), scope: nil, bodyMax: Self.pingBytesMax))
     guard exchange.status == 200 else { throw exchange.isMissing ? notARegistry : exchange.error }
     return RegistryVersion(
-      apiVersion: exchange.response.headers["docker-distribution-api-version"].map { ForeignText.escaped($0) },
+      apiVersion: exchange.response.headers["docker-distribution-api-version"].map {
+        ForeignText.escaped(exchange.redactor.redactForeign($0), lengthMax: 80)
+      },
       authentication: endpoint.isKeyed ? .apiKey : authenticator.method?.named ?? .none)
   }
 

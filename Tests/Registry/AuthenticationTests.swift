@@ -79,7 +79,8 @@ struct AuthenticationTests {
   @Test func `a token that died early is renewed`() async throws {
     let count = Counter()
     try await withTokenRegistry(
-      accepts: { $0 == "Bearer T\(count.count)" }, token: { _ in .json("{\"access_token\":\"T\(count.add())\",\"token\":\"\"}") }
+      accepts: { $0 == "Bearer T\(count.count)" },
+      token: { _ in .json("{\"access_token\":\"T\(count.add())\",\"token\":\"\"}") }
     ) { server in
       let client = try client(server)
       _ = try await fetch(client)
@@ -226,7 +227,8 @@ struct AuthenticationTests {
       switch request.path {
       case "/token": return .json(#"{"token":"T1"}"#)
       case "/v2/_catalog":
-        return sent.hasPrefix("Basic ") ? .json(#"{"repositories":["a"]}"#) : .reply(401, [("WWW-Authenticate", "Basic realm=x")])
+        return sent.hasPrefix("Basic ")
+          ? .json(#"{"repositories":["a"]}"#) : .reply(401, [("WWW-Authenticate", "Basic realm=x")])
       default: return Self.challenge(url.value + "/token")
       }
     }) { server in
@@ -263,6 +265,28 @@ struct AuthenticationTests {
         #expect(error.message.contains("[redacted]"))
         #expect(!error.message.contains("Basic"))
       }
+    }
+  }
+
+  @Test func `an echo in a field, a key or a name is not repeated either`() async throws {
+    let token = String(repeating: "CANARY-token-", count: 100)
+    try await withServer({ request in
+      let sent = request.headers["authorization"] ?? ""
+      switch request.path {
+      case "/v2/": return .json("{}")
+      case "/v2/a/manifests/type": return .json("{\"schemaVersion\":2,\"mediaType\":\"\(sent)\"}")
+      case "/v2/a/manifests/key": return .json("{\"\(sent)\":1,\"\(sent)\":2}")
+      case "/v2/a/manifests/moved": return .reply(302, [("Location", "ftp://127.0.0.1/\(sent.dropFirst(7))")])
+      default: return .json("{\"repositories\":[\"\(sent)\"]}")
+      }
+    }) { server in
+      let client = try client(server, .apiKey(Secret(token)))
+      for name in ["type", "key", "moved"] {
+        _ = try await registryError { try await client.fetchManifest(tag(name), in: repository("a")) }
+      }
+      let summary = try await client.repositories { _ in }
+      #expect(summary.rejected == 1)
+      #expect(!"\(summary)".contains("CANARY"))
     }
   }
 

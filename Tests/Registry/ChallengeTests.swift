@@ -34,7 +34,8 @@ struct ChallengeTests {
   }
 
   @Test(arguments: [
-    "", ",,,", "=", "\"", "Bearer", "Bearer realm", "Bearer realm=", "Bearer realm=\"", "Bearer realm=\"\\", "\u{0}\u{ff}",
+    "", ",,,", "=", "\"", "Bearer", "Bearer realm", "Bearer realm=", "Bearer realm=\"", "Bearer realm=\"\\",
+    "\u{0}\u{ff}",
     "Negotiate abc==", "Bearer ,realm=\"x\"", "realm=\"x\"",
   ])
   func `malformed headers are read to their end`(header: String) {

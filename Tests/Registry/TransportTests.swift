@@ -187,11 +187,13 @@ struct TransportTests {
 
   @Test func `a kept connection that was closed meanwhile is replaced in silence`() async throws {
     let image = TestImage(layers: [])
-    try await withServer(Self.registry { request in
-      request.target.hasSuffix("first")
-        ? .replyAndClose(200, [("Content-Type", MediaType.ociManifest)], image.manifest)
-        : .reply(200, [("Content-Type", MediaType.ociManifest)], image.manifest)
-    }) { server in
+    try await withServer(
+      Self.registry { request in
+        request.target.hasSuffix("first")
+          ? .replyAndClose(200, [("Content-Type", MediaType.ociManifest)], image.manifest)
+          : .reply(200, [("Content-Type", MediaType.ociManifest)], image.manifest)
+      }
+    ) { server in
       let client = try client(server)
       _ = try await client.fetchManifest(tag("first"), in: repository("team/app"))
       _ = try await client.fetchManifest(tag("second"), in: repository("team/app"))
@@ -217,11 +219,12 @@ struct TransportTests {
   }
 
   @Test func `the gzip of a manifest is bounded by what comes out of it`() async throws {
-    // 8 MiB of zeros in deflate's stored form would not be small; a real bomb is.
     let bomb = try gzipOfZeros(byteCount: 64 << 20)
-    try await withServer(Self.registry { _ in
-      .reply(200, [("Content-Type", MediaType.ociManifest), ("Content-Encoding", "gzip")], bomb)
-    }) { server in
+    try await withServer(
+      Self.registry { _ in
+        .reply(200, [("Content-Type", MediaType.ociManifest), ("Content-Encoding", "gzip")], bomb)
+      }
+    ) { server in
       let error = try await registryError {
         try await client(server).fetchManifest(tag("latest"), in: repository("team/app"))
       }

@@ -1,1 +1,4 @@
+import CLIKit
+import Glibc
 
+exit(await CommandLineClient.run(Array(CommandLine.arguments.dropFirst())))

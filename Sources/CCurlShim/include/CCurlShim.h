@@ -18,6 +18,9 @@ typedef size_t (*ccurl_data_callback)(
 CURLcode ccurl_set_write(CURL *_Nonnull easy, ccurl_data_callback _Nonnull callback, void *_Nonnull context);
 CURLcode ccurl_set_header(CURL *_Nonnull easy, ccurl_data_callback _Nonnull callback, void *_Nonnull context);
 
+// Called when a connection is ready, new or kept, just before the request goes out on it.
+CURLcode ccurl_set_ready(CURL *_Nonnull easy, curl_prereq_callback _Nonnull callback, void *_Nonnull context);
+
 CURLcode ccurl_get_long(CURL *_Nonnull easy, CURLINFO info, long *_Nonnull value);
 // Valid until the handle is cleaned up.
 const char *_Nullable ccurl_get_string(CURL *_Nonnull easy, CURLINFO info);

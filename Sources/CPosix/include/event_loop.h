@@ -32,7 +32,8 @@ int cposix_peer_credentials(int descriptor, uint32_t *uid, uint32_t *gid, int32_
 int cposix_peer_groups(int descriptor, uint32_t *groups, int32_t *capacity);
 
 // A listening Unix stream socket at `path`: bound under a temporary name in the same directory, given `mode` and
-// (if gid >= 0) the group, then renamed into place, so that it is never wider than `mode` at any instant.
+// (if gid >= 0) the group, then renamed into place, so that it is never wider than `mode` at any instant. Takes the place
+// of a socket that nobody serves any more; EADDRINUSE when somebody does, EEXIST when `path` is any other file.
 int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog);
 // A blocking connection; ENAMETOOLONG when the path does not fit.
 int cposix_connect_unix(const char *path);

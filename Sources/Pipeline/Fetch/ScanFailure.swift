@@ -18,7 +18,7 @@ struct ScanFailure {
       min(backOff.upperBound, backOff.lowerBound * (1 << min(attempt - 1, 16))) * Double.random(in: 1...1.25)
     switch error {
     case let error as RegistryError:
-      failure = JobQueue.Failure(code: error.code.rawValue, message: error.message, hint: error.hint ?? "")
+      failure = JobQueue.Failure(code: error.code.rawValue, message: error.message, hint: error.advice)
       retryAfter = error.isTransient ? max(delay, error.retryAfter ?? .zero) : nil
       isNoImage = error.code == .notAnImage
     case let error as ImageProblem:

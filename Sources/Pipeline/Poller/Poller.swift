@@ -125,7 +125,7 @@ package final class Poller: Sendable {
       record.state = .failed
       record.errorCode = error.code.rawValue
       record.errorMessage = error.message
-      record.errorHint = error.hint ?? ""
+      record.errorHint = error.advice
     case .some(let error):
       record.state = .failed
       record.errorCode = "INTERNAL"

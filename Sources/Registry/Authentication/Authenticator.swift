@@ -236,7 +236,8 @@ final class Authenticator: Sendable {
           hint: "the registry must name the final address of its token service")
       case 401, 403:
         throw RegistryError(
-          .unauthorized, "the token service at \(realm.origin) refuses \(endpoint.credential.named)"
+          .unauthorized,
+          "the token service at \(realm.origin) refuses \(endpoint.credential.named)"
             + RegistryAnswer(answer, redactor).quotedText,
           hint: endpoint.credential.hint)
       default: throw RegistryAnswer(answer, redactor).error(for: "the token service at \(realm.origin)")

@@ -23,7 +23,8 @@ struct BearerToken: Sendable {
     }
     let token = Secret(text)
     guard Self.isWellFormed(token) else {
-      throw .malformed("the token from \(service.origin) is longer than \(Self.bytesMax) bytes or no visible ASCII text")
+      throw .malformed(
+        "the token from \(service.origin) is longer than \(Self.bytesMax) bytes or no visible ASCII text")
     }
     let life = Duration.seconds(answer.expiresIn ?? 0)
     self.token = token
@@ -55,7 +56,7 @@ struct BearerToken: Sendable {
       do {
         let seconds = try container.decodeIfPresent(Int64.self, forKey: .expiresIn)
         expiresIn = seconds.map { min(max($0, 0), 1 << 31) }
-      } catch is DecodingError {
+      } catch {
         expiresIn = nil
       }
     }

@@ -54,7 +54,8 @@ struct DescriptorJSON: Decodable {
   func checked(_ field: String) throws(RegistryError) -> Descriptor {
     guard let digest = Digest(digest) else {
       throw .malformed(
-        "\(field).digest is \"\(ForeignText.escaped(digest, lengthMax: 160))\", not sha256 or sha512 with lower-case digits")
+        "\(field).digest is \"\(ForeignText.escaped(digest, lengthMax: 160))\", not sha256 or sha512 with lower-case digits"
+      )
     }
     guard size >= 0 else { throw .malformed("\(field).size is negative (\(size))") }
     guard (urls?.count ?? 0) <= Descriptor.urlsMax else { throw .malformed("\(field).urls has too many entries") }

@@ -81,7 +81,8 @@ package struct ImageConfig: Sendable, Hashable {
     guard let rootfs = json.rootfs else { throw .malformed("\(subject) is no image config: it names no layers") }
     let ids = rootfs.diffIDs ?? []
     guard ids.count <= ImageManifest.layersMax, json.history?.count ?? 0 <= historyMax else {
-      throw RegistryError(.tooLarge, "\(subject) names more than \(ImageManifest.layersMax) layers or \(historyMax) steps")
+      throw RegistryError(
+        .tooLarge, "\(subject) names more than \(ImageManifest.layersMax) layers or \(historyMax) steps")
     }
     var diffIDs: [Digest] = []
     for (number, id) in ids.enumerated() {

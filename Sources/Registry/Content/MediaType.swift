@@ -56,7 +56,8 @@ enum MediaType {
   static func normalised(_ text: String) -> String {
     let type = text.prefix { $0 != ";" }.lowercased()
     let isBlank = { (character: Character) in character == " " || character == "\t" }
-    guard let first = type.firstIndex(where: { !isBlank($0) }), let last = type.lastIndex(where: { !isBlank($0) }) else {
+    guard let first = type.firstIndex(where: { !isBlank($0) }), let last = type.lastIndex(where: { !isBlank($0) })
+    else {
       return ""
     }
     return String(type[first...last])

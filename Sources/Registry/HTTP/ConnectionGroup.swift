@@ -43,7 +43,7 @@ final class GroupConnections {
       var bundle: [UInt8] = []
       do {
         bundle = try File.read(Self.systemBundle, limit: Self.systemBundleBytesMax)
-      } catch where error.errno == ENOENT {
+      } catch  where error.errno == ENOENT {
         // A machine without the system's bundle trusts the given authorities alone.
       } catch {
         curl_share_cleanup(share)

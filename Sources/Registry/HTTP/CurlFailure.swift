@@ -56,16 +56,23 @@ struct CurlFailure {
     let address = withUnsafeBytes(of: policy.refused_address) { bytes in
       String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
     }
+    return .addressRefused(host: request.url.host, address: address, kinds: policy.refused)
+  }
+
+  private var reason: String { String(cString: curl_easy_strerror(code)) }
+}
+
+extension RegistryError {
+  /// `kinds` as `ccurl_address_kind` gives them.
+  static func addressRefused(host: String, address: String, kinds: UInt32) -> RegistryError {
     let kind =
-      switch policy.refused {
+      switch kinds {
       case ccurl_address_loopback: "this machine's own"
       case ccurl_address_link_local: "a link-local or metadata address"
       default: "the address of no host"
       }
     return RegistryError(
-      .addressRefused, "\(request.url.host) leads to \(address), \(kind): nothing was sent there",
+      .addressRefused, "\(host) leads to \(address), \(kind): nothing was sent there",
       hint: "a registry's answers may name such an address only when the registry itself lives at one")
   }
-
-  private var reason: String { String(cString: curl_easy_strerror(code)) }
 }

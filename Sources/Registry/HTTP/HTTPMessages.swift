@@ -25,7 +25,8 @@ package struct HTTPRequest: Sendable {
     destination: Destination = .registry, subject: String? = nil, bodyMax: Int,
     acceptsGzip: Bool = false
   ) {
-    self.subject = subject ?? "\(method.rawValue) \(destination == .registry ? url.description : url.origin.description)"
+    self.subject =
+      subject ?? "\(method.rawValue) \(destination == .registry ? url.description : url.origin.description)"
     self.method = method
     self.url = url
     self.headers = headers

@@ -46,8 +46,15 @@ final class Transfer {
     policy = .allocate(capacity: 1)
     policy.initialize(to: ccurl_address_policy())
     policy.pointee.allowed = Self.allowedKinds(for: start.request, in: group)
+    // Until the connection is ready, libcurl's own limit comes first.
     deadline = started + timeouts.connect + timeouts.firstByte
     configure(isBlob: start.streams)
+    // The socket callback would find it too, unless a proxy made the connection.
+    let literal = request.url.host.filter { $0 != "[" && $0 != "]" }
+    let kind = ccurl_address_kind(literal)
+    if kind != 0, kind & policy.pointee.allowed == 0 {
+      throw RegistryError.addressRefused(host: request.url.host, address: literal, kinds: kind)
+    }
   }
 
   deinit {
@@ -100,6 +107,7 @@ final class Transfer {
     let context = Unmanaged.passUnretained(self).toOpaque()
     check(ccurl_set_header(easy, receiveHeader, context))
     check(ccurl_set_write(easy, receiveBody, context))
+    check(ccurl_set_ready(easy, connectionReady, context))
     for (name, value) in request.headers { addHeader(name, value) }
     if let authorization = request.authorization { addHeader("Authorization", authorization.revealed) }
     check(ccurl_set_list(easy, CURLOPT_HTTPHEADER, requestHeaders))
@@ -120,6 +128,8 @@ final class Transfer {
   }
 
   // MARK: callbacks
+
+  fileprivate func ready() { deadline = ContinuousClock.now + timeouts.firstByte }
 
   fileprivate func received(header line: UnsafeRawBufferPointer) -> Int {
     head.byteCount += line.count
@@ -243,6 +253,14 @@ final class Transfer {
       status: head.status, headers: head.headers, body: body,
       connection: ConnectionInfo(address: address, port: port, version: version))
   }
+}
+
+private func connectionReady(
+  _ context: UnsafeMutableRawPointer?, _ peer: UnsafeMutablePointer<CChar>?, _ local: UnsafeMutablePointer<CChar>?,
+  _ peerPort: Int32, _ localPort: Int32
+) -> Int32 {
+  if let context { Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().ready() }
+  return CURL_PREREQFUNC_OK
 }
 
 private func receiveHeader(

@@ -6,7 +6,6 @@ import Registry
 /// Debian's docker-registry on a free port of loopback, ended with its owner.
 struct RealRegistry: ~Copyable {
   static let isInstalled = Command.path(of: "docker-registry") != nil
-  static let whyNot: String = "docker-registry is not installed (apt-get install docker-registry)"
 
   private let process: Process
   let port: Int
@@ -77,7 +76,9 @@ struct RealRegistry: ~Copyable {
 
   func push(blob: [UInt8], to repository: String) throws {
     let (status, headers) = try ask("POST", "/v2/\(repository)/blobs/uploads/")
-    guard status == 202, let location = headers["location"] else { throw Command.Failure(command: "POST", status: status) }
+    guard status == 202, let location = headers["location"] else {
+      throw Command.Failure(command: "POST", status: status)
+    }
     let target = location.drop { $0 != "/" }.dropFirst(2).drop { $0 != "/" }
     let digest = descriptor(of: blob).digest
     let uploaded = try ask("PUT", "\(target)&digest=\(digest)", type: "application/octet-stream", body: blob).status

@@ -54,7 +54,8 @@ final class ScriptedServer: Sendable {
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let isListening = withUnsafeMutablePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-        bind(listener, pointer, length) == 0 && listen(listener, 64) == 0 && getsockname(listener, pointer, &length) == 0
+        bind(listener, pointer, length) == 0 && listen(listener, 64) == 0
+          && getsockname(listener, pointer, &length) == 0
       }
     }
     guard isListening else { throw PosixError("listen at \(host)") }
@@ -115,7 +116,9 @@ final class ScriptedServer: Sendable {
   private static func bytes(_ status: Int, _ headers: [(String, String)], _ body: [UInt8], isHead: Bool) -> [UInt8] {
     var head = "HTTP/1.1 \(status) Whatever\r\n"
     for (name, value) in headers { head += "\(name): \(value)\r\n" }
-    if !headers.contains(where: { $0.0.lowercased() == "content-length" }) { head += "Content-Length: \(body.count)\r\n" }
+    if !headers.contains(where: { $0.0.lowercased() == "content-length" }) {
+      head += "Content-Length: \(body.count)\r\n"
+    }
     return Array((head + "\r\n").utf8) + (isHead ? [] : body)
   }
 

@@ -1,0 +1,199 @@
+import CPosix
+import Glibc
+import Posix
+import RPC
+import Synchronization
+import Testing
+
+/// A condition that handlers wait for and a test brings about.
+final class Gate: Sendable {
+  private struct State {
+    var isOpen = false
+    var waiting: [Int: CheckedContinuation<Bool, Never>] = [:]
+    var cancelled: Set<Int> = []
+    var next = 0
+  }
+  private let state = Mutex(State())
+
+  /// Returns when the gate is open; throws `CancellationError` when the task is cancelled first.
+  func pass() async throws {
+    let number = state.withLock { state in
+      state.next += 1
+      return state.next
+    }
+    let passed = await withTaskCancellationHandler {
+      await wait(number)
+    } onCancel: {
+      state.withLock { state in
+        state.cancelled.insert(number)
+        return state.waiting.removeValue(forKey: number)
+      }?.resume(returning: false)
+    }
+    guard passed else { throw CancellationError() }
+  }
+
+  /// As `pass`, deaf to cancellation.
+  func passWhateverComes() async {
+    let number = state.withLock { state in
+      state.next += 1
+      return state.next
+    }
+    _ = await wait(number)
+  }
+
+  private func wait(_ number: Int) async -> Bool {
+    await withCheckedContinuation { continuation in
+      let known = state.withLock { state -> Bool? in
+        if state.cancelled.contains(number) { return false }
+        if state.isOpen { return true }
+        state.waiting[number] = continuation
+        return nil
+      }
+      if let known { continuation.resume(returning: known) }
+    }
+  }
+
+  func open() {
+    let waiting = state.withLock { state in
+      state.isOpen = true
+      defer { state.waiting = [:] }
+      return Array(state.waiting.values)
+    }
+    for continuation in waiting { continuation.resume(returning: true) }
+  }
+}
+
+/// What a test hears from the server, in order; `take` waits for the next.
+final class Events: Sendable {
+  enum Event: Equatable, Sendable {
+    case began(String)
+    case cancelled(String)
+    case ended(String)
+    case observed(String, RPCError.Code?)
+    case called(Peer, metadata: [String])
+  }
+  private let stream: AsyncStream<Event>
+  private let continuation: AsyncStream<Event>.Continuation
+
+  init() { (stream, continuation) = AsyncStream.makeStream() }
+
+  func record(_ event: Event) { continuation.yield(event) }
+
+  func take(_ count: Int) async -> [Event] {
+    var taken: [Event] = []
+    for await event in stream {
+      taken.append(event)
+      if taken.count == count { break }
+    }
+    return taken
+  }
+}
+
+/// A real server on a real socket. Its methods, all of service `demo.Echo`:
+///
+///     Ping   answers its payload, records the caller    Wait   answers when `gate` opens
+///     Fail   NOT_FOUND "nope"                           Held   as Wait, deaf to cancellation
+///     Empty  answers nothing                            Big    as many bytes as its payload (big-endian) says
+///     Odd    throws an error that is no RPCError
+final class TestServer: Sendable {
+  struct Odd: Error {}
+
+  let path: String
+  let gate = Gate()
+  let events = Events()
+  private let directory: String
+  private let server: RPCServer
+
+  init(
+    limits: RPCServer.Limits = .init(), authorise: @escaping @Sendable (Peer, String) -> RPCError? = { _, _ in nil }
+  ) throws {
+    directory = try scratchDirectory()
+    path = directory + "/s"
+    let listener = cposix_listen_unix(path, 0o600, -1, 128)
+    guard listener >= 0 else { throw PosixError("listen on \(path)") }
+    let policy = RPCServer.Policy(
+      authorise: authorise,
+      observe: { [events] method, _, _, failure in
+        if method.hasSuffix("Wait") { events.record(.observed(method, failure?.code)) }
+      },
+      translate: { error in
+        error is CancellationError ? RPCError(.cancelled, "cancelled") : RPCError(.unknown, "an odd error")
+      })
+    server = try RPCServer(
+      listener: listener, methods: Self.methods(gate, events), policy: policy, limits: limits)
+  }
+
+  private static func methods(_ gate: Gate, _ events: Events) -> [RPCMethod] {
+    func method(
+      _ name: String, _ handle: @escaping @Sendable ([UInt8], CallContext) async throws -> [UInt8]
+    ) -> RPCMethod {
+      RPCMethod(service: "demo.Echo", name: name, handle: handle)
+    }
+    return [
+      method("Ping") { payload, context in
+        events.record(.called(context.peer, metadata: context.metadata.flatMap { [$0.key, $0.value] }))
+        return payload
+      },
+      method("Fail") { _, _ in throw RPCError(.notFound, "nope") },
+      method("Empty") { _, _ in [] },
+      method("Odd") { _, _ in throw Odd() },
+      method("Wait") { payload, _ in
+        let name = String(decoding: payload, as: UTF8.self)
+        events.record(.began(name))
+        do {
+          try await gate.pass()
+        } catch {
+          events.record(.cancelled(name))
+          throw error
+        }
+        return payload
+      },
+      method("Held") { payload, _ in
+        let name = String(decoding: payload, as: UTF8.self)
+        events.record(.began(name))
+        await gate.passWhateverComes()
+        events.record(.ended(name))
+        return payload
+      },
+      method("Big") { payload, _ in [UInt8](repeating: 7, count: payload.reduce(0) { $0 << 8 | Int($1) }) },
+    ]
+  }
+
+  func stop(drain: Duration = .seconds(60)) async throws {
+    try await blocking { [server] in server.stop(drain: drain) }
+  }
+
+  deinit { removeScratch(directory) }
+}
+
+/// A server for the length of `body`.
+func withServer(
+  limits: RPCServer.Limits = .init(), authorise: @escaping @Sendable (Peer, String) -> RPCError? = { _, _ in nil },
+  _ body: (TestServer) async throws -> Void
+) async throws {
+  let server = try TestServer(limits: limits, authorise: authorise)
+  do {
+    try await body(server)
+  } catch {
+    try await server.stop(drain: .zero)
+    throw error
+  }
+  try await server.stop(drain: .zero)
+}
+
+func scratchDirectory() throws -> String {
+  var template = Array("/tmp/tidewaiter-rpc-XXXXXX".utf8CString)
+  guard mkdtemp(&template) != nil else { throw PosixError("make a scratch directory") }
+  return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// Removes a scratch directory of sockets and files.
+func removeScratch(_ directory: String) {
+  guard let entries = opendir(directory) else { return }
+  while let entry = readdir(entries) {
+    let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    unlink(directory + "/" + name)
+  }
+  closedir(entries)
+  rmdir(directory)
+}

@@ -1,0 +1,136 @@
+import API
+import ArgumentParser
+import ProtobufRuntime
+
+struct IntegrationPoll: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "poll",
+    abstract: "Poll the registry now, and queue what is new.",
+    discussion: """
+      With --wait, shows progress and ends when the scans of this poll have ended: exit 1 if the poll failed, 3 if a \
+      scan did.
+
+      Example:
+        tidewaiter integration poll hub --wait
+      """)
+
+  @OptionGroup var integration: IntegrationArgument
+  @Flag(help: "Wait until the poll and its scans have ended.")
+  var wait = false
+  @OptionGroup(title: "Global options") var global: GlobalOptions
+
+  func run() async throws {
+    var request = PollIntegrationRequest()
+    request.name = integration.name
+    try await global.perform { session in
+      let started = try await session.integrations.pollIntegration(request, timeout: session.callTimeout)
+      guard wait else {
+        return try session.console.show(started.json) { session.console.render(PollView.facts(of: started)) }
+      }
+      var watch = PollWatch(session: session, progress: ProgressLine(session.console))
+      let poll = try await watch.waitForEnd(of: started)
+      let jobs = try await watch.waitForJobs(of: poll)
+      var document = poll.json
+      document["jobs"] = .array(jobs.map(\.json))
+      try session.console.show(document) { PollView.render(poll, jobs, session.console) }
+      try check(poll, jobs, session.console)
+    }
+  }
+
+  private func check(_ poll: Poll, _ jobs: [Job], _ console: Console) throws {
+    if poll.state != .finished {
+      let reason = poll.error.map { ": " + $0.message } ?? ""
+      throw CommandFailure.local(
+        "the poll of \(poll.integration) \(poll.state == .interrupted ? "was interrupted" : "failed")\(reason)",
+        hint: poll.error.map(\.hint).flatMap { $0.isEmpty ? nil : $0 } ?? "run it again")
+    }
+    if poll.errorCount > 0 { console.warn("\(poll.errorCount) repositories or tags could not be read") }
+    try JobGate.check(jobs)
+  }
+}
+
+/// Follows a poll and then its scans.
+private struct PollWatch {
+  private static let active: [JobState] = [.pending, .inProgress, .parsingResults]
+  let session: Session
+  var progress: ProgressLine
+
+  mutating func waitForEnd(of started: Poll) async throws -> Poll {
+    var request = GetPollRequest()
+    request.integration = started.integration
+    request.id = started.id
+    defer { progress.clear() }
+    if started.state != .running { return started }
+    return try await session.wait(for: "the poll did not end") { timeout in
+      let poll = try await session.integrations.getPoll(request, timeout: timeout)
+      progress.show(PollView.progress(of: poll))
+      return poll.state == .running ? nil : poll
+    }
+  }
+
+  /// The poll's jobs when all have ended.
+  mutating func waitForJobs(of poll: Poll) async throws -> [Job] {
+    defer { progress.clear() }
+    try await session.wait(for: "the scans did not end", upTo: .seconds(1)) { timeout in
+      // One page, asked for in one call: a job that moves between states cannot slip through.
+      var request = ListJobsRequest()
+      request.states = Self.active
+      request.pollId = poll.id
+      request.integration = poll.integration
+      request.pageSize = Session.pageSize
+      let page = try await session.queue.listJobs(request, timeout: timeout)
+      progress.show(PollView.progress(of: poll, page.jobs, hasMore: !page.nextPageToken.isEmpty))
+      return page.jobs.isEmpty ? () : nil
+    }
+    return try await session.jobs(integration: poll.integration, pollID: poll.id)
+  }
+}
+
+/// Polls as people read them.
+enum PollView {
+  static func facts(of poll: Poll) -> FactList {
+    var facts = FactList()
+    facts.add("poll", String(poll.id))
+    facts.add("integration", poll.integration)
+    facts.add("state", poll.state.name, colour(poll.state))
+    if poll.startedAt != nil { facts.add("started", People.time(poll.startedAt)) }
+    if poll.finishedAt != nil { facts.add("finished", People.time(poll.finishedAt)) }
+    facts.add("repositories", "\(poll.repositoriesDone) of \(poll.repositories)")
+    facts.add("tags", String(poll.tags))
+    facts.add(
+      "selected", "\(poll.selected) (\(poll.queued) queued, \(poll.alreadyKnown) already known)")
+    facts.add("rejected, skipped", "\(poll.rejected), \(poll.skipped)")
+    facts.add("not read", poll.errors, .yellow)
+    if let error = poll.error { facts.add("error", "\(error.code): \(error.message)", .red) }
+    return facts
+  }
+
+  private static func colour(_ state: PollState) -> Colour? {
+    switch state {
+    case .finished: .green
+    case .failed, .interrupted: .red
+    default: .cyan
+    }
+  }
+
+  static func progress(of poll: Poll) -> String {
+    "polling \(poll.integration): repositories \(poll.repositoriesDone)/\(poll.repositories), tags \(poll.tags), "
+      + "selected \(poll.selected), queued \(poll.queued)"
+  }
+
+  static func progress(of poll: Poll, _ active: [Job], hasMore: Bool) -> String {
+    let left = hasMore ? "more than \(active.count)" : String(active.count)
+    let running = active.first { $0.state != .pending }.map { "; " + JobView.progress(of: $0) } ?? ""
+    return "scanning for \(poll.integration): \(left) of \(poll.queued) left\(running)"
+  }
+
+  /// The poll, how its jobs ended, and those that did not finish.
+  static func render(_ poll: Poll, _ jobs: [Job], _ console: Console) -> String {
+    var facts = Self.facts(of: poll)
+    let ends = [JobState.finished, .error, .cancelled].map { state in (state, jobs.count { $0.state == state }) }
+    let counts = ends.filter { $0.1 > 0 }.map { "\($0.1) \(People.name($0.0))" }
+    facts.add("scans", counts.isEmpty ? "none" : counts.joined(separator: ", "))
+    let failed = jobs.filter { $0.state != .finished }
+    return console.render(facts) + (failed.isEmpty ? "" : "\n" + console.render(JobView.table(of: failed)))
+  }
+}

@@ -1,0 +1,76 @@
+import API
+import RPC
+
+/// A connected daemon, and how long to wait for it.
+struct Session: Sendable {
+  /// For calls that only the daemon answers, and for those that ask a registry as well.
+  private static let usualTimeout = Duration.seconds(30)
+  private static let registryTimeout = Duration.seconds(120)
+
+  let console: Console
+  private let connection: RPCConnection
+  private let explicitTimeout: Duration?
+  /// When `--timeout` is over for a command that waits; nil when it was not given.
+  private let deadline: ContinuousClock.Instant?
+
+  init(connection: RPCConnection, console: Console, timeout: Duration?) {
+    self.connection = connection
+    self.console = console
+    explicitTimeout = timeout
+    deadline = timeout.map { ContinuousClock.now + $0 }
+  }
+
+  static func connect(to path: String) throws -> RPCConnection {
+    do throws(RPCError) {
+      return try RPCConnection.connect(toSocket: path)
+    } catch {
+      if error.code == .permissionDenied { throw CommandFailure(error, socket: path) }
+      throw CommandFailure.noDaemon(error.message)
+    }
+  }
+
+  var integrations: IntegrationsClient { IntegrationsClient(connection) }
+  var images: ImagesClient { ImagesClient(connection) }
+  var queue: QueueClient { QueueClient(connection) }
+  var advisories: AdvisoriesClient { AdvisoriesClient(connection) }
+  var system: SystemClient { SystemClient(connection) }
+
+  /// The limit of one call.
+  var callTimeout: Duration { explicitTimeout ?? Self.usualTimeout }
+  /// The limit of one call for which the daemon asks a registry.
+  var registryCallTimeout: Duration { explicitTimeout ?? Self.registryTimeout }
+
+  /// Every item of a paged list.
+  func allPages<Item>(_ fetch: (_ token: String) async throws -> (items: [Item], next: String)) async throws -> [Item] {
+    var items: [Item] = []
+    var token = ""
+    repeat {
+      let page = try await fetch(token)
+      items += page.items
+      guard page.next.isEmpty || page.next != token else {
+        throw RPCError(.internal, "the daemon answered a page with its own token: the list would never end")
+      }
+      token = page.next
+    } while !token.isEmpty
+    return items
+  }
+
+  /// Items asked for in one call.
+  static let pageSize: UInt32 = 500
+
+  /// Asks again and again, less often with time, until `check` answers other than nil. Throws when an explicit
+  /// `--timeout` is over; `what` says what did not happen until then.
+  func wait<Result>(
+    for what: String, upTo longest: Duration = .milliseconds(500),
+    _ check: (_ timeout: Duration) async throws -> Result?
+  ) async throws -> Result {
+    var pause = min(Duration.milliseconds(100), longest)
+    while true {
+      let rest = deadline.map { $0 - .now }
+      guard rest.map({ $0 > .zero }) ?? true else { throw CommandFailure.timedOut("\(what) before --timeout ran out") }
+      if let result = try await check(min(rest ?? callTimeout, callTimeout)) { return result }
+      try await Task.sleep(for: deadline.map { min(pause, max($0 - .now, .zero)) } ?? pause)
+      pause = min(pause * 2, longest)
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import API
+import ArgumentParser
+import ProtobufRuntime
+import RPC
+
+/// `tidewaiter status`.
+struct StatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status",
+    abstract: "Say in one screen whether all is well and, if not, why and what to do.",
+    discussion: "Example:\n  tidewaiter status")
+
+  @OptionGroup(title: "Global options") var global: GlobalOptions
+
+  func run() async throws {
+    try await global.perform { session in
+      let status = try await session.system.getStatus(GetStatusRequest(), timeout: session.callTimeout)
+      try session.console.show(status.json) {
+        StatusView(status, socket: global.socketPath).render(session.console)
+      }
+    }
+  }
+}
+
+/// `tidewaiter version`.
+struct VersionCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "version",
+    abstract: "Print the versions of the client and, where one answers, of the daemon.",
+    discussion: "Example:\n  tidewaiter version -o json")
+
+  @OptionGroup(title: "Global options") var global: GlobalOptions
+
+  func run() async throws {
+    var daemon: Version?
+    var absence = ""
+    do {
+      try await global.perform { session in
+        daemon = try await session.system.getVersion(GetVersionRequest(), timeout: session.callTimeout)
+      }
+    } catch let failure as CommandFailure {
+      // The client's own version is an answer too.
+      absence = failure.messages.joined(separator: "; ")
+    }
+    let console = global.console
+    let document = JSONValue.object([
+      ("client", .object([("version", .string(CommandLineClient.version))])), ("daemon", daemon?.json ?? .null),
+    ])
+    try console.show(document) {
+      var facts = FactList()
+      facts.add("client", CommandLineClient.version)
+      if let daemon {
+        facts.add("daemon", daemon.commit.isEmpty ? daemon.version : "\(daemon.version) (\(daemon.commit))")
+        facts.add("protocol", daemon.protocol)
+        facts.add("store schema", String(daemon.schemaVersion))
+        facts.add("analyser", String(daemon.analyserVersion))
+      } else {
+        facts.add("daemon", absence)
+      }
+      return console.render(facts)
+    }
+  }
+}
