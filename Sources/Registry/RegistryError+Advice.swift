@@ -4,7 +4,7 @@ extension RegistryError {
 }
 
 extension RegistryError.Code {
-  private var advice: String {
+  fileprivate var advice: String {
     switch self {
     case .unreachable: "check the integration's url, the name's DNS entry, and that the registry runs"
     case .timeout: "the registry or the way to it is slow: test the integration"
