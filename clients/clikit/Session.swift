@@ -24,8 +24,7 @@ struct Session: Sendable {
     do throws(RPCError) {
       return try RPCConnection.connect(toSocket: path)
     } catch {
-      if error.code == .permissionDenied { throw CommandFailure(error, socket: path) }
-      throw CommandFailure.noDaemon(error.message)
+      throw error.code == .unavailable ? .noDaemon(error.message) : CommandFailure(error, socket: path)
     }
   }
 
