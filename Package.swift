@@ -133,6 +133,7 @@ let package = Package(
         "Daemon", "API", "Advisories", "Model", "Pipeline", "Posix", "Queue", "RPC", "Registry", "StorageMessages",
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),
+    tests("CLI", ["CLIKit", "API", "ProtobufRuntime", "Posix"]),
   ],
   swiftLanguageModes: [.v6]
 )

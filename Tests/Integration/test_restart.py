@@ -65,18 +65,20 @@ def test_killed_again_and_again(daemon, cli, ten):
     """Three deaths, each with a few more blobs through: still no attempt is lost or counted twice."""
     cli.add_integration("ten", ten.url)
     ten.blobs_gate.close()
+    ten.blobs_free = 4
     for number in range(IMAGES):
         cli.run("image", "add", f"ten/ten/app{number}:1")
     for _ in range(3):
-        ten.blobs_free = 4
         eventually(lambda: ten.blobs_free == 0 and ten.blobs_gate.held, "blobs to be in flight")
         daemon.kill()
         ten.blobs_gate.open()
         eventually(lambda: not ten.blobs_gate.held, "requests of the dead to go")
         ten.blobs_gate.close()
+        ten.blobs_free = 4
         daemon.start()
     ten.blobs_gate.open()
-    check_all_finished_once(cli)
+    jobs = check_all_finished_once(cli)
+    assert {job["attempt"] for job in jobs} == {1}, jobs
 
 
 def test_kill_in_a_poll(daemon, cli, ten):
