@@ -121,6 +121,7 @@ let package = Package(
       resources: [.copy("Fixtures")]),
     tests("Queue", ["Queue", "Store", "StorageMessages", "Posix", "TestSupport"]),
     tests("RPC", ["RPC", "Posix", "CPosix"]),
+    tests("CLI", ["CLIKit", "API", "ProtobufRuntime", "Posix"]),
   ],
   swiftLanguageModes: [.v6]
 )

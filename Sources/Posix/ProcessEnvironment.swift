@@ -1,10 +1,10 @@
 import CPosix
 import Glibc
 
-/// The process's own surroundings.
-package enum Process {
-  /// The environment's variables as they are now.
-  package static var environment: [String: String] {
+/// The variables that the process was started with.
+package enum ProcessEnvironment {
+  /// By name, as they are now.
+  package static var variables: [String: String] {
     var found: [String: String] = [:]
     var entry = cposix_environment()
     while let pointer = entry?.pointee {

@@ -65,7 +65,7 @@ struct Command: ParsableCommand {
     flags.logFormat = arguments.logFormat
     let configuration: Configuration
     do {
-      configuration = try Configuration(flags: flags, environment: Process.environment)
+      configuration = try Configuration(flags: flags, environment: ProcessEnvironment.variables)
     } catch {
       Self.say(error.description, error.hint)
       return nil

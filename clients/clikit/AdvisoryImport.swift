@@ -60,7 +60,7 @@ struct AdvisoryImport {
     if started.state != .running { return started }
     var question = GetImportRequest()
     question.id = started.id
-    return try await session.wait(for: "the import did not end") { timeout in
+    return try await session.wait(orFail: "the import did not end within --timeout") { timeout in
       let state = try await session.advisories.getImport(question, timeout: timeout)
       progress.show("importing: \(state.recordsRead) records read, \(state.recordsSkipped) skipped")
       return state.state == .running ? nil : state

@@ -48,8 +48,8 @@ struct GlobalOptions: ParsableArguments {
     do {
       try await body(Session(connection: connection, console: console, timeout: timeout))
     } catch let error as RPCError {
-      // Did the daemon refuse, or is it gone? Only a new connection tells.
-      if error.code == .unavailable, error.reason == nil { try Session.connect(to: path).close() }
+      // Did the daemon refuse, or is it gone?
+      if error.code == .unavailable, error.reason == nil { try await Session.checkDaemon(at: path) }
       throw CommandFailure(error, socket: path)
     }
   }

@@ -91,7 +91,7 @@ struct ImageAdd: AsyncParsableCommand {
     var jobs = jobs
     var progress = ProgressLine(session.console)
     defer { progress.clear() }
-    try await session.wait(for: "the scans did not end") { timeout in
+    try await session.wait(orFail: "the scans did not end within --timeout") { timeout in
       for (index, job) in jobs.enumerated() where !job.state.isFinal {
         var request = GetJobRequest()
         request.id = job.id

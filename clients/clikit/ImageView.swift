@@ -4,8 +4,9 @@ import API
 enum ImageView {
   static func table(of images: [Image]) -> Table {
     var table = Table([
-      .init("IMAGE", cut: .middle), .init("DIGEST"), .init("STATUS"), .number("CRIT"), .number("HIGH"),
-      .number("MED"), .number("LOW"), .number("UNKN"), .init("SCANNED"), .init("REASON", cut: .end),
+      .init("IMAGE", cut: .middle), .init("DIGEST", isOptional: true), .init("STATUS"), .number("CRIT"),
+      .number("HIGH"),
+      .number("MED"), .number("LOW"), .number("UNKN"), .init("SCANNED", isOptional: true), .init("REASON", cut: .end),
     ])
     for image in images {
       let counts = image.counts

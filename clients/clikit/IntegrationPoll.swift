@@ -61,7 +61,7 @@ private struct PollWatch {
     request.id = started.id
     defer { progress.clear() }
     if started.state != .running { return started }
-    return try await session.wait(for: "the poll did not end") { timeout in
+    return try await session.wait(orFail: "the poll did not end within --timeout") { timeout in
       let poll = try await session.integrations.getPoll(request, timeout: timeout)
       progress.show(PollView.progress(of: poll))
       return poll.state == .running ? nil : poll
@@ -71,7 +71,7 @@ private struct PollWatch {
   /// The poll's jobs when all have ended.
   mutating func waitForJobs(of poll: Poll) async throws -> [Job] {
     defer { progress.clear() }
-    try await session.wait(for: "the scans did not end", upTo: .seconds(1)) { timeout in
+    try await session.wait(orFail: "the scans did not end within --timeout", upTo: .seconds(1)) { timeout in
       // One page, asked for in one call: a job that moves between states cannot slip through.
       var request = ListJobsRequest()
       request.states = Self.active

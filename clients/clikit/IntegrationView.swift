@@ -5,7 +5,8 @@ import ProtobufRuntime
 package enum IntegrationView {
   static func table(of integrations: [Integration]) -> Table {
     var table = Table([
-      .init("NAME"), .init("TYPE"), .init("URL", cut: .end), .init("MODE"), .init("AUTH"),
+      .init("NAME"), .init("TYPE", isOptional: true), .init("URL", cut: .end), .init("MODE", isOptional: true),
+      .init("AUTH", isOptional: true),
       .init("CRITERIA", cut: .end), .init("CONDITION"), .init("WARNINGS", cut: .end),
     ])
     for integration in integrations {

@@ -5,8 +5,9 @@ import RPC
 enum JobView {
   static func table(of jobs: [Job]) -> Table {
     var table = Table([
-      .number("JOB"), .init("STATE"), .number("ATTEMPT"), .init("IMAGE", cut: .middle), .init("PROGRESS"),
-      .init("ENQUEUED"), .init("ERROR", cut: .end),
+      .number("JOB"), .init("STATE"), .number("ATTEMPT"), .init("IMAGE", cut: .middle),
+      .init("PROGRESS", isOptional: true),
+      .init("ENQUEUED", isOptional: true), .init("ERROR", cut: .end),
     ])
     for job in jobs {
       table.add([

@@ -76,7 +76,7 @@ struct QueueWatch: AsyncParsableCommand {
     try await global.perform { session in
       var view = QueueWatchView(session.console)
       var known: [UInt64: Job] = [:]
-      try await session.wait(for: "nobody interrupted the watch", upTo: .seconds(1)) { timeout in
+      try await session.wait(orFail: "--timeout ended the watch", upTo: .seconds(1)) { timeout in
         let active = try await session.jobs(
           states: [.pending, .inProgress, .parsingResults], integration: integration ?? "", timeout: timeout)
         let ids = Set(active.map(\.id))
@@ -124,12 +124,12 @@ private struct QueueWatchView {
     // One line each for the head of the table, the line below it, and the cursor.
     let shown = active.prefix(max(height - 3, 1))
     let running = active.count { $0.state != .pending }
-    var text = console.render(JobView.table(of: Array(shown)))
+    var text = shown.isEmpty ? "" : console.render(JobView.table(of: Array(shown)))
     text += "\(running) running, \(active.count - running) waiting"
     text += shown.count < active.count ? ", \(active.count - shown.count) not shown\n" : "\n"
     let back = drawnLines > 0 ? "\u{1b}[\(drawnLines)A" : ""
     try console.print(back + "\r\u{1b}[J" + text)
-    drawnLines = shown.count + 2
+    drawnLines = text.count { $0 == "\n" }
   }
 }
 

@@ -50,7 +50,7 @@ package enum ReportView {
   private static func table(of findings: [Finding]) -> Table {
     var table = Table([
       .init("SEVERITY"), .init("ID", cut: .end), .init("PACKAGE", cut: .middle), .init("INSTALLED", cut: .end),
-      .init("FIXED", cut: .end), .init("LAYER"),
+      .init("FIXED", cut: .end), .init("LAYER", isOptional: true),
     ])
     for finding in findings {
       let place = finding.package.isEmpty ? finding.path : finding.package

@@ -72,7 +72,7 @@ package enum SecretInput {
     var silent = settings
     silent.c_lflag &= ~tcflag_t(ECHO)
 
-    // A signal must not leave the terminal without echo: it ends the read, and is raised again afterwards.
+    // A signal must not leave the terminal without echo: it ends the question, and is raised again afterwards.
     let signals = CaughtSignals([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
     guard tcsetattr(terminal, TCSAFLUSH, &silent) == 0 else {
       signals.restore()
@@ -85,7 +85,7 @@ package enum SecretInput {
     let restored = tcsetattr(terminal, TCSAFLUSH, &settings)
     let failure = restored == 0 ? nil : PosixError("restore the terminal")
     signals.restore()
-    if let signal = CaughtSignals.last { raise(signal) }
+    CaughtSignals.raiseAgain()
     if let failure { throw CommandFailure.local("\(failure)", hint: "run `stty sane`") }
     do {
       let secret = try answer.get()
@@ -99,6 +99,11 @@ package enum SecretInput {
 
   /// A line of the terminal; EINTR when a signal came instead.
   private static func readLine(_ terminal: Int32) throws(PosixError) -> [UInt8] {
+    // A signal may be delivered to any thread, so it need not end a wait of this one: look again and again.
+    var poller = pollfd(fd: terminal, events: Int16(POLLIN), revents: 0)
+    while poll(&poller, 1, 100) <= 0 {
+      if CaughtSignals.last != nil { throw PosixError("read the terminal", errno: EINTR) }
+    }
     // The terminal itself hands over a line at a time, 4095 bytes at most.
     var line = [UInt8](repeating: 0, count: 4096)
     let count = line.withUnsafeMutableBytes { Glibc.read(terminal, $0.baseAddress, $0.count) }
@@ -116,7 +121,6 @@ private struct CaughtSignals {
     Self.caught.store(0, ordering: .relaxed)
     former = signals.map { signal in
       var note = sigaction()
-      // No SA_RESTART: the read that waits shall end.
       note.__sigaction_handler.sa_handler = { CaughtSignals.caught.store($0, ordering: .relaxed) }
       var before = sigaction()
       sigaction(signal, &note, &before)
@@ -127,6 +131,17 @@ private struct CaughtSignals {
   static var last: Int32? {
     let signal = caught.load(ordering: .relaxed)
     return signal == 0 ? nil : signal
+  }
+
+  /// Lets the signal that was noted do what it does; returns when there was none, or it is ignored.
+  static func raiseAgain() {
+    guard let signal = last else { return }
+    // Threads of the pool block signals.
+    var set = sigset_t()
+    sigemptyset(&set)
+    sigaddset(&set, signal)
+    pthread_sigmask(SIG_UNBLOCK, &set, nil)
+    raise(signal)
   }
 
   func restore() {

@@ -24,8 +24,19 @@ struct Session: Sendable {
     do throws(RPCError) {
       return try RPCConnection.connect(toSocket: path)
     } catch {
-      if error.code == .permissionDenied { throw CommandFailure(error, socket: path) }
-      throw CommandFailure.noDaemon(error.message)
+      throw error.code == .unavailable ? .noDaemon(error.message) : CommandFailure(error, socket: path)
+    }
+  }
+
+  /// Throws when no daemon answers at `path`. A connection alone does not tell: one that dies accepts it still.
+  static func checkDaemon(at path: String) async throws {
+    let connection = try connect(to: path)
+    defer { connection.close() }
+    do {
+      _ = try await SystemClient(connection).ping(PingRequest(), timeout: .seconds(2))
+    } catch let error as RPCError {
+      // Any other status is an answer.
+      if error.code == .unavailable { throw CommandFailure.noDaemon(error.message) }
     }
   }
 
@@ -59,15 +70,15 @@ struct Session: Sendable {
   static let pageSize: UInt32 = 500
 
   /// Asks again and again, less often with time, until `check` answers other than nil. Throws when an explicit
-  /// `--timeout` is over; `what` says what did not happen until then.
+  /// `--timeout` is over; `message` says what that means.
   func wait<Result>(
-    for what: String, upTo longest: Duration = .milliseconds(500),
+    orFail message: String, upTo longest: Duration = .milliseconds(500),
     _ check: (_ timeout: Duration) async throws -> Result?
   ) async throws -> Result {
     var pause = min(Duration.milliseconds(100), longest)
     while true {
       let rest = deadline.map { $0 - .now }
-      guard rest.map({ $0 > .zero }) ?? true else { throw CommandFailure.timedOut("\(what) before --timeout ran out") }
+      guard rest.map({ $0 > .zero }) ?? true else { throw CommandFailure.timedOut(message) }
       if let result = try await check(min(rest ?? callTimeout, callTimeout)) { return result }
       try await Task.sleep(for: deadline.map { min(pause, max($0 - .now, .zero)) } ?? pause)
       pause = min(pause * 2, longest)

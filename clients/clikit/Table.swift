@@ -5,16 +5,20 @@ package struct Table: Sendable {
     let isNumber: Bool
     /// Where cells lose characters on a terminal that is too narrow; nil for what only helps whole (a digest, a number).
     let cut: TerminalText.Cut?
+    /// Whether a terminal that is too narrow goes without the column, before cells become too short to read.
+    let isOptional: Bool
 
-    package init(_ title: String, cut: TerminalText.Cut? = nil) {
+    package init(_ title: String, cut: TerminalText.Cut? = nil, isOptional: Bool = false) {
       self.title = title
       self.cut = cut
+      self.isOptional = isOptional
       isNumber = false
     }
 
     private init(number title: String) {
       self.title = title
       cut = nil
+      isOptional = false
       isNumber = true
     }
 
@@ -28,14 +32,15 @@ package struct Table: Sendable {
 
     package init(_ text: String, _ colour: Colour? = nil) {
       self.text = text.isEmpty ? "-" : text
-      self.colour = colour
+      self.colour = text.isEmpty ? nil : colour
     }
 
     package init(stringLiteral value: String) { self.init(value) }
   }
 
-  /// Columns below which no cell is cut.
+  /// Width below which no cell is cut, and width down to which cells stay easy to read.
   private static let narrowest = 8
+  private static let comfortable = 24
   private static let gap = 2
 
   private let columns: [Column]
@@ -58,10 +63,14 @@ package struct Table: Sendable {
     for row in texts {
       for (index, text) in row.enumerated() { widths[index] = max(widths[index], TerminalText.width(text)) }
     }
-    if let width { narrow(&widths, to: width) }
-    var output = line(columns.map(\.title), widths) { _, text in colours ? Colour.bold.paint(text) : text }
+    var shown = Array(columns.indices)
+    if let width {
+      shown = columnsThatFit(width, widths)
+      narrow(&widths, shown, to: width)
+    }
+    var output = line(columns.map(\.title), shown, widths) { _, text in colours ? Colour.bold.paint(text) : text }
     for (row, cells) in zip(texts, rows) {
-      output += line(row, widths) { index, text in
+      output += line(row, shown, widths) { index, text in
         guard colours, let colour = cells[index].colour else { return text }
         return colour.paint(text)
       }
@@ -69,23 +78,38 @@ package struct Table: Sendable {
     return output
   }
 
-  /// Takes columns from the widest cells first, until the table fits or every column that may be cut is narrow.
-  private func narrow(_ widths: inout [Int], to width: Int) {
-    let available = width - Self.gap * (columns.count - 1)
+  /// All columns, less the optional ones from the right until the rest fits with cells easy to read.
+  private func columnsThatFit(_ width: Int, _ natural: [Int]) -> [Int] {
+    var shown = Array(columns.indices)
+    func needed() -> Int {
+      shown.reduce(-Self.gap) { sum, index in
+        sum + Self.gap + (columns[index].cut == nil ? natural[index] : min(natural[index], Self.comfortable))
+      }
+    }
+    while needed() > width, let last = shown.lastIndex(where: { columns[$0].isOptional }) { shown.remove(at: last) }
+    return shown
+  }
+
+  /// Takes width from the widest cells first, until the table fits or every column that may be cut is narrow.
+  private func narrow(_ widths: inout [Int], _ shown: [Int], to width: Int) {
+    let available = width - Self.gap * (shown.count - 1)
     let natural = widths
     var cap = natural.max() ?? 0
-    while widths.reduce(0, +) > available && cap > Self.narrowest {
+    while shown.reduce(0, { $0 + widths[$1] }) > available && cap > Self.narrowest {
       cap -= 1
-      for (index, column) in columns.enumerated() where column.cut != nil {
-        widths[index] = min(natural[index], max(cap, TerminalText.width(column.title)))
+      for index in shown where columns[index].cut != nil {
+        widths[index] = min(natural[index], max(cap, TerminalText.width(columns[index].title)))
       }
     }
   }
 
-  private func line(_ texts: [String], _ widths: [Int], _ paint: (Int, String) -> String) -> String {
+  private func line(
+    _ texts: [String], _ shown: [Int], _ widths: [Int], _ paint: (Int, String) -> String
+  ) -> String {
     var output = ""
     var blanks = 0
-    for (index, text) in texts.enumerated() {
+    for index in shown {
+      let text = texts[index]
       let fitted = columns[index].cut.map { TerminalText.fit(text, columns: widths[index], cut: $0) } ?? text
       let padding = max(widths[index] - TerminalText.width(fitted), 0)
       if columns[index].isNumber { blanks += padding }

@@ -38,6 +38,9 @@ struct ReportBuilder {
       entry.cached = layer.cached
       return entry
     }
+    report.notes += layers.enumerated().compactMap { index, layer in
+      mismatch(layer).map { "layer \(index): \($0)" }
+    }
     for (index, layer) in layers.enumerated() where layer.analysis == nil {
       report.findings.append(
         finding(
@@ -57,6 +60,23 @@ struct ReportBuilder {
           "the config names \(image.config.diffIDs.count) layers and the manifest \(layers.count)"))
     }
     return report
+  }
+
+  /// The bytes decide how a layer is read; a media type that says otherwise is worth a word.
+  private static func mismatch(_ layer: Layer) -> String? {
+    guard let found = layer.analysis?.compression, !found.isEmpty else { return nil }
+    let mediaType = layer.descriptor.mediaType
+    let announced =
+      if mediaType.hasSuffix("+gzip") || mediaType.hasSuffix(".tar.gzip") {
+        "gzip"
+      } else if mediaType.hasSuffix("+zstd") || mediaType.hasSuffix(".tar.zstd") {
+        "zstd"
+      } else if mediaType.hasSuffix(".tar") {
+        "none"
+      } else {
+        found
+      }
+    return announced == found ? nil : "its media type says compression \(announced), its bytes are \(found)"
   }
 
   private static func finding(_ id: String, _ title: String, layer: Int = -1) -> FindingRecord {

@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+"""Measures what a scan costs and what an idle daemon costs, on this machine, over loopback alone.
+
+    Tests/Benchmarks/run.py [scan|idle|all] [--record]
+
+Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
+(an image in a registry, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
+are to be measured, TIDEWAITER_BENCH_ROUNDS says how often. It installs nothing with apt: `make deps` does.
+"""
+import argparse
+import datetime
+import signal
+import subprocess
+import sys
+
+import place
+import idle
+import scan
+
+PARTS = {"scan": ("Scan of an image", scan.measure), "idle": ("Idle daemon", idle.measure)}
+RESULTS = place.HERE / "RESULTS.md"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=[*PARTS, "all"], default="all")
+    parser.add_argument("--record", action="store_true", help="add the figures to RESULTS.md")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    place.SCRATCH.mkdir(parents=True, exist_ok=True)
+    lines = []
+
+    def say(line=""):
+        print(line, flush=True)
+        lines.append(line)
+
+    programs = place.programs()
+    for name, (title, measure) in PARTS.items():
+        if arguments.part in (name, "all"):
+            say(f"## {datetime.date.today()}, {place.commit()}: {title}")
+            say()
+            say(f"{place.machine()}; release build, static Swift library.")
+            for line in measure(programs):
+                say(line)
+            say()
+    if arguments.record:
+        with open(RESULTS, "a") as results:
+            results.write("\n" + "\n".join(lines).rstrip() + "\n")
+
+
+try:
+    main()
+except (place.Problem, AssertionError, OSError, subprocess.SubprocessError) as problem:
+    sys.exit(f"error: {problem}")
+except KeyboardInterrupt:
+    sys.exit("interrupted")
