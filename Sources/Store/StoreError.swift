@@ -19,7 +19,7 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     case schemaUnknown = "SCHEMA_UNKNOWN"
     /// A sealed secret or the key file cannot be used.
     case secrets = "SECRETS_UNREADABLE"
-    /// A key is longer than LMDB takes (511 bytes).
+    /// A key is empty, longer than LMDB takes (511 bytes), or holds a NUL.
     case keyTooLong = "KEY_TOO_LONG"
     /// The system refused a read or write.
     case io = "STORE_IO"
@@ -66,8 +66,17 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         hint: "stop the daemon, keep a copy of the file, and restore a backup")
     case MDB_BAD_VALSIZE:
       self.init(.keyTooLong, "\(operation) of \(path): a key is empty or too long", hint: "this is a defect: report it")
+    case EIO where Self.isFull(path):
+      // LMDB reads a write cut short for want of room as an input/output error.
+      self.init(PosixError("\(operation) \(path)", errno: ENOSPC), path: path)
     default:
       self.init(PosixError("\(operation) \(path)", errno: status), path: path)
     }
+  }
+
+  private static func isFull(_ path: String) -> Bool {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { return false }
+    return status.f_bavail == 0
   }
 }
