@@ -88,6 +88,17 @@ import Testing
     #expect(throws: MalformedMessage.self) { try WriteUploadRequest(packed: upload.packed(), limits: limits) }
   }
 
+  @Test("many small pieces need no more memory than allowed either") func smallPieces() throws {
+    var analysis = LayerAnalysis()
+    analysis.whiteouts = [[UInt8]](repeating: [1], count: 10_000)
+    // Each takes a pointer and a length, and 16 bytes for its one.
+    var limits = MessageLimits.storage
+    limits.memoryBytes = 10_000 * (16 + 16)
+    #expect(throws: MalformedMessage.self) { try LayerAnalysis(packed: analysis.packed(), limits: limits) }
+    limits.memoryBytes *= 10
+    #expect(try LayerAnalysis(packed: analysis.packed(), limits: limits) == analysis)
+  }
+
   @Test("every bit flip and every cut of a message decodes or is refused") func mutations() throws {
     var integration = Integration()
     integration.name = "mirror"
