@@ -42,7 +42,7 @@ demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it runn
 	Tests/demo/run
 
 bench: deps ## measure, beside peers: PART=scan, idle or all (Tests/Benchmarks/RESULTS.md)
-	Tests/Benchmarks/run.py $(PART)
+	Tests/Benchmarks/run.py $(PART) $(if $(RECORD),--record)
 
 clean: ## remove what was built
 	rm -rf .build

@@ -27,14 +27,19 @@ package enum File {
     }
   }
 
-  /// Creates `path` exclusively with `mode`, writes and syncs it, and syncs its directory.
+  /// Creates `path` exclusively with `mode`, writes and syncs it, and syncs its directory. Where that fails nothing is left.
   package static func create(_ path: String, mode: mode_t, contents: [UInt8]) throws(PosixError) {
     let descriptor = cposix_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
     guard descriptor >= 0 else { throw PosixError("create \(path)") }
     defer { close(descriptor) }
-    try write(contents, to: descriptor, named: path)
-    guard fsync(descriptor) == 0 else { throw PosixError("sync \(path)") }
-    try syncDirectory(of: path)
+    do throws(PosixError) {
+      try write(contents, to: descriptor, named: path)
+      guard fsync(descriptor) == 0 else { throw PosixError("sync \(path)") }
+      try syncDirectory(of: path)
+    } catch {
+      unlink(path)
+      throw error
+    }
   }
 
   package static func write(_ bytes: some Collection<UInt8>, to descriptor: Int32, named path: String)

@@ -54,7 +54,7 @@ package struct JobQueue: Sendable {
   package func jobs(
     after: UInt64, through last: UInt64 = .max, limit: Int, where matches: (JobRecord) -> Bool
   ) throws -> [JobRecord] {
-    guard after < last else { return [] }
+    guard after < last, limit > 0 else { return [] }
     return try store.read { transaction in
       var found: [JobRecord] = []
       try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
@@ -186,8 +186,17 @@ package struct JobQueue: Sendable {
     job.errorCode = failure.code
     job.errorMessage = failure.message
     job.errorHint = failure.hint
-    try putBack(&job, notBefore: delay > .zero ? clock.now + Int64(delay / .nanoseconds(1)) : 0, in: transaction)
+    try putBack(&job, notBefore: delay > .zero ? instant(after: delay) : 0, in: transaction)
     return job
+  }
+
+  /// A registry may ask for any delay at all: at most the end of the clock.
+  private func instant(after delay: Duration) -> Int64 {
+    let (seconds, attoseconds) = delay.components
+    let (whole, isTooLong) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    if isTooLong { return .max }
+    let (instant, isTooLate) = clock.now.addingReportingOverflow(whole)
+    return isTooLate ? .max : instant + min(attoseconds / 1_000_000_000, .max - instant)
   }
 
   /// Told, in the transaction that ends it, of a job that was interrupted too often.

@@ -76,4 +76,4 @@ def machine():
     model = next((value.strip() for name, value in fields.items() if name.strip() == "model name"), os.uname().machine)
     memory = int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")).split()[1])
     kernel = ".".join(os.uname().release.split("-")[0].split(".")[:2])
-    return f"{os.cpu_count()} cores ({model}), {memory / 2**20:.0f} GiB, Linux {kernel}"
+    return f"{os.cpu_count()} cores ({model}), {memory / 2**20:.0f} GiB, Linux {kernel}, load {os.getloadavg()[0]:.1f} before the run"

@@ -34,12 +34,12 @@ def main():
         print(line, flush=True)
         lines.append(line)
 
-    programs = place.programs()
+    machine, programs = place.machine(), place.programs()
     for name, (title, measure) in PARTS.items():
         if arguments.part in (name, "all"):
             say(f"## {datetime.date.today()}, {place.commit()}: {title}")
             say()
-            say(f"{place.machine()}; release build, static Swift library.")
+            say(f"{machine}; release build, static Swift library.")
             for line in measure(programs):
                 say(line)
             say()

@@ -69,19 +69,22 @@ struct Session: Sendable {
   /// Items asked for in one call.
   static let pageSize: UInt32 = 500
 
-  /// Asks again and again, less often with time, until `check` answers other than nil. Throws when an explicit
-  /// `--timeout` is over; `message` says what that means.
+  /// Asks again and again until `check` answers other than nil. Each pause is a tenth of the time waited so far, within
+  /// bounds, so that asking adds a tenth to any wait at most. Throws when an explicit `--timeout` is over; `message`
+  /// says what that means.
   func wait<Result>(
     orFail message: String, upTo longest: Duration = .milliseconds(500),
     _ check: (_ timeout: Duration) async throws -> Result?
   ) async throws -> Result {
-    var pause = min(Duration.milliseconds(100), longest)
+    let begin = ContinuousClock.now
     while true {
       let rest = deadline.map { $0 - .now }
       guard rest.map({ $0 > .zero }) ?? true else { throw CommandFailure.timedOut(message) }
       if let result = try await check(min(rest ?? callTimeout, callTimeout)) { return result }
+      let pause = min(max((.now - begin) / 10, Self.pauseMinimum), longest)
       try await Task.sleep(for: deadline.map { min(pause, max($0 - .now, .zero)) } ?? pause)
-      pause = min(pause * 2, longest)
     }
   }
+
+  private static let pauseMinimum = Duration.milliseconds(20)
 }
