@@ -61,7 +61,9 @@ bind() {
 timed() {
   local name=$1 start=$SECONDS
   shift
-  "$@" || fail "$name failed" "ROOT=DIRECTORY keeps the tree for a look"
+  if ! "$@"; then
+    fail "$name failed after $((SECONDS - start)) s (before it: ${times:-nothing})" "ROOT=DIRECTORY keeps the tree for a look"
+  fi
   times+="$name $((SECONDS - start)) s, "
 }
 times=
