@@ -35,10 +35,9 @@ void cmessages_arena_free(cmessages_arena *arena) {
 }
 
 void *cmessages_arena_alloc(cmessages_arena *arena, size_t size) {
-  size_t limit = arena->ceiling - arena->given;
-  if (size > limit) return NULL;
+  // What is counted is what is taken: many small pieces must not add up to more than the ceiling.
   size_t rounded = (size + 15) & ~(size_t)15;
-  if (rounded < size) return NULL;
+  if (rounded < size || rounded > arena->ceiling - arena->given) return NULL;
   chunk *c = arena->first;
   if (!c || c->size - c->used < rounded) {
     size_t wanted = c ? c->size * 2 : (size_t)first_chunk;
@@ -53,7 +52,7 @@ void *cmessages_arena_alloc(cmessages_arena *arena, size_t size) {
   }
   void *given = c->bytes + c->used;
   c->used += rounded;
-  arena->given += size;
+  arena->given += rounded;
   memset(given, 0, size);
   return given;
 }

@@ -27,17 +27,23 @@ package enum File {
     }
   }
 
-  /// Creates `path` exclusively with `mode`, writes and syncs it, and syncs its directory.
+  /// Creates `path` exclusively with `mode`, writes and syncs it, and syncs its directory. Where that fails nothing is left.
   package static func create(_ path: String, mode: mode_t, contents: [UInt8]) throws(PosixError) {
     let descriptor = cposix_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
     guard descriptor >= 0 else { throw PosixError("create \(path)") }
     defer { close(descriptor) }
-    try write(contents, to: descriptor, named: path)
-    guard fsync(descriptor) == 0 else { throw PosixError("sync \(path)") }
-    try syncDirectory(of: path)
+    do throws(PosixError) {
+      try write(contents, to: descriptor, named: path)
+      guard fsync(descriptor) == 0 else { throw PosixError("sync \(path)") }
+      try syncDirectory(of: path)
+    } catch {
+      unlink(path)
+      throw error
+    }
   }
 
-  package static func write(_ bytes: some Collection<UInt8>, to descriptor: Int32, named path: String) throws(PosixError)
+  package static func write(_ bytes: some Collection<UInt8>, to descriptor: Int32, named path: String)
+    throws(PosixError)
   {
     var rest = Array(bytes)[...]
     while !rest.isEmpty {
@@ -59,12 +65,17 @@ package enum File {
     guard fsync(descriptor) == 0 else { throw PosixError("sync \(parent)") }
   }
 
-  /// Makes `path` and its missing parents, each with `mode`; an existing directory is left as it is.
+  /// Makes `path` and its missing parents, each with exactly `mode` whatever the umask; an existing directory is left as
+  /// it is.
   package static func createDirectories(_ path: String, mode: mode_t) throws(PosixError) {
     var prefix = path.hasPrefix("/") ? "" : "."
     for part in path.split(separator: "/") {
       prefix += "/" + part
-      if mkdir(prefix, mode) != 0 && errno != EEXIST { throw PosixError("create directory \(prefix)") }
+      if mkdir(prefix, mode) == 0 {
+        guard chmod(prefix, mode) == 0 else { throw PosixError("set the mode of \(prefix)") }
+      } else if errno != EEXIST {
+        throw PosixError("create directory \(prefix)")
+      }
     }
   }
 

@@ -147,13 +147,15 @@ package struct MessageArena: ~Copyable {
 
   /// A C array of pointers to messages.
   package func array<M: ProtoMessage, C>(_ messages: [M]) -> UnsafeMutablePointer<UnsafeMutablePointer<C>?>? {
-    array(messages) { struct_($0) }
+    array(messages) { packedStruct($0) }
   }
 
   /// The struct of one message, or nil.
-  package func pointer<M: ProtoMessage, C>(_ message: M?) -> UnsafeMutablePointer<C>? { message.map { struct_($0) } }
+  package func pointer<M: ProtoMessage, C>(_ message: M?) -> UnsafeMutablePointer<C>? {
+    message.map { packedStruct($0) }
+  }
 
-  private func struct_<M: ProtoMessage, C>(_ message: M) -> UnsafeMutablePointer<C> {
+  private func packedStruct<M: ProtoMessage, C>(_ message: M) -> UnsafeMutablePointer<C> {
     let memory = make(M.self)
     message.write(to: memory, self)
     return memory.assumingMemoryBound(to: C.self)

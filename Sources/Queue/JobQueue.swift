@@ -54,7 +54,7 @@ package struct JobQueue: Sendable {
   package func jobs(
     after: UInt64, through last: UInt64 = .max, limit: Int, where matches: (JobRecord) -> Bool
   ) throws -> [JobRecord] {
-    guard after < last else { return [] }
+    guard after < last, limit > 0 else { return [] }
     return try store.read { transaction in
       var found: [JobRecord] = []
       try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
@@ -186,20 +186,33 @@ package struct JobQueue: Sendable {
     job.errorCode = failure.code
     job.errorMessage = failure.message
     job.errorHint = failure.hint
-    try putBack(&job, notBefore: delay > .zero ? clock.now + Int64(delay / .nanoseconds(1)) : 0, in: transaction)
+    try putBack(&job, notBefore: delay > .zero ? instant(after: delay) : 0, in: transaction)
     return job
   }
 
+  /// A registry may ask for any delay at all: at most the end of the clock.
+  private func instant(after delay: Duration) -> Int64 {
+    let (seconds, attoseconds) = delay.components
+    let (whole, isTooLong) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    if isTooLong { return .max }
+    let (instant, isTooLate) = clock.now.addingReportingOverflow(whole)
+    return isTooLate ? .max : instant + min(attoseconds / 1_000_000_000, .max - instant)
+  }
+
+  /// Told, in the transaction that ends it, of a job that was interrupted too often.
+  package typealias GaveUp = @Sendable (JobRecord, WriteTransaction) throws -> Void
+
   /// After an attempt that the daemon cut short itself: back to the queue, and the attempt does not count (D13).
-  package func interrupt(_ lease: Lease) async throws {
+  package func interrupt(_ lease: Lease, gaveUp: @escaping GaveUp = { _, _ in }) async throws {
     try await store.write { transaction in
       var job = try held(lease, in: transaction)
       try interrupt(&job, in: transaction)
+      if job.state.isFinal { try gaveUp(job, transaction) }
     }
   }
 
   /// At start: returns every lease of the process that died. Returns how many there were.
-  package func recover() async throws -> Int {
+  package func recover(gaveUp: @escaping GaveUp = { _, _ in }) async throws -> Int {
     try await store.write { transaction in
       var held: [UInt64] = []
       try transaction.scan(QueueTables.running) { id, _ in
@@ -212,6 +225,7 @@ package struct JobQueue: Sendable {
           continue
         }
         try interrupt(&job, in: transaction)
+        if job.state.isFinal { try gaveUp(job, transaction) }
       }
       return held.count
     }
@@ -273,7 +287,8 @@ package struct JobQueue: Sendable {
       return try fail(
         &job,
         Failure(
-          code: "INTERRUPTED", message: "the daemon stopped \(job.interruptions) times in a row while scanning this image",
+          code: "INTERRUPTED",
+          message: "the daemon stopped \(job.interruptions) times in a row while scanning this image",
           hint: "look for a crash in the daemon's log, then queue the image again"), in: transaction)
     }
     job.attempt -= min(job.attempt, 1)

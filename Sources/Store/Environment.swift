@@ -37,6 +37,8 @@ package final class Environment: Sendable {
     var pending: [Pending] = []
     var isClosing = false
     var idleReaders: [Reader] = []
+    /// Callers inside LMDB other than the writer; the file is not closed under them.
+    var users = 0
   }
 
   /// A read-only transaction that is reset between uses. MDB_NOTLS lets it move between threads; one caller has it at
@@ -51,9 +53,15 @@ package final class Environment: Sendable {
   private let state = Mutex(State())
   private let wake = Signal()
   private let ended = Signal()
+  /// Sent when the last user leaves a closing environment.
+  private let drained = Signal()
 
-  /// Opens or creates the environment at `path` (a file) with the given tables.
-  package init(path: String, tables: [TableDescription], options: Options = Options()) throws(StoreError) {
+  /// Opens or creates the environment at `path` (a file) with the given tables. `admit` looks at it in the transaction
+  /// that makes missing tables: where it throws, the file is left as it was.
+  package init(
+    path: String, tables: [TableDescription], options: Options = Options(),
+    admit: (WriteTransaction) throws(StoreError) -> Void = { _ in }
+  ) throws(StoreError) {
     try FileCheck.verify(path)
     var created: OpaquePointer?
     func check(_ status: Int32, _ operation: String) throws(StoreError) {
@@ -83,11 +91,23 @@ package final class Environment: Sendable {
       try check(status, "open table \(table.name) of")
       opened[table.name] = dbi
     }
+    let handles = EnvironmentHandles(path: path, tables: opened)
+    if let transaction {
+      let view = WriteTransaction(transaction, handles)
+      defer { view.end() }
+      do {
+        try admit(view)
+      } catch {
+        mdb_txn_abort(transaction)
+        mdb_env_close(environment)
+        throw error
+      }
+    }
     try check(mdb_txn_commit(transaction), "commit")
     self.path = path
     self.mapSizeBytes = options.mapSizeBytes
     self.environment = environment
-    handles = EnvironmentHandles(path: path, tables: opened)
+    self.handles = handles
     startThread(named: "store-writer") { [self] in writeLoop() }
   }
 
@@ -98,7 +118,7 @@ package final class Environment: Sendable {
     defer {
       transaction.end()
       mdb_txn_reset(reader.handle)
-      state.withLock { $0.idleReaders.append(reader) }
+      leave(returning: reader)
     }
     return try body(transaction)
   }
@@ -134,7 +154,8 @@ package final class Environment: Sendable {
     }
   }
 
-  /// Commits what is waiting, then closes the file. Later calls throw; readers must be done.
+  /// Commits what is waiting, lets running reads end, then closes the file. Later calls throw. Blocks; never call it
+  /// inside `read` or `write`.
   package func close() {
     let first = state.withLock { state -> Bool in
       defer { state.isClosing = true }
@@ -143,12 +164,15 @@ package final class Environment: Sendable {
     guard first else { return }
     wake.send()
     ended.wait()
+    if state.withLock({ $0.users > 0 }) { drained.wait() }
     for reader in state.withLock({ $0.idleReaders }) { mdb_txn_abort(reader.handle) }
     mdb_env_close(environment)
   }
 
-  /// Bytes of the map in use (pages up to the last one ever used).
+  /// Bytes of the map in use (pages up to the last one ever used); 0 when the environment is closed.
   package var usedBytes: Int {
+    guard enter() else { return 0 }
+    defer { leave() }
     var information = MDB_envinfo()
     var statistics = MDB_stat()
     mdb_env_info(environment, &information)
@@ -158,28 +182,45 @@ package final class Environment: Sendable {
 
   /// Makes everything written so far durable; for environments opened without synchronous commits.
   package func sync() throws(StoreError) {
+    guard enter() else { throw Self.closedError(path) }
+    defer { leave() }
     let status = mdb_env_sync(environment, 1)
     if status != 0 { throw StoreError(status: status, operation: "sync", path: path) }
   }
 
   // MARK: - Readers
 
-  private func takeReader() throws -> Reader {
-    let idle = try state.withLock { state throws(StoreError) -> Reader? in
-      if state.isClosing { throw Self.closedError(path) }
-      return state.idleReaders.popLast()
+  private func enter() -> Bool {
+    state.withLock { state in
+      if !state.isClosing { state.users += 1 }
+      return !state.isClosing
     }
-    if let reader = idle {
-      let status = mdb_txn_renew(reader.handle)
-      guard status == 0 else {
-        mdb_txn_abort(reader.handle)
-        throw StoreError(status: status, operation: "read", path: path)
-      }
-      return reader
+  }
+
+  private func leave(returning reader: Reader? = nil) {
+    let isLast = state.withLock { state in
+      if let reader { state.idleReaders.append(reader) }
+      state.users -= 1
+      return state.isClosing && state.users == 0
     }
-    var transaction: OpaquePointer?
-    let status = mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &transaction)
-    guard status == 0, let transaction else { throw StoreError(status: status, operation: "read", path: path) }
+    if isLast { drained.send() }
+  }
+
+  /// A reader at the newest commit; its caller is a user until `leave`.
+  private func takeReader() throws(StoreError) -> Reader {
+    guard enter() else { throw Self.closedError(path) }
+    var transaction = state.withLock { $0.idleReaders.popLast()?.handle }
+    let status: Int32
+    if transaction != nil {
+      status = mdb_txn_renew(transaction)
+      if status != 0 { mdb_txn_abort(transaction) }
+    } else {
+      status = mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &transaction)
+    }
+    guard status == 0, let transaction else {
+      leave()
+      throw StoreError(status: status, operation: "read", path: path)
+    }
     return Reader(handle: transaction)
   }
 
@@ -209,7 +250,7 @@ package final class Environment: Sendable {
       var transaction: OpaquePointer?
       let status = mdb_txn_begin(environment, nil, 0, &transaction)
       guard status == 0, let transaction else {
-        return finish(group, StoreError(status: status, operation: "begin", path: path))
+        return finish(group, outcomes, StoreError(status: status, operation: "begin", path: path))
       }
       let view = WriteTransaction(transaction, handles)
       var failedLate: Int?
@@ -233,14 +274,17 @@ package final class Environment: Sendable {
         continue
       }
       let committed = mdb_txn_commit(transaction)
-      if committed != 0 { return finish(group, StoreError(status: committed, operation: "commit", path: path)) }
+      if committed != 0 {
+        return finish(group, outcomes, StoreError(status: committed, operation: "commit", path: path))
+      }
       for (index, pending) in group.enumerated() { pending.finish(outcomes[index]) }
       return
     }
   }
 
-  private func finish(_ group: [Pending], _ error: StoreError) {
-    for pending in group { pending.finish(error) }
+  /// A commit that failed takes the closures that went well with it; the others keep the errors of their own.
+  private func finish(_ group: [Pending], _ outcomes: [(any Error)?], _ error: StoreError) {
+    for (pending, outcome) in zip(group, outcomes) { pending.finish(outcome ?? error) }
   }
 
   private static func closedError(_ path: String) -> StoreError {

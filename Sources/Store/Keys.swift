@@ -1,5 +1,6 @@
 /// How a type is written as an LMDB key. Keys of one table sort by their bytes, so numbers are big-endian and every
-/// text but the last ends with a NUL (which no text of ours holds).
+/// text but the last ends with a NUL (which no text of ours holds: a key with one is refused, since it could be read as
+/// another key).
 package protocol TableKey: Sendable {
   /// What the schema document says of the key.
   static var layout: String { get }
@@ -8,7 +9,14 @@ package protocol TableKey: Sendable {
 }
 
 package struct KeyWriter {
+  /// Longest key that LMDB takes.
+  static let lengthMaximum = 511
+
   package private(set) var bytes: [UInt8] = []
+  private var holdsNUL = false
+
+  /// Whether a table can hold the key.
+  var isStorable: Bool { !bytes.isEmpty && bytes.count <= Self.lengthMaximum && !holdsNUL }
 
   package mutating func append(_ number: UInt64) {
     withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
@@ -16,11 +24,14 @@ package struct KeyWriter {
   package mutating func append(_ number: UInt8) { bytes.append(number) }
   /// A text that something follows.
   package mutating func append(terminated text: String) {
-    bytes.append(contentsOf: text.utf8)
+    append(last: text)
     bytes.append(0)
   }
   /// A text at the key's end.
-  package mutating func append(last text: String) { bytes.append(contentsOf: text.utf8) }
+  package mutating func append(last text: String) {
+    bytes.append(contentsOf: text.utf8)
+    if text.utf8.contains(0) { holdsNUL = true }
+  }
 }
 
 package struct KeyReader {

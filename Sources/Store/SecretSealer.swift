@@ -35,7 +35,7 @@ package struct SecretSealer: Sendable {
         throw StoreError(.secrets, "the system gives no random bytes", hint: "check /dev/urandom")
       }
       do {
-        try File.create(path, mode: 0o600, contents: fresh)
+        try Self.create(path, fresh)
       } catch {
         throw StoreError(error, path: path)
       }
@@ -83,7 +83,8 @@ package struct SecretSealer: Sendable {
     done =
       done
       && output.withUnsafeMutableBytes {
-        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, Int32(Self.tagLength), $0.baseAddress.map { $0 + secret.count })
+        EVP_CIPHER_CTX_ctrl(
+          context, EVP_CTRL_AEAD_GET_TAG, Int32(Self.tagLength), $0.baseAddress.map { $0 + secret.count })
           == 1
       }
     guard done else { throw StoreError(.secrets, "a secret could not be sealed", hint: "this is a defect: report it") }
@@ -126,6 +127,15 @@ package struct SecretSealer: Sendable {
     StoreError(
       .secrets, "the sealed secret of integration \(integration) is damaged or belongs to another record",
       hint: "give the integration its secret anew")
+  }
+
+  /// Under another name first: a key file cut short by a crash would stand in the way of every later start.
+  private static func create(_ path: String, _ key: [UInt8]) throws(PosixError) {
+    let temporary = path + ".new"
+    guard unlink(temporary) == 0 || errno == ENOENT else { throw PosixError("remove \(temporary)") }
+    try File.create(temporary, mode: 0o600, contents: key)
+    guard rename(temporary, path) == 0 else { throw PosixError("rename \(temporary)") }
+    try File.syncDirectory(of: path)
   }
 
   private static func read(_ path: String) throws(PosixError) -> [UInt8] {

@@ -55,7 +55,9 @@ package struct StateDirectory: Sendable {
     let lock = cposix_open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard lock >= 0 else { throw StoreError(PosixError("open \(file)"), path: path) }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+      let error = PosixError("lock \(file)")
       close(lock)
+      guard error.errno == EWOULDBLOCK else { throw StoreError(error, path: path) }
       throw StoreError(
         .inUse, "the state directory \(path) is in use by another daemon\(holder(named: file))",
         hint: "stop that daemon, or choose another --state-dir")

@@ -16,19 +16,9 @@ package final class StateStore: Sendable {
     directory: StateDirectory, tables: [TableDescription], options: Environment.Options = .init()
   ) async throws {
     let environment = try Environment(
-      path: directory.stateFile, tables: Self.ownTables + tables, options: options)
+      path: directory.stateFile, tables: Self.ownTables + tables, options: options,
+      admit: { transaction throws(StoreError) in try Self.admit(transaction, path: directory.stateFile) })
     do {
-      let version = try environment.read { try $0.get(Self.meta, "schema_version") }
-      switch version {
-      case nil:
-        try await environment.write { try $0.put(Self.meta, "schema_version", Self.schemaVersion) }
-      case Self.schemaVersion?: break
-      case .some(let found):
-        throw StoreError(
-          .schemaUnknown,
-          "\(environment.path) has schema version \(found); this daemon knows \(Self.schemaVersion)",
-          hint: "start a daemon of the version that wrote it, or restore a backup of this version")
-      }
       let hasSecrets = try environment.read { try $0.count(Self.secrets) > 0 }
       sealer = try SecretSealer(keyFile: directory.keyFile, hasSecrets: hasSecrets)
     } catch {
@@ -36,6 +26,23 @@ package final class StateStore: Sendable {
       throw error
     }
     self.environment = environment
+  }
+
+  /// Writes the schema version into a new store; refuses one that this version does not know.
+  private static func admit(_ transaction: WriteTransaction, path: String) throws(StoreError) {
+    switch try transaction.get(meta, "schema_version") {
+    case schemaVersion?: return
+    case .some(let found):
+      throw StoreError(
+        .schemaUnknown, "\(path) has schema version \(found); this daemon knows \(schemaVersion)",
+        hint: "start a daemon of the version that wrote it, or restore a backup of this version")
+    case nil:
+      guard try transaction.count(meta) == 0 else {
+        throw StoreError(
+          .damaged, "\(path) holds data, but no schema version", hint: "keep a copy of the file and restore a backup")
+      }
+      try transaction.put(meta, "schema_version", schemaVersion)
+    }
   }
 
   package func close() { environment.close() }

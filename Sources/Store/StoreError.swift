@@ -19,7 +19,7 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     case schemaUnknown = "SCHEMA_UNKNOWN"
     /// A sealed secret or the key file cannot be used.
     case secrets = "SECRETS_UNREADABLE"
-    /// A key is longer than LMDB takes (511 bytes).
+    /// A key is empty, longer than LMDB takes (511 bytes), or holds a NUL.
     case keyTooLong = "KEY_TOO_LONG"
     /// The system refused a read or write.
     case io = "STORE_IO"

@@ -23,18 +23,21 @@ package class ReadTransaction {
     return dbi
   }
 
-  /// The value under `key`, nil when there is none.
+  /// The value under `key`, nil when there is none; so too for a key that no table can hold.
   package func get<K, V>(_ table: Table<K, V>, _ key: K) throws(StoreError) -> V? {
     var writer = KeyWriter()
     key.encode(into: &writer)
+    let dbi = dbi(table)
+    guard writer.isStorable else { return nil }
     var found = MDB_val()
-    let status = withValue(writer.bytes) { pointer in mdb_get(handle, dbi(table), pointer, &found) }
+    let status = withValue(writer.bytes) { pointer in mdb_get(handle, dbi, pointer, &found) }
     if status == MDB_NOTFOUND { return nil }
     try check(status, "read")
     return try decode(table, found)
   }
 
   /// Calls `body` for each entry from `first` on (from the beginning when nil), in key order, until it returns false.
+  /// What `body` changes in the table it may or may not be shown.
   package func scan<K, V>(
     _ table: Table<K, V>, from first: K? = nil, _ body: (K, V) throws -> Bool
   ) throws {
@@ -129,7 +132,7 @@ package class ReadTransaction {
     }
   }
 
-  private func damaged(_ table: String, _ what: String) -> StoreError {
+  fileprivate func damaged(_ table: String, _ what: String) -> StoreError {
     StoreError(
       .damaged, "\(environment.path), table \(table): \(what)",
       hint: "stop the daemon, keep a copy of the file, and restore a backup")
@@ -161,6 +164,12 @@ package final class WriteTransaction: ReadTransaction {
   package func put<K, V>(_ table: Table<K, V>, _ key: K, _ value: V) throws(StoreError) {
     var writer = KeyWriter()
     key.encode(into: &writer)
+    guard writer.isStorable else {
+      throw StoreError(
+        .keyTooLong,
+        "table \(table.name): a key of \(writer.bytes.count) bytes is empty, over 511 bytes, or holds a NUL",
+        hint: "shorten the names it is made of")
+    }
     isDirty = true
     let bytes = value.encodedValue()
     let status = withValue(writer.bytes) { keyPointer in
@@ -174,6 +183,7 @@ package final class WriteTransaction: ReadTransaction {
   package func delete<K, V>(_ table: Table<K, V>, _ key: K) throws(StoreError) -> Bool {
     var writer = KeyWriter()
     key.encode(into: &writer)
+    guard writer.isStorable else { return false }
     isDirty = true
     let status = withValue(writer.bytes) { mdb_del(handle, dbi(table), $0, nil) }
     if status == MDB_NOTFOUND { return false }
@@ -202,11 +212,12 @@ package final class WriteTransaction: ReadTransaction {
 
   /// The number after the highest key of a table with numbered keys; 1 for an empty one.
   package func nextNumber<V>(_ table: Table<UInt64, V>) throws -> UInt64 {
-    var next: UInt64 = 1
+    var next: UInt64? = 1
     try scanBackwards(table) { key, _ in
-      next = key + 1
+      next = key < .max ? key + 1 : nil
       return false
     }
+    guard let next else { throw damaged(table.name, "its highest key leaves no room for another") }
     return next
   }
 }

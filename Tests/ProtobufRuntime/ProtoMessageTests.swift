@@ -88,6 +88,17 @@ import Testing
     #expect(throws: MalformedMessage.self) { try WriteUploadRequest(packed: upload.packed(), limits: limits) }
   }
 
+  @Test("many small pieces need no more memory than allowed either") func smallPieces() throws {
+    var analysis = LayerAnalysis()
+    analysis.whiteouts = [[UInt8]](repeating: [1], count: 10_000)
+    // Each takes a pointer and a length, and 16 bytes for its one.
+    var limits = MessageLimits.storage
+    limits.memoryBytes = 10_000 * (16 + 16)
+    #expect(throws: MalformedMessage.self) { try LayerAnalysis(packed: analysis.packed(), limits: limits) }
+    limits.memoryBytes *= 10
+    #expect(try LayerAnalysis(packed: analysis.packed(), limits: limits) == analysis)
+  }
+
   @Test("every bit flip and every cut of a message decodes or is refused") func mutations() throws {
     var integration = Integration()
     integration.name = "mirror"
@@ -125,7 +136,9 @@ import Testing
 
   @Test("text is escaped so that it is harmless on a terminal") func escapes() {
     #expect(JSONValue.string("a\u{1b}[2J\"\\\n\u{202e}é").text() == #""a\u001b[2J\"\\\n\u202eé""#)
-    #expect(JSONValue.object([("a", .array([.integer(1), .null]))]).text(indented: true) == "{\n  \"a\": [\n    1,\n    null\n  ]\n}")
+    #expect(
+      JSONValue.object([("a", .array([.integer(1), .null]))]).text(indented: true)
+        == "{\n  \"a\": [\n    1,\n    null\n  ]\n}")
   }
 }
 

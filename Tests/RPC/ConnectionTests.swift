@@ -204,9 +204,8 @@ extension RPCConnection {
       let (header, request) = try await daemon.request()
       #expect(request.timeoutNanoseconds == nanoseconds)
       daemon.answer(header.stream, [])
-      // So short a limit may be over before the answer is read; any other is not.
-      let result = await call.value
-      #expect(result == .ok || limit < .seconds(1))
+      // A daemon this late may have been given up.
+      if limit > .seconds(1) { #expect(await call.value == .ok) } else { _ = await call.value }
     }
     #expect(await outcome { try await connection.echo("C", timeout: .milliseconds(1)) } == .deadlineExceeded)
     try await blocking { connection.close() }

@@ -1,0 +1,153 @@
+import Glibc
+import Posix
+import Queue
+import StorageMessages
+import Store
+import Synchronization
+
+/// A queue on a real store in a directory of its own, with a clock that the test moves.
+final class QueueFixture: Sendable {
+  final class Clock: Sendable {
+    private let instant = Mutex<Int64>(1_700_000_000_000_000_000)
+    var now: Int64 { instant.withLock { $0 } }
+    func advance(by duration: Duration) {
+      instant.withLock {
+        $0 += duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000
+      }
+    }
+  }
+
+  let clock = Clock()
+  let store: StateStore
+  let queue: JobQueue
+  private let path: String
+
+  init() async throws {
+    var template = Array("/tmp/tidewaiter-queue-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw PosixError("make a scratch directory") }
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    var options = Environment.Options()
+    options.mapSizeBytes = 256 << 20
+    options.isSynchronous = false
+    store = try await StateStore(
+      directory: StateDirectory(opening: path + "/state"), tables: QueueTables.all, options: options)
+    queue = JobQueue(store: store, clock: WallClock { [clock] in clock.now })
+  }
+
+  deinit {
+    store.close()
+    for file in ["state.mdb", "state.mdb-lock", "secrets.key", "lock"] { unlink(path + "/state/" + file) }
+    for directory in ["/state/uploads", "/state/advisories", "/state", ""] { rmdir(path + directory) }
+  }
+
+  static func image(_ number: Int, integration: UInt64 = 1) -> ImageKey {
+    ImageKey(integration: integration, repository: "team/app\(number)", digest: "sha256:\(number)")
+  }
+
+  @discardableResult
+  func enqueue(
+    _ image: ImageKey, _ priority: JobQueue.Priority = .person
+  ) async throws -> (job: JobRecord, existed: Bool) {
+    try await store.write { [queue] in try queue.enqueue(image, tag: "latest", priority: priority, in: $0) }
+  }
+
+  func lease(_ mayRun: @escaping @Sendable (UInt64) -> Bool = { _ in true }) async throws -> JobQueue.Lease? {
+    try await queue.lease(mayRun: mayRun)
+  }
+
+  func finish(_ lease: JobQueue.Lease) async throws {
+    try await queue.beginParsing(lease)
+    try await store.write { [queue] in try queue.finish(lease, in: $0) }
+  }
+
+  func fail(_ lease: JobQueue.Lease, _ failure: JobQueue.Failure = QueueFixture.failure) async throws {
+    try await store.write { [queue] in try queue.fail(lease, failure, in: $0) }
+  }
+
+  func giveBack(
+    _ lease: JobQueue.Lease, after delay: Duration, _ failure: JobQueue.Failure = QueueFixture.failure
+  ) async throws -> JobRecord {
+    try await store.write { [queue] in try queue.giveBack(lease, after: delay, failure, in: $0) }
+  }
+
+  func cancel(_ id: UInt64) async throws -> Bool {
+    try await store.write { [queue] in try queue.cancel(id, Self.cancellation, in: $0) }
+  }
+
+  static let failure = JobQueue.Failure(code: "REGISTRY_UNAVAILABLE", message: "no answer", hint: "wait")
+  static let cancellation = JobQueue.Failure(code: "CANCELLED", message: "by a person", hint: "")
+
+  // MARK: - What must always hold
+
+  struct Broken: Error, CustomStringConvertible { let description: String }
+
+  /// Throws unless every job that is not final is in exactly one index and in the list of active images, every final one
+  /// in none, no index names anything else, and the counts are right. Returns the jobs.
+  @discardableResult
+  func audit() throws -> [UInt64: JobRecord] {
+    try store.read { transaction in
+      var jobs: [UInt64: JobRecord] = [:]
+      try transaction.scan(QueueTables.jobs) { id, job in
+        jobs[id] = job
+        return true
+      }
+      var places: [UInt64: [String]] = [:]
+      try transaction.scan(QueueTables.ready) { key, id in
+        places[id, default: []].append("ready")
+        guard let job = jobs[id], key.integration == job.integrationId, UInt32(key.priority) == job.priority,
+          key.sequence == job.sequence
+        else { throw Broken(description: "a ready entry for job \(id) is not its own") }
+        return true
+      }
+      try transaction.scan(QueueTables.delayed) { key, _ in
+        places[key.job, default: []].append("delayed")
+        guard jobs[key.job]?.notBefore == Int64(clamping: key.notBefore) else {
+          throw Broken(description: "a delayed entry for job \(key.job) has another time than the job")
+        }
+        return true
+      }
+      try transaction.scan(QueueTables.running) { id, lease in
+        places[id, default: []].append("running")
+        guard jobs[id]?.lease == lease, lease > 0 else { throw Broken(description: "job \(id) has another lease") }
+        return true
+      }
+      var active: [UInt64: ImageKey] = [:]
+      try transaction.scan(QueueTables.active) { image, id in
+        active[id] = image
+        return true
+      }
+      var counts: [JobState: UInt64] = [:]
+      for (id, job) in jobs {
+        counts[job.state, default: 0] += 1
+        let wanted: [[String]]
+        switch job.state {
+        case .pending: wanted = [["ready"], ["delayed"]]
+        case .inProgress, .parsingResults: wanted = [["running"]]
+        default: wanted = [[]]
+        }
+        guard wanted.contains(places.removeValue(forKey: id) ?? []) else {
+          throw Broken(description: "job \(id), \(job.state.name), is in the wrong indexes")
+        }
+        let image = active.removeValue(forKey: id)
+        guard
+          image
+            == (job.state.isFinal
+              ? nil
+              : ImageKey(
+                integration: job.integrationId, repository: job.repository, digest: job.digest))
+        else { throw Broken(description: "job \(id), \(job.state.name), is wrongly listed as active") }
+        guard (job.lease > 0) == (job.state == .inProgress || job.state == .parsingResults) else {
+          throw Broken(description: "job \(id), \(job.state.name), has lease \(job.lease)")
+        }
+      }
+      guard places.isEmpty, active.isEmpty else { throw Broken(description: "an index names a job that is not there") }
+      for state in JobState.all {
+        let stored = try transaction.get(QueueTables.counts, UInt64(state.rawValue)) ?? 0
+        guard stored == counts[state] ?? 0 else {
+          throw Broken(description: "\(stored) jobs counted as \(state.name), there are \(counts[state] ?? 0)")
+        }
+      }
+      return jobs
+    }
+  }
+}
