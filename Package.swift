@@ -133,7 +133,8 @@ let package = Package(
     tests(
       "Daemon",
       [
-        "Daemon", "API", "Advisories", "Model", "Pipeline", "Posix", "Queue", "RPC", "Registry", "StorageMessages",
+        "Daemon", "API", "Advisories", "Model", "Pipeline", "Posix", "ProtobufRuntime", "Queue", "RPC", "Registry",
+        "StorageMessages",
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),
     tests("CLI", ["CLIKit", "API", "ProtobufRuntime", "Posix"]),
