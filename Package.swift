@@ -90,7 +90,7 @@ let package = Package(
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Daemon", "Posix", "Store", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Advisories", "CPosix", "Daemon", "Posix", "Store", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
@@ -108,7 +108,7 @@ let package = Package(
     .executableTarget(name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
-    library("TestSupport", ["Posix"]),
+    library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
     tests("Selection", ["Selection", "Model"]),
@@ -121,6 +121,18 @@ let package = Package(
       resources: [.copy("Fixtures")]),
     tests("Queue", ["Queue", "Store", "StorageMessages", "Posix", "TestSupport"]),
     tests("RPC", ["RPC", "Posix", "CPosix"]),
+    tests(
+      "Pipeline",
+      [
+        "Pipeline", "Advisories", "Analysis", "Model", "Posix", "Queue", "Registry", "Selection", "StorageMessages",
+        "Store", "TestSupport", "tidewaiter-worker", .product(name: "Logging", package: "swift-log"),
+      ], resources: [.copy("Fixtures")]),
+    tests(
+      "Daemon",
+      [
+        "Daemon", "API", "Advisories", "Model", "Pipeline", "Posix", "Queue", "RPC", "Registry", "StorageMessages",
+        "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
+      ]),
     tests("CLI", ["CLIKit", "API", "ProtobufRuntime", "Posix"]),
   ],
   swiftLanguageModes: [.v6]

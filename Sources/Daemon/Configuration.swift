@@ -15,7 +15,7 @@ package struct Configuration: Sendable, Equatable {
   package var logFormat = LogFormat.text
   /// Scans at a time.
   package var scannerSlots: Int
-  /// Worker processes at a time, over all scans.
+  /// Worker processes at a time, over all scans; one integration's scans have all but one of them.
   package var scannerWorkers: Int
   /// Address space of the state file and of each advisory file, in bytes.
   package var storeMapBytes = 64 << 30
@@ -73,7 +73,9 @@ package struct Configuration: Sendable, Equatable {
 
   private static let fileBytesMaximum = 1 << 20
 
-  package init(flags: Flags, environment: [String: String]) throws(Invalid) {
+  package init(flags: Flags, environment all: [String: String]) throws(Invalid) {
+    // An empty variable is one that is not set.
+    let environment = all.filter { !$0.value.isEmpty }
     let isRoot = geteuid() == 0
     let home = environment["HOME"] ?? "/"
     stateDirectory =
@@ -82,7 +84,8 @@ package struct Configuration: Sendable, Equatable {
     let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
     // More than workers: while some jobs fetch manifests or wait for a registry, others keep the workers busy.
     scannerSlots = cores + 2
-    scannerWorkers = max(2, cores)
+    // One for each core, and the one that a single integration leaves to others.
+    scannerWorkers = max(2, cores) + 1
     if let path = flags.config ?? environment["TIDEWAITER_CONFIG"] { try read(path) }
     try take(environment)
     stateDirectory = flags.stateDirectory ?? stateDirectory
@@ -172,7 +175,8 @@ package struct Configuration: Sendable, Equatable {
   private func check() throws(Invalid) {
     func bound(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(Invalid) {
       guard range.contains(value) else {
-        throw Invalid(description: "\(name): \(value) is out of bounds", hint: "from \(range.lowerBound) to \(range.upperBound)")
+        throw Invalid(
+          description: "\(name): \(value) is out of bounds", hint: "from \(range.lowerBound) to \(range.upperBound)")
       }
     }
     try bound("scanner.slots", scannerSlots, 1...256)

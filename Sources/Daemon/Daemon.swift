@@ -41,7 +41,9 @@ package final class Daemon: Sendable {
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
     let queue = JobQueue(store: store, clock: clock)
-    let returned = try await queue.recover()
+    let returned = try await queue.recover { [store] job, transaction in
+      try store.recordFailure(of: job, in: transaction)
+    }
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
@@ -80,8 +82,9 @@ package final class Daemon: Sendable {
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
     server = try RPCServer(
       listener: try Self.listen(configuration), methods: methods, policy: Self.policy(metrics: metrics, log: log))
-    try removals.resume()
     scanning = Task { await scanner.run() }
+    try removals.resume()
+    imports.resume()
   }
 
   /// Ends in order: no new calls, no new work, leases back, everything on disk, the socket gone.

@@ -22,8 +22,10 @@ enum ErrorTranslation {
       RPCError(.failedPrecondition, reason: error.code.rawValue, error.message, hint: error.hint)
     case let error as AdvisoryError:
       RPCError(.failedPrecondition, reason: error.code.rawValue, error.message, hint: error.hint)
-    case is Poller.Stopping: RPCError(.unavailable, "the daemon is stopping")
-    case is Poller.AlreadyStarting: RPCError(.aborted, reason: "POLL_STARTS", "a poll is being started", hint: "ask again")
+    case is Poller.Stopping:
+      RPCError(.unavailable, reason: "STOPPING", "the daemon is stopping", hint: "try again when it runs")
+    case is Poller.AlreadyStarting:
+      RPCError(.aborted, reason: "POLL_STARTS", "a poll is being started", hint: "ask again")
     case is CancellationError: RPCError(.cancelled, "the call was cancelled")
     default: RPCError(.internal, reason: "INTERNAL", "\(error)", hint: "see the daemon's log")
     }
@@ -63,6 +65,12 @@ enum ErrorTranslation {
   }
 
   private static func status(_ error: StoreError) -> RPCError {
+    // Names and positions come from requests; a key that none can be made of is the asker's.
+    if error.code == .keyTooLong {
+      return RPCError(
+        .invalidArgument, reason: error.code.rawValue, "a name in the request is longer than any can be",
+        hint: "check the names in the request")
+    }
     let code: RPCError.Code =
       switch error.code {
       case .diskFull, .mapFull: .resourceExhausted
@@ -78,14 +86,16 @@ enum ErrorTranslation {
     switch failure {
     case .unknown(let id):
       RPCError(
-        .notFound, reason: "UNKNOWN_UPLOAD", "no upload \(id.excerpt())", hint: "uploads idle for an hour are dropped: start anew")
+        .notFound, reason: "UNKNOWN_UPLOAD", "no upload \(id.excerpt())",
+        hint: "uploads idle for an hour are dropped: start anew")
     case .tooMany:
       RPCError(
         .resourceExhausted, reason: "TOO_MANY_UPLOADS", "too many uploads are on their way",
         hint: "wait for others to end, or delete some")
     case .noRoom(let wanted, let left):
       RPCError(
-        .resourceExhausted, reason: "UPLOADS_FULL", "an upload of \(wanted) bytes is over the \(left) bytes left for uploads",
+        .resourceExhausted, reason: "UPLOADS_FULL",
+        "an upload of \(wanted) bytes is over the \(left) bytes left for uploads",
         hint: "raise advisories.uploadBytesMaximum, or wait for other uploads to end")
     case .wrongOffset(let expected): .invalidArgument([("offset", "is not where the upload stands: \(expected)")])
     case .tooLong: .invalidArgument([("data", "goes beyond the size that was announced")])
@@ -94,12 +104,14 @@ enum ErrorTranslation {
         .failedPrecondition, reason: "UPLOAD_INCOMPLETE", "upload \(id) has \(received) of \(size) bytes",
         hint: "write the rest first")
     case .busy(let id):
-      RPCError(.aborted, reason: "UPLOAD_BUSY", "upload \(id.excerpt()) is being written or imported", hint: "wait for that")
+      RPCError(
+        .aborted, reason: "UPLOAD_BUSY", "upload \(id.excerpt()) is being written or imported", hint: "wait for that")
     case .disk(let error):
       switch error.errno {
       case ENOSPC, EDQUOT:
         RPCError(
-          .resourceExhausted, reason: "DISK_FULL", "no space left for uploads (\(error))", hint: "free space; nothing is lost")
+          .resourceExhausted, reason: "DISK_FULL", "no space left for uploads (\(error))",
+          hint: "free space; nothing is lost")
       default: RPCError(.internal, reason: "UPLOAD_IO", "\(error)", hint: "check the state directory's file system")
       }
     }

@@ -16,6 +16,8 @@ final class Imports: Sendable {
     var imports: [(id: String, status: API.Import)] = []
     var tasks: [String: Task<Void, Never>] = [:]
     var next = 1
+    /// The advisories are being changed; the new match that follows does not count.
+    var isImporting = false
     var isStopping = false
   }
 
@@ -34,10 +36,27 @@ final class Imports: Sendable {
 
   func status(_ id: String) -> API.Import? { state.withLock { $0.imports.first { $0.id == id }?.status } }
 
-  /// Starts an import of uploads that were taken, which it removes at its end.
-  func start(_ taken: [Uploads.Upload]) throws -> API.Import {
+  /// Starts an import of complete uploads, which are gone at its end. Refused while another one runs, and the uploads stay.
+  func start(_ uploadIDs: [String], owner: UInt32) throws -> API.Import {
+    let taken = try uploads.take(uploadIDs, owner: owner)
+    do {
+      return try begin(taken)
+    } catch {
+      uploads.giveBack(taken)
+      throw error
+    }
+  }
+
+  private func begin(_ taken: [Uploads.Upload]) throws -> API.Import {
     try state.withLock { state in
-      if state.isStopping { throw RPCError(.unavailable, "the daemon is stopping") }
+      if state.isStopping {
+        throw RPCError(.unavailable, reason: "STOPPING", "the daemon is stopping", hint: "try again when it runs")
+      }
+      if state.isImporting {
+        throw RPCError(
+          .aborted, reason: "IMPORT_RUNNING", "another import of advisories runs", hint: "wait until it has ended")
+      }
+      state.isImporting = true
       let id = String(state.next)
       state.next += 1
       var status = API.Import()
@@ -65,31 +84,67 @@ final class Imports: Sendable {
     var log = log
     log[metadataKey: "import"] = "\(id)"
     log.info("import begins", metadata: ["sets": "\(taken.map(\.name).joined(separator: ", "))"])
-    var failure: ErrorDetail?
+    let summary: Result<ImportSummary, any Error>
     do {
-      let summary = try await advisories.importSets(
-        taken.map { AdvisoryUpload(name: $0.name, file: $0.path) }
-      ) { summary in self.change(id) { $0.take(summary) } }
-      change(id) { $0.take(summary) }
-      let images = try await rematcher.run()
-      change(id) { $0.imagesRematched = UInt64(images) }
-      log.info(
-        "import ended",
-        metadata: ["records": "\(summary.kept)", "skipped": "\(summary.skipped)", "images": "\(images)"])
+      summary = .success(
+        try await advisories.importSets(taken.map { AdvisoryUpload(name: $0.name, file: $0.path) }) { summary in
+          self.change(id) { $0.take(summary) }
+        })
     } catch {
-      failure = Self.detail(error)
-      log.error("import failed", metadata: ["error": "\(error)"])
+      summary = .failure(error)
     }
+    state.withLock { $0.isImporting = false }
     do {
       try await uploads.remove(taken)
     } catch {
       log.error("uploads cannot be removed", metadata: ["error": "\(error)"])
+    }
+    var failure: ErrorDetail?
+    switch summary {
+    case .success(let summary):
+      change(id) { $0.take(summary) }
+      log.info(
+        "advisories are in force", metadata: ["records": "\(summary.kept)", "skipped": "\(summary.skipped)"])
+      failure = await rematch(log) { images in change(id) { $0.imagesRematched = UInt64(images) } }
+    case .failure(let error):
+      failure = Self.detail(error)
+      log.error("import failed", metadata: ["error": "\(error)"])
     }
     change(id) { status in
       status.state = failure == nil ? .finished : .failed
       status.error = failure
     }
     state.withLock { _ = $0.tasks.removeValue(forKey: id) }
+  }
+
+  /// At start: matches the reports that a stop or a crash left unmatched after an import.
+  func resume() {
+    state.withLock { state in
+      if state.isStopping { return }
+      state.tasks[""] = Task {
+        _ = await rematch(log) { _ in }
+        self.state.withLock { _ = $0.tasks.removeValue(forKey: "") }
+      }
+    }
+  }
+
+  /// Returns why not every report could be matched anew; the rest follows at the next start.
+  private func rematch(_ log: Logger, _ done: (Int) -> Void) async -> ErrorDetail? {
+    do {
+      let images = try await rematcher.run()
+      done(images)
+      if images > 0 { log.info("stored reports are matched anew", metadata: ["images": "\(images)"]) }
+      return nil
+    } catch is CancellationError {
+      return ErrorDetail(
+        code: "INTERRUPTED",
+        message:
+          "the daemon stopped; the advisories are in force, and not every stored report is matched with them yet",
+        hint: "nothing: the next start goes on")
+    } catch {
+      log.error("not every stored report could be matched anew", metadata: ["error": "\(error)"])
+      return Self.detail(error)
+    }
   }
 
   private static func detail(_ error: any Error) -> ErrorDetail? {

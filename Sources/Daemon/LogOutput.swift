@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import Logging
+import Model
 import Synchronization
 
 /// Writes each log event as one line to standard error: text for people, or a JSON object. Values are escaped, so that
@@ -8,13 +9,13 @@ import Synchronization
 package struct LogOutput: LogHandler {
   package var metadata: Logger.Metadata = [:]
   package var logLevel: Logger.Level
-  private let label: String
   private let format: Configuration.LogFormat
+  /// Of one value: what comes from outside must not fill the log.
+  private static let textScalarsMaximum = 4096
   /// Whole lines: two threads must not mix theirs.
   private static let writing = Mutex(())
 
-  package init(label: String, level: Configuration.LogLevel, format: Configuration.LogFormat) {
-    self.label = label
+  package init(level: Configuration.LogLevel, format: Configuration.LogFormat) {
     self.format = format
     logLevel =
       switch level {
@@ -31,19 +32,7 @@ package struct LogOutput: LogHandler {
   }
 
   package func log(event: LogEvent) {
-    let all = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
-    let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
-    var line: String
-    switch format {
-    case .text:
-      line = "\(time) \(event.level) \(Self.escaped("\(event.message)", quotesToo: false))"
-      for (key, value) in all { line += " \(key)=\(Self.quoted("\(value)"))" }
-    case .json:
-      line = "{\"time\":\"\(time)\",\"level\":\"\(event.level)\",\"message\":\"\(Self.escaped("\(event.message)"))\""
-      for (key, value) in all { line += ",\"\(Self.escaped(key))\":\"\(Self.escaped("\(value)"))\"" }
-      line += "}"
-    }
-    line += "\n"
+    var line = line(event)
     Self.writing.withLock { _ in
       line.withUTF8 { bytes in
         var rest = UnsafeRawBufferPointer(bytes)[...]
@@ -57,23 +46,45 @@ package struct LogOutput: LogHandler {
     }
   }
 
+  /// The event as it is written, with the line's end.
+  func line(_ event: LogEvent) -> String {
+    let all = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
+    let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    var line: String
+    switch format {
+    case .text:
+      line = "\(time) \(event.level) \(Self.escaped("\(event.message)", quotesToo: false))"
+      for (key, value) in all { line += " \(key)=\(Self.quoted("\(value)"))" }
+    case .json:
+      line = "{\"time\":\"\(time)\",\"level\":\"\(event.level)\",\"message\":\"\(Self.escaped("\(event.message)"))\""
+      for (key, value) in all { line += ",\"\(Self.escaped(key))\":\"\(Self.escaped("\(value)"))\"" }
+      line += "}"
+    }
+    return line + "\n"
+  }
+
   private static func quoted(_ text: String) -> String {
-    let isPlain = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") }
+    let isPlain =
+      !text.isEmpty && text.utf8.count <= textScalarsMaximum
+      && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
     return isPlain ? text : "\"\(escaped(text))\""
   }
 
   private static func escaped(_ text: String, quotesToo: Bool = true) -> String {
     var output = ""
-    for scalar in text.unicodeScalars {
+    for scalar in text.excerpt(maximumScalars: textScalarsMaximum).unicodeScalars {
       switch scalar {
       case "\"" where quotesToo, "\\" where quotesToo: output += "\\\(scalar)"
       case "\n": output += "\\n"
       default:
-        let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || scalar.properties.isBidiControl
-        if isControl {
-          let hex = String(scalar.value, radix: 16)
-          output += "\\u" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
-        } else {
+        switch scalar.properties.generalCategory {
+        // What moves the cursor, starts a line or turns the reading direction, or is not there to be seen.
+        case .control, .format, .lineSeparator, .paragraphSeparator:
+          for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter {
+            let hex = String(unit, radix: 16)
+            output += "\\u" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
+          }
+        default:
           output.unicodeScalars.append(scalar)
         }
       }

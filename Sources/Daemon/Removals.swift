@@ -8,6 +8,8 @@ import Synchronization
 /// goes on at the next start.
 final class Removals: Sendable {
   private static let jobsBatch = 500
+  /// How long to wait before trying again after the store refused.
+  private static let retry = Duration.seconds(30)
 
   private struct State {
     var tasks: [UInt64: Task<Void, Never>] = [:]
@@ -35,16 +37,13 @@ final class Removals: Sendable {
 
   /// Returns when the secret is wiped, the jobs are cancelled and nobody finds the integration any more.
   func begin(_ name: String) async throws {
-    let cancelled = Mutex<[UInt64]>([])
     let id = try await store.beginRemoval(named: name) { [queue] id, transaction in
-      let jobs = try queue.cancelAll(
+      _ = try queue.cancelAll(
         of: id,
         JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "its integration was removed", hint: ""),
         in: transaction)
-      cancelled.withLock { $0 = jobs }
     }
     registries.forget(id)
-    scanner.abandon(cancelled.withLock { $0 })
     log.info("integration is being removed", metadata: ["integration": "\(name)"])
     carryOn(id)
   }
@@ -58,17 +57,33 @@ final class Removals: Sendable {
     state.withLock { state in
       guard !state.isStopping else { return }
       state.tasks[id] = Task {
+        // Who still works for the integration could add to it what is being deleted.
         await poller.cancel(id)
-        do {
-          try await remove(id)
-        } catch is CancellationError {
-          log.info("a removal goes on at the next start", metadata: ["integration": "\(id)"])
-        } catch {
-          log.error(
-            "a removal failed and goes on at the next start",
-            metadata: ["integration": "\(id)", "error": "\(error)"])
-        }
+        await scanner.abandon(id)
+        // They may have asked for it again after `begin`.
+        registries.forget(id)
+        await removeAtLast(id)
         self.state.withLock { _ = $0.tasks.removeValue(forKey: id) }
+      }
+    }
+  }
+
+  /// Removes until that has worked, or the daemon stops: the name is not free before.
+  private func removeAtLast(_ id: UInt64) async {
+    while true {
+      do {
+        try await remove(id)
+        return
+      } catch is CancellationError {
+        return log.info("a removal goes on at the next start", metadata: ["integration": "\(id)"])
+      } catch {
+        log.error(
+          "a removal failed and will be tried again", metadata: ["integration": "\(id)", "error": "\(error)"])
+        do {
+          try await Task.sleep(for: Self.retry)
+        } catch {
+          return log.info("a removal goes on at the next start", metadata: ["integration": "\(id)"])
+        }
       }
     }
   }

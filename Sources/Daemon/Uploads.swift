@@ -4,7 +4,7 @@ import Posix
 import Synchronization
 
 /// Files on their way from clients into the state directory (D17: the daemon opens no path that a client names). Bounded
-/// in number and bytes; gone when used, dropped, idle for an hour, or at the next start.
+/// in number and bytes; gone when used or dropped, at the next start, and when room is asked for after an idle hour.
 final class Uploads: Sendable {
   static let chunkBytesMaximum = 1 << 20
   private static let countMaximum = 256
@@ -39,10 +39,15 @@ final class Uploads: Sendable {
   private let directory: String
   private let bytesMaximum: UInt64
   private let thread: SerialThread
+  private let clock: @Sendable () -> ContinuousClock.Instant
   private let uploads = Mutex<[String: Upload]>([:])
 
   /// Empties `directory`: what lies there belongs to a process that is gone.
-  init(directory: String, bytesMaximum: Int, thread: SerialThread) throws {
+  init(
+    directory: String, bytesMaximum: Int, thread: SerialThread,
+    clock: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
+  ) throws {
+    self.clock = clock
     self.directory = directory
     self.bytesMaximum = UInt64(bytesMaximum)
     self.thread = thread
@@ -59,11 +64,11 @@ final class Uploads: Sendable {
   }
 
   func create(name: String, size: UInt64, owner: UInt32) async throws -> Upload {
-    dropIdle()
+    try await dropIdle()
     var random = SystemRandomNumberGenerator()
     let id = String(random.next(), radix: 36) + String(random.next(), radix: 36)
     let upload = Upload(
-      id: id, name: name, owner: owner, size: size, path: "\(directory)/\(id)", touched: ContinuousClock.now)
+      id: id, name: name, owner: owner, size: size, path: "\(directory)/\(id)", touched: clock())
     try uploads.withLock { uploads throws(Failure) in
       guard uploads.count < Self.countMaximum else { throw .tooMany }
       let promised = uploads.values.reduce(0) { $0 + $1.size }
@@ -106,7 +111,7 @@ final class Uploads: Sendable {
     return try uploads.withLock { uploads in
       var upload = upload
       upload.isBusy = false
-      upload.touched = ContinuousClock.now
+      upload.touched = clock()
       // A failed write leaves the offset: the client may send the chunk again.
       if case .success = result { upload.received += UInt64(data.count) }
       uploads[id] = upload
@@ -155,27 +160,35 @@ final class Uploads: Sendable {
     try await remove([upload])
   }
 
-  /// Deletes uploads that were taken.
+  /// Gives uploads back that were taken and not used.
+  func giveBack(_ taken: [Upload]) {
+    uploads.withLock { uploads in
+      for upload in taken { uploads[upload.id]?.isBusy = false }
+    }
+  }
+
+  /// Deletes uploads that were taken. Nobody sees them any more even when a file cannot be removed, which is thrown; the
+  /// next start empties the directory.
   func remove(_ taken: [Upload]) async throws {
-    try await thread.run {
-      for upload in taken where unlink(upload.path) != 0 && errno != ENOENT {
-        throw Failure.disk(PosixError("remove \(upload.path)"))
+    let failures = try await thread.run {
+      taken.compactMap { upload in
+        unlink(upload.path) != 0 && errno != ENOENT ? PosixError("remove \(upload.path)") : nil
       }
     }
     uploads.withLock { uploads in
       for upload in taken { uploads.removeValue(forKey: upload.id) }
     }
+    if let first = failures.first { throw Failure.disk(first) }
   }
 
-  private func dropIdle() {
-    let now = ContinuousClock.now
+  private func dropIdle() async throws {
+    let now = clock()
     let idle = uploads.withLock { uploads in
       let idle = uploads.values.filter { !$0.isBusy && now - $0.touched > Self.idleMaximum }
-      for upload in idle { uploads.removeValue(forKey: upload.id) }
+      for upload in idle { uploads[upload.id]?.isBusy = true }
       return idle
     }
-    // One that stays lies there until the next start, which empties the directory.
-    for upload in idle { unlink(upload.path) }
+    if !idle.isEmpty { try await remove(idle) }
   }
 
   private static func find(_ id: String, _ owner: UInt32, in uploads: [String: Upload]) throws(Failure) -> Upload {

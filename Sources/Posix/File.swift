@@ -65,12 +65,17 @@ package enum File {
     guard fsync(descriptor) == 0 else { throw PosixError("sync \(parent)") }
   }
 
-  /// Makes `path` and its missing parents, each with `mode`; an existing directory is left as it is.
+  /// Makes `path` and its missing parents, each with exactly `mode` whatever the umask; an existing directory is left as
+  /// it is.
   package static func createDirectories(_ path: String, mode: mode_t) throws(PosixError) {
     var prefix = path.hasPrefix("/") ? "" : "."
     for part in path.split(separator: "/") {
       prefix += "/" + part
-      if mkdir(prefix, mode) != 0 && errno != EEXIST { throw PosixError("create directory \(prefix)") }
+      if mkdir(prefix, mode) == 0 {
+        guard chmod(prefix, mode) == 0 else { throw PosixError("set the mode of \(prefix)") }
+      } else if errno != EEXIST {
+        throw PosixError("create directory \(prefix)")
+      }
     }
   }
 

@@ -199,16 +199,20 @@ package struct JobQueue: Sendable {
     return isTooLate ? .max : instant + min(attoseconds / 1_000_000_000, .max - instant)
   }
 
+  /// Told, in the transaction that ends it, of a job that was interrupted too often.
+  package typealias GaveUp = @Sendable (JobRecord, WriteTransaction) throws -> Void
+
   /// After an attempt that the daemon cut short itself: back to the queue, and the attempt does not count (D13).
-  package func interrupt(_ lease: Lease) async throws {
+  package func interrupt(_ lease: Lease, gaveUp: @escaping GaveUp = { _, _ in }) async throws {
     try await store.write { transaction in
       var job = try held(lease, in: transaction)
       try interrupt(&job, in: transaction)
+      if job.state.isFinal { try gaveUp(job, transaction) }
     }
   }
 
   /// At start: returns every lease of the process that died. Returns how many there were.
-  package func recover() async throws -> Int {
+  package func recover(gaveUp: @escaping GaveUp = { _, _ in }) async throws -> Int {
     try await store.write { transaction in
       var held: [UInt64] = []
       try transaction.scan(QueueTables.running) { id, _ in
@@ -221,6 +225,7 @@ package struct JobQueue: Sendable {
           continue
         }
         try interrupt(&job, in: transaction)
+        if job.state.isFinal { try gaveUp(job, transaction) }
       }
       return held.count
     }

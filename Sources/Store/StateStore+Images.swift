@@ -24,6 +24,31 @@ extension StateStore {
     return found
   }
 
+  /// Tags that point to each of `images`, in order, at most `limit` for each. Every repository is read once, however many
+  /// of its images are asked for.
+  package func tags(
+    of images: [ImageKey], limit: Int, in transaction: ReadTransaction
+  ) throws -> [ImageKey: [String]] {
+    var found: [ImageKey: [String]] = Dictionary(images.map { ($0, []) }) { first, _ in first }
+    var read: Set<TagKey> = []
+    for image in images {
+      let repository = TagKey(integration: image.integration, repository: image.repository, tag: "")
+      guard read.insert(repository).inserted else { continue }
+      try transaction.scan(
+        Self.tags,
+        prefix: { key in
+          key.append(image.integration)
+          key.append(terminated: image.repository)
+        }
+      ) { key, record in
+        let target = ImageKey(integration: key.integration, repository: key.repository, digest: record.digest)
+        if let tags = found[target], tags.count < limit { found[target]?.append(key.tag) }
+        return true
+      }
+    }
+    return found
+  }
+
   /// Images in key order after `after` (of one integration if given) that `matches` takes, at most `limit`.
   package func images(
     integration: UInt64?, after: ImageKey?, limit: Int, in transaction: ReadTransaction,
@@ -65,6 +90,12 @@ extension StateStore {
 
   // MARK: - Changing
 
+  /// Throws `IntegrationError` for an integration that is gone or being removed: nothing may be added to it.
+  package static func requireIntegration(_ id: UInt64, in transaction: ReadTransaction) throws {
+    guard let record = try transaction.get(integrations, id) else { throw IntegrationError.unknown("\(id)") }
+    if record.deleting { throw IntegrationError.beingRemoved(record.name) }
+  }
+
   /// Remembers that `tag` (if any) points to an image, and the image itself if it is new. Returns the image.
   package func seen(
     _ image: ImageKey, tag: String?, now: Int64, in transaction: WriteTransaction
@@ -97,7 +128,8 @@ extension StateStore {
 
   /// Replaces all reports of an image.
   package func putReports(_ reports: [ReportRecord], of image: ImageKey, in transaction: WriteTransaction) throws {
-    for old in try self.reports(of: image, in: transaction) where !reports.contains(where: { $0.platform == old.platform }) {
+    for old in try self.reports(of: image, in: transaction)
+    where !reports.contains(where: { $0.platform == old.platform }) {
       try transaction.delete(Self.reports, ReportKey(image: image, platform: old.platform))
     }
     for report in reports {
@@ -114,8 +146,14 @@ extension StateStore {
     try read { try $0.get(Self.confirmations, key) != nil }
   }
 
+  /// Nothing happens when the integration is gone: its rows are, and none may come after them.
   package func confirm(_ key: ConfirmationKey, now: Int64) async throws {
-    try await write { try $0.put(Self.confirmations, key, UInt64(max(0, now / 1_000_000_000))) }
+    try await write { try Self.confirm(key, now: now, in: $0) }
+  }
+
+  private static func confirm(_ key: ConfirmationKey, now: Int64, in transaction: WriteTransaction) throws {
+    guard try transaction.get(integrations, key.integration) != nil else { return }
+    try transaction.put(confirmations, key, UInt64(max(0, now / 1_000_000_000)))
   }
 
   package func putLayerAnalysis(_ analysis: LayerAnalysis, _ key: LayerKey, confirmed: ConfirmationKey, now: Int64)
@@ -123,7 +161,7 @@ extension StateStore {
   {
     try await write { transaction in
       try transaction.put(Self.layers, key, analysis)
-      try transaction.put(Self.confirmations, confirmed, UInt64(max(0, now / 1_000_000_000)))
+      try Self.confirm(confirmed, now: now, in: transaction)
     }
   }
 
@@ -131,12 +169,18 @@ extension StateStore {
 
   package func poll(_ key: PollKey) throws -> PollRecord? { try read { try $0.get(Self.polls, key) } }
 
+  /// Nothing happens when the integration is gone.
   package func putPoll(_ poll: PollRecord) async throws {
-    try await write { try $0.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll) }
+    try await write { transaction in
+      guard try transaction.get(Self.integrations, poll.integrationId) != nil else { return }
+      try transaction.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll)
+    }
   }
 
+  /// Throws `IntegrationError` for an integration that is gone or being removed.
   package func createPoll(integration: UInt64, now: Int64) async throws -> PollRecord {
     try await write { transaction in
+      try Self.requireIntegration(integration, in: transaction)
       var poll = PollRecord()
       poll.id = try transaction.get(Self.meta, "next_poll") ?? 1
       try transaction.put(Self.meta, "next_poll", poll.id + 1)

@@ -1,4 +1,6 @@
+import Advisories
 import ArgumentParser
+import CPosix
 import Daemon
 import Glibc
 import Logging
@@ -35,6 +37,10 @@ struct Command: ParsableCommand {
 
   func run() throws {
     if arguments.version { return print("tidewaiterd \(Build.version)") }
+    // The next file to be opened must not become standard output: what is printed would be written into it.
+    var descriptor: Int32 = -1
+    repeat { descriptor = cposix_open("/dev/null", O_RDWR, 0) } while (0...2).contains(descriptor)
+    close(descriptor)
     // Before the first thread starts, so that all of them leave these to the main thread.
     var signals = sigset_t()
     sigemptyset(&signals)
@@ -70,8 +76,8 @@ struct Command: ParsableCommand {
       Self.say(error.description, error.hint)
       return nil
     }
-    let log = Logger(label: "tidewaiterd") { label in
-      LogOutput(label: label, level: configuration.logLevel, format: configuration.logFormat)
+    let log = Logger(label: "tidewaiterd") { _ in
+      LogOutput(level: configuration.logLevel, format: configuration.logFormat)
     }
     let started = Signal()
     let outcome = Mutex<Result<Daemon, any Error>?>(nil)
@@ -89,6 +95,9 @@ struct Command: ParsableCommand {
     case .success(let daemon): return (daemon, configuration.socket)
     case .failure(let error as StoreError): Self.say(error.message, error.hint)
     case .failure(let error as StartError): Self.say(error.description, error.hint)
+    case .failure(let error as AdvisoryError): Self.say(error.message, error.hint)
+    case .failure(let error as PosixError):
+      Self.say(error.description, "check the state directory and the limits of the daemon's user")
     case .failure(let error): Self.say("\(error)", "see the message")
     case nil: Self.say("the daemon did not start", "this is a defect: report it")
     }

@@ -1,6 +1,7 @@
 import Foundation
 import Model
 import Posix
+import TestSupport
 import Testing
 
 @testable import Registry

@@ -1,5 +1,6 @@
 import Model
 import Posix
+import TestSupport
 import Testing
 
 @testable import Registry

@@ -5,6 +5,8 @@ import RPC
 enum Paging {
   static let sizeDefault = 100
   static let sizeMaximum = 1000
+  /// A position is never longer than a key of the store, which has 511 bytes at most.
+  private static let tokenBytesMaximum = 2 * 600
 
   static func size(_ wanted: UInt32) -> Int { wanted == 0 ? sizeDefault : min(Int(wanted), sizeMaximum) }
 
@@ -17,15 +19,23 @@ enum Paging {
   }
 
   static func position(_ token: String) throws -> String {
+    let digits = Array(token.utf8)
+    guard digits.count <= tokenBytesMaximum, digits.count.isMultiple(of: 2) else { throw malformed() }
     var bytes: [UInt8] = []
-    var rest = Substring(token)
-    while !rest.isEmpty {
-      guard let byte = UInt8(rest.prefix(2), radix: 16), rest.count >= 2 else { throw malformed() }
-      bytes.append(byte)
-      rest = rest.dropFirst(2)
+    for index in stride(from: 0, to: digits.count, by: 2) {
+      guard let high = nibble(digits[index]), let low = nibble(digits[index + 1]) else { throw malformed() }
+      bytes.append(high << 4 | low)
     }
     guard let position = String(validating: bytes, as: UTF8.self) else { throw malformed() }
     return position
+  }
+
+  private static func nibble(_ digit: UInt8) -> UInt8? {
+    switch digit {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+    default: nil
+    }
   }
 
   static func malformed() -> RPCError {

@@ -1,43 +1,76 @@
 import API
+import Model
 import Pipeline
+import RPC
 import StorageMessages
 
-/// A report larger than a message is read in slices: each carries the head, and goes on with findings, then packages.
+/// A report larger than a message is read in slices: the first holds all but the tail of the findings and packages, each
+/// next one goes on with these alone.
 enum ReportSlices {
   /// Well below a frame; what counts is an estimate.
   private static let bytesMaximum = 2 << 20
+  private static let noteCharactersMaximum = 1000
+  private static let notesMaximum = 500
+
+  /// Where the next slice begins, and in which state of the report.
+  private struct Position {
+    var finding = 0
+    var package = 0
+    let scannedAt: Int64
+    let matchedAt: Int64
+
+    init(of report: ReportRecord) {
+      scannedAt = report.scannedAt
+      matchedAt = report.matchedAt
+    }
+
+    init(token: String) throws {
+      let parts = try Paging.position(token).split(separator: " ", omittingEmptySubsequences: false)
+      guard parts.count == 4, let finding = Int(parts[0]), let package = Int(parts[1]),
+        let scannedAt = Int64(parts[2]), let matchedAt = Int64(parts[3])
+      else { throw Paging.malformed() }
+      (self.finding, self.package, self.scannedAt, self.matchedAt) = (finding, package, scannedAt, matchedAt)
+    }
+
+    var token: String { Paging.token("\(finding) \(package) \(scannedAt) \(matchedAt)") }
+  }
 
   static func slice(
     _ record: ReportRecord, reference: String, digest: String, token: String
   ) throws -> API.Report {
-    var (finding, package) = try token.isEmpty ? (0, 0) : start(of: token)
-    guard (0...record.findings.count).contains(finding), (0...record.packages.count).contains(package) else {
-      throw Paging.malformed()
+    var position = Position(of: record)
+    var report = API.Report()
+    var bytes = 0
+    if token.isEmpty {
+      report = head(record, reference: reference, digest: digest)
+      bytes = report.layers.reduce(4096) { $0 + 64 + $1.createdBy.utf8.count + $1.digest.utf8.count }
+      bytes += report.notes.reduce(0) { $0 + 8 + $1.utf8.count }
+    } else {
+      position = try Position(token: token)
+      guard position.scannedAt == record.scannedAt, position.matchedAt == record.matchedAt else {
+        throw RPCError(
+          .aborted, reason: "REPORT_CHANGED", "the report was made anew while it was being read", hint: "read it again")
+      }
+      guard (0...record.findings.count).contains(position.finding),
+        (0...record.packages.count).contains(position.package)
+      else { throw Paging.malformed() }
     }
-    var report = head(record, reference: reference, digest: digest)
-    var bytes = report.layers.reduce(4096) { $0 + 64 + $1.createdBy.utf8.count + $1.digest.utf8.count }
-    while finding < record.findings.count, bytes < bytesMaximum {
-      let converted = API.Finding(record.findings[finding], layers: record.layers)
+    while position.finding < record.findings.count, bytes < bytesMaximum {
+      let converted = API.Finding(record.findings[position.finding], layers: record.layers)
       bytes += size(converted)
       report.findings.append(converted)
-      finding += 1
+      position.finding += 1
     }
-    while package < record.packages.count, bytes < bytesMaximum {
-      let converted = API.Package(record.packages[package], layers: record.layers)
+    while position.package < record.packages.count, bytes < bytesMaximum {
+      let converted = API.Package(record.packages[position.package], layers: record.layers)
       bytes += size(converted)
       report.packages.append(converted)
-      package += 1
+      position.package += 1
     }
-    if finding < record.findings.count || package < record.packages.count {
-      report.nextPageToken = Paging.token("\(finding) \(package)")
+    if position.finding < record.findings.count || position.package < record.packages.count {
+      report.nextPageToken = position.token
     }
     return report
-  }
-
-  private static func start(of token: String) throws -> (finding: Int, package: Int) {
-    let parts = try Paging.position(token).split(separator: " ").compactMap { Int($0) }
-    guard parts.count == 2 else { throw Paging.malformed() }
-    return (parts[0], parts[1])
   }
 
   private static func head(_ record: ReportRecord, reference: String, digest: String) -> API.Report {
@@ -56,9 +89,14 @@ enum ReportSlices {
     report.createdAt = API.Timestamp(nanoseconds: record.createdAt)
     report.scannedAt = API.Timestamp(nanoseconds: record.scannedAt)
     report.matchedAt = API.Timestamp(nanoseconds: record.matchedAt)
-    report.notes = record.notes + record.matchNotes
+    report.notes = notes(record.notes + record.matchNotes)
     report.counts = API.SeverityCounts(record.findings.severityCounts)
     return report
+  }
+
+  private static func notes(_ all: [String]) -> [String] {
+    let shown = all.prefix(notesMaximum).map { $0.excerpt(maximumScalars: noteCharactersMaximum) }
+    return all.count > notesMaximum ? shown + ["\(all.count - notesMaximum) more notes are left out"] : shown
   }
 
   private static func size(_ finding: API.Finding) -> Int {

@@ -1,10 +1,11 @@
 import API
 import Advisories
+import Model
 import RPC
 import StorageMessages
 import Store
 
-/// `tidewaiter.v1.Advisories`. Uploads and imports belong to the user who made them.
+/// `tidewaiter.v1.Advisories`. Uploads belong to the user who made them.
 struct AdvisoriesHandler: AdvisoriesService {
   let uploads: Uploads
   let imports: Imports
@@ -36,19 +37,20 @@ struct AdvisoriesHandler: AdvisoriesService {
 
   func importUploads(_ request: ImportUploadsRequest, _ context: CallContext) async throws -> API.Import {
     guard !request.uploadIds.isEmpty else { throw RPCError.invalidArgument([("upload_ids", "is required")]) }
-    return try imports.start(try uploads.take(request.uploadIds, owner: context.peer.uid))
+    return try imports.start(request.uploadIds, owner: context.peer.uid)
   }
 
   func getImport(_ request: GetImportRequest, _ context: CallContext) async throws -> API.Import {
     guard let found = imports.status(request.id) else {
       throw RPCError(
-        .notFound, reason: "UNKNOWN_IMPORT", "no import \(request.id) is known",
+        .notFound, reason: "UNKNOWN_IMPORT", "no import \(request.id.excerpt()) is known",
         hint: "the daemon forgets imports when it stops: see what is in force with: tidewaiter db status")
     }
     return found
   }
 
-  func getAdvisoryStatus(_ request: GetAdvisoryStatusRequest, _ context: CallContext) async throws -> API.AdvisoryStatus {
+  func getAdvisoryStatus(_ request: GetAdvisoryStatusRequest, _ context: CallContext) async throws -> API.AdvisoryStatus
+  {
     let current = try advisories.status()
     var status = API.AdvisoryStatus()
     status.ecosystems = current.ecosystems.map { record in

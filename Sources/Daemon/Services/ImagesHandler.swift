@@ -50,6 +50,12 @@ struct ImagesHandler: ImagesService {
   }
 
   func listImages(_ request: ListImagesRequest, _ context: CallContext) async throws -> ListImagesResponse {
+    guard API.ImageStatus.known.contains(request.status) else {
+      throw RPCError.invalidArgument([("status", "\(request.status.rawValue) is no status of an image")])
+    }
+    guard API.Severity.known.contains(request.minSeverity) else {
+      throw RPCError.invalidArgument([("min_severity", "\(request.minSeverity.rawValue) is no severity")])
+    }
     let pattern = try repositoryPattern(request.repository)
     let integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
     let after = request.pageToken.isEmpty ? nil : try Self.key(ofPosition: try Paging.position(request.pageToken))
@@ -63,11 +69,12 @@ struct ImagesHandler: ImagesService {
             && (request.status == .unspecified || request.status.rawValue == image.status.rawValue)
             && Self.reaches(request.minSeverity, image.counts)
         }
+        let shown = found.prefix(size)
+        let tags = try store.tags(of: shown.map(\.key), limit: Self.tagsMaximum, in: transaction)
         var response = ListImagesResponse()
-        response.images = try found.prefix(size).map { key, image in
+        response.images = try shown.map { key, image in
           API.Image(
-            image, integration: try store.integrationName(key.integration, in: transaction),
-            tags: try store.tags(of: key, limit: Self.tagsMaximum, in: transaction))
+            image, integration: try store.integrationName(key.integration, in: transaction), tags: tags[key] ?? [])
         }
         if found.count > size { response.nextPageToken = Paging.token(Self.position(of: found[size - 1].key)) }
         return response
@@ -135,7 +142,8 @@ struct ImagesHandler: ImagesService {
   ) throws -> ReportRecord {
     guard !reports.isEmpty else {
       throw RPCError(
-        .notFound, reason: "NO_REPORT", "no report of \(reference) yet"
+        .notFound, reason: "NO_REPORT",
+        "no report of \(reference) yet"
           + (image.statusReason.isEmpty ? "" : ": \(image.statusReason)"),
         hint: "see its job with: tidewaiter queue show \(image.lastJobId)")
     }

@@ -45,46 +45,26 @@ struct IntegrationsHandler: IntegrationsService {
     guard !paths.isEmpty else {
       throw RPCError.invalidArgument([("update_mask", "is required: the fields to change")])
     }
-    var revision: UInt64 = 0
+    let current = try store.integration(named: wanted.name)
+    var reader = IntegrationReader()
+    let update = reader.update(current, as: wanted, paths: paths, secret: request.secret)
+    var revision = current.revision
     if !wanted.etag.isEmpty {
-      guard let parsed = UInt64(wanted.etag) else {
-        throw RPCError.invalidArgument([("etag", "is not one that an answer gave")])
+      guard let parsed = UInt64(wanted.etag), parsed > 0 else {
+        throw RPCError.invalidArgument([("etag", "is not one that an answer gave")] + reader.violations)
       }
       revision = parsed
     }
-    let current = try store.integration(named: wanted.name)
-    var reader = IntegrationReader()
-    var changed = current
-    for path in paths.subtracting(["secret"]).sorted() { reader.take(path, of: wanted, into: &changed) }
-    let change = Self.secretChange(paths, request.secret, from: current, to: changed)
-    let keepsSecret = change == .keep && current.hasSecret
-    // A secret that the change itself drops is no mistake of the asker: `warnings` says that it is missing.
-    let isDropped = change == .drop && !paths.contains("secret")
-    reader.checkCredential(
-      changed, hasSecret: keepsSecret || isDropped || !request.secret.isEmpty, secret: request.secret)
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
-    let result = changed
     let updated = try await store.updateIntegration(
-      named: wanted.name, revision: revision == 0 ? current.revision : revision, secret: change, now: clock.now
+      named: wanted.name, revision: revision, secret: update.secret, now: clock.now
     ) { record in
-      let kept = record
-      record = result
-      record.revision = kept.revision
-      record.credentialGeneration = kept.credentialGeneration
+      // Removed and made anew since it was read.
+      guard record.id == current.id else { throw IntegrationError.changed(record.name) }
+      record = update.record
     }
     registries.forget(updated.id)
     return API.Integration(updated)
-  }
-
-  /// A stored secret must not follow a change to another host, nor outlive its kind.
-  private static func secretChange(
-    _ paths: Set<String>, _ secret: [UInt8], from old: IntegrationRecord, to new: IntegrationRecord
-  ) -> StateStore.SecretChange {
-    if paths.contains("secret") { return secret.isEmpty ? .drop : .replace(secret) }
-    let isGuarded =
-      old.url != new.url || old.caPem != new.caPem || old.insecure != new.insecure
-      || old.allowedRealmHosts != new.allowedRealmHosts || old.auth != new.auth || old.username != new.username
-    return isGuarded && old.hasSecret ? .drop : .keep
   }
 
   func deleteIntegration(
@@ -94,7 +74,9 @@ struct IntegrationsHandler: IntegrationsService {
     return DeleteIntegrationResponse()
   }
 
-  func testIntegration(_ request: TestIntegrationRequest, _ context: CallContext) async throws -> TestIntegrationResponse {
+  func testIntegration(_ request: TestIntegrationRequest, _ context: CallContext) async throws
+    -> TestIntegrationResponse
+  {
     let record = try store.integration(named: request.name)
     var response = TestIntegrationResponse()
     response.steps = try await registries.client(for: record).test().map(TestStep.init)

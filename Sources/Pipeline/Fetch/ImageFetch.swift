@@ -17,6 +17,7 @@ package struct ImageProblem: Error, Sendable, Equatable {
     case noPlatform = "NO_PLATFORM"
     /// What the queue holds is no image that can be asked for.
     case malformed = "MALFORMED"
+    case integrationRemoved = "INTEGRATION_REMOVED"
   }
   package let code: Code
   package let message: String
@@ -31,9 +32,12 @@ struct ImageFetch: Sendable {
   let platforms: PlatformSelection
 
   struct Result: Sendable {
+    /// One a platform.
     let images: [PlatformImage]
     /// Wanted by name, and not in the index.
     let missing: [Platform]
+    /// Further images of a platform that `images` has already, such as builds of Windows: a report is of one.
+    let passedOver: [Descriptor]
   }
 
   /// The platforms of the image whose top manifest is `digest`. An image without an index is taken whatever its platform.
@@ -46,15 +50,22 @@ struct ImageFetch: Sendable {
     let selected = try await client.images(of: top, in: repository, platforms: platforms)
     guard !selected.images.isEmpty else { throw noPlatform(top, selected.missing) }
     var images: [PlatformImage] = []
+    var passedOver: [Descriptor] = []
+    var platforms: Set<String> = []
     for child in selected.images {
+      if let platform = child.platform, !platforms.insert(platform.description).inserted {
+        passedOver.append(child)
+        continue
+      }
       let manifest =
         child.digest == top.digest ? top : try await client.fetchManifest(.digest(child.digest), in: repository)
       guard case .image(let image) = manifest.manifest else {
-        throw RegistryError.malformed("\(child.digest) in the index \(top.digest) is an index where an image was promised")
+        throw RegistryError.malformed(
+          "\(child.digest) in the index \(top.digest) is an index where an image was promised")
       }
       images.append(try await read(image, manifest, platform: child.platform))
     }
-    return Result(images: images, missing: selected.missing)
+    return Result(images: images, missing: selected.missing, passedOver: passedOver)
   }
 
   private func read(

@@ -7,6 +7,8 @@ import Store
 
 /// One attempt at one scan job: reads the image, has its layers analysed, matches, and stores its reports.
 struct ImageScan: Sendable {
+  private static let passedOverNotesMaximum = 16
+
   let lease: JobQueue.Lease
   let integration: IntegrationRecord
   let client: RegistryClient
@@ -26,10 +28,17 @@ struct ImageScan: Sendable {
     }
     let fetch = ImageFetch(client: client, repository: repository, platforms: integration.platformSelection)
     let found = try await fetch.images(of: digest)
-    let analyses = try await analyse(found.images, LayerAnalyses.Source(
-      client: client, integration: integration, repository: repository))
+    let analyses = try await analyse(
+      found.images,
+      LayerAnalyses.Source(
+        client: client, integration: integration, repository: repository))
     try await queue.beginParsing(lease)
     let scannedAt = clock.now
+    let notes =
+      found.missing.map { "the index has no image for \($0)" }
+      + found.passedOver.prefix(Self.passedOverNotesMaximum).map { child in
+        "the index has a further image for \(child.platform?.description ?? "a platform"), which was not read: \(child.digest)"
+      }
     var reports = found.images.map { image in
       var report = ReportBuilder.build(
         image,
@@ -38,14 +47,13 @@ struct ImageScan: Sendable {
           return ReportBuilder.Layer(
             descriptor: layer, analysis: outcome?.analysis, cached: outcome?.cached ?? false)
         }, scannedAt: scannedAt)
-      report.notes += found.missing.map { "the index has no image for \($0)" }
+      report.notes += notes
       return report
     }
     repeat {
+      try Task.checkCancellation()
       reports = try await matcher.match(reports)
-      // Advisories that came meanwhile have passed this image by.
-    } while matcher.isOutdated(reports)
-    try await finish(reports, scannedAt: scannedAt)
+    } while try await !finish(reports, scannedAt: scannedAt)
   }
 
   /// Analyses each layer once, several at a time. Layers kept off registries are left out.
@@ -71,10 +79,12 @@ struct ImageScan: Sendable {
     }
   }
 
-  /// Reports, image and job change together, or not at all.
-  private func finish(_ reports: [ReportRecord], scannedAt: Int64) async throws {
+  /// Reports, image and job change together, or not at all. False when advisories came meanwhile, whose new match of all
+  /// stored reports may have passed this image by: looked at in the transaction, since that match waits for those before.
+  private func finish(_ reports: [ReportRecord], scannedAt: Int64) async throws -> Bool {
     let image = job.imageKey
-    try await store.write { [store, queue, lease] transaction in
+    return try await store.write { [store, queue, lease, matcher] transaction in
+      if matcher.isOutdated(reports) { return false }
       try queue.finish(lease, in: transaction)
       try store.putReports(reports, of: image, in: transaction)
       try store.changeImage(image, in: transaction) { record in
@@ -85,6 +95,7 @@ struct ImageScan: Sendable {
         record.counts = reports.imageCounts
         record.createdAt = reports.map(\.createdAt).max() ?? record.createdAt
       }
+      return true
     }
   }
 }

@@ -4,7 +4,6 @@ import Posix
 import Registry
 import StorageMessages
 import Store
-import Synchronization
 
 /// Gives the analysis of a layer: from the store when it is known and this repository confirms the blob (D15), else by
 /// fetching it into a worker process (D14).
@@ -34,21 +33,19 @@ final class LayerAnalyses: Sendable {
     let digest: Digest
   }
 
-  private struct Flight {
-    let permits: Permits
-    var users = 0
-  }
-
   private let store: StateStore
   private let workerProgram: String
   private let workers: Permits
+  /// An integration has all workers but one, so that a registry that hands out bytes slowly leaves room for another.
+  private let shares: KeyedPermits<UInt64>
+  private let flights = KeyedPermits<FlightKey>(1)
   private let clock: WallClock
-  private let flights = Mutex<[FlightKey: Flight]>([:])
 
   init(store: StateStore, workerProgram: String, workersMaximum: Int, clock: WallClock) {
     self.store = store
     self.workerProgram = workerProgram
     workers = Permits(workersMaximum)
+    shares = KeyedPermits(max(1, workersMaximum - 1))
     self.clock = clock
   }
 
@@ -60,7 +57,9 @@ final class LayerAnalyses: Sendable {
     of layer: Descriptor, from source: Source, received: @escaping @Sendable (Int) -> Void
   ) async throws -> Outcome {
     if let known = try await confirmedAnalysis(of: layer.digest, source) { return known }
-    return try await oneAtATime(FlightKey(integration: source.integration.id, digest: layer.digest)) {
+    return try await flights.withPermit(
+      for: FlightKey(integration: source.integration.id, digest: layer.digest)
+    ) {
       // Another scan may have fetched it while this one waited.
       if let known = try await confirmedAnalysis(of: layer.digest, source) { return known }
       let fetched = try await fetch(layer, from: source, received)
@@ -73,7 +72,9 @@ final class LayerAnalyses: Sendable {
   }
 
   private func confirmedAnalysis(of digest: Digest, _ source: Source) async throws -> Outcome? {
-    guard let known = try store.layerAnalysis(key(digest)), try await isConfirmed(digest, by: source) else { return nil }
+    guard let known = try store.layerAnalysis(key(digest)), try await isConfirmed(digest, by: source) else {
+      return nil
+    }
     return Outcome(analysis: known, cached: true)
   }
 
@@ -89,22 +90,6 @@ final class LayerAnalyses: Sendable {
     return true
   }
 
-  /// Runs `body` when no other runs for `key`.
-  private func oneAtATime<R: Sendable>(_ key: FlightKey, _ body: () async throws -> R) async throws -> R {
-    let permits = flights.withLock { flights -> Permits in
-      let flight = flights[key] ?? Flight(permits: Permits(1))
-      flights[key] = Flight(permits: flight.permits, users: flight.users + 1)
-      return flight.permits
-    }
-    defer {
-      flights.withLock { flights in
-        guard let flight = flights[key] else { return }
-        flights[key] = flight.users == 1 ? nil : Flight(permits: flight.permits, users: flight.users - 1)
-      }
-    }
-    return try await permits.withPermit(body)
-  }
-
   // MARK: - Fetching
 
   private struct Fetched: Sendable {
@@ -116,27 +101,29 @@ final class LayerAnalyses: Sendable {
   private func fetch(
     _ layer: Descriptor, from source: Source, _ received: @escaping @Sendable (Int) -> Void
   ) async throws -> Fetched {
-    try await workers.withPermit {
-      let blob = try await source.client.openBlob(layer, in: source.repository)
-      let worker: WorkerProcess
-      do {
-        worker = try WorkerProcess(
+    // Its share first: who waits there must not keep a worker from others.
+    try await shares.withPermit(for: source.integration.id) {
+      try await workers.withPermit {
+        let blob = try await source.client.openBlob(layer, in: source.repository)
+        let worker = WorkerProcess(
           program: workerProgram, answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax)
-      } catch {
-        blob.cancel()
-        throw error
-      }
-      return try await withTaskCancellationHandler {
-        try await withCheckedThrowingContinuation { continuation in
-          // A thread a layer, bounded by `workers`: reading the blob, writing to the worker and waiting for it all block,
-          // and a worker lives no longer than the thread that started it.
-          startThread(named: "layer") {
-            continuation.resume(with: Result { try Self.run(worker, blob, received) })
+        return try await withTaskCancellationHandler {
+          try await withCheckedThrowingContinuation { continuation in
+            // A thread a layer, bounded by `workers`: starting the worker, reading the blob, writing to the worker and
+            // waiting for it all block.
+            do throws(PosixError) {
+              try startThreadIfPossible(named: "layer") {
+                continuation.resume(with: Result { try Self.run(worker, blob, received) })
+              }
+            } catch {
+              blob.cancel()
+              continuation.resume(throwing: error)
+            }
           }
+        } onCancel: {
+          blob.cancel()
+          worker.kill()
         }
-      } onCancel: {
-        blob.cancel()
-        worker.kill()
       }
     }
   }
@@ -144,6 +131,8 @@ final class LayerAnalyses: Sendable {
   private static func run(
     _ worker: WorkerProcess, _ blob: BlobReader, _ received: @Sendable (Int) -> Void
   ) throws -> Fetched {
+    // However the worker ends, the connection is not kept for a blob that nobody reads on.
+    defer { blob.cancel() }
     let answer = try worker.run {
       let bytes = try blob.read()
       if let bytes { received(bytes.count) }

@@ -1,7 +1,9 @@
+import Glibc
 import Posix
 import Queue
 import Registry
 import StorageMessages
+import Store
 
 /// What an error of an attempt means for its job.
 struct ScanFailure {
@@ -31,9 +33,20 @@ struct ScanFailure {
         hint: "raise the integration's scan timeout, or see whether its registry is slow")
       retryAfter = .zero
       isNoImage = false
+    case let error as StoreError:
+      failure = JobQueue.Failure(code: error.code.rawValue, message: error.message, hint: error.hint)
+      switch error.code {
+      case .diskFull, .mapFull, .io, .closed, .inUse, .notWritable: retryAfter = delay
+      case .damaged, .schemaUnknown, .secrets, .keyTooLong: retryAfter = nil
+      }
+      isNoImage = false
     case let error as PosixError:
+      let isMissing = error.errno == ENOENT || error.errno == EACCES
       failure = JobQueue.Failure(
-        code: "WORKER_FAILED", message: "\(error)", hint: "check that tidewaiter-worker lies beside tidewaiterd")
+        code: "WORKER_FAILED", message: "\(error)",
+        hint: isMissing
+          ? "check that tidewaiter-worker lies beside tidewaiterd"
+          : "raise the daemon's limits on processes, open files and memory, or scan fewer images at a time")
       retryAfter = delay
       isNoImage = false
     default:

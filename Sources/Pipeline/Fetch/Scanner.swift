@@ -11,7 +11,7 @@ import Synchronization
 package final class Scanner: Sendable {
   package struct Settings: Sendable {
     package var slots: Int
-    /// Worker processes at a time, over all scans.
+    /// Worker processes at a time, over all scans; one integration's scans have all but one of them.
     package var workers: Int
     /// Absolute path of the worker program.
     package var workerProgram: String
@@ -29,10 +29,11 @@ package final class Scanner: Sendable {
 
   private struct Running {
     let integration: UInt64
-    var task: Task<Void, Never>?
+    let task: Task<Void, Never>
   }
 
   private struct State {
+    /// By lease: a job may be leased anew while the end of its last attempt is still on its way.
     var running: [UInt64: Running] = [:]
     var isStopping = false
   }
@@ -68,17 +69,18 @@ package final class Scanner: Sendable {
   /// There may be something to do.
   package func poke() { wake.send() }
 
-  /// Ends the attempts of jobs that were cancelled; their results are not wanted any more.
-  package func abandon(_ jobs: [UInt64]) {
-    let tasks = state.withLock { state in jobs.compactMap { state.running[$0]?.task } }
+  /// Ends the attempts at an integration's images, whose results are not wanted any more; returns when they have ended.
+  package func abandon(_ integration: UInt64) async {
+    let tasks = state.withLock { state in state.running.values.filter { $0.integration == integration }.map(\.task) }
     for task in tasks { task.cancel() }
+    for task in tasks { await task.value }
   }
 
   /// Takes no more jobs and returns those that run to the queue; `run` returns when that is written.
   package func stop() {
     let tasks = state.withLock { state in
       state.isStopping = true
-      return state.running.values.compactMap(\.task)
+      return state.running.values.map(\.task)
     }
     for task in tasks { task.cancel() }
     wake.send()
@@ -132,21 +134,20 @@ package final class Scanner: Sendable {
   private func begin(_ lease: JobQueue.Lease, _ slots: Permits) -> Task<Void, Never> {
     let job = lease.job
     progress.begin(job.id)
-    state.withLock { $0.running[job.id] = Running(integration: job.integrationId, task: nil) }
-    let task = Task {
-      await scan(lease)
-      state.withLock { _ = $0.running.removeValue(forKey: job.id) }
-      progress.end(job.id)
-      slots.release()
-      // The integration may have had another job that waited for its share.
-      wake.send()
+    // Under the lock, so that nobody who wants to end the attempt finds it without its task.
+    return state.withLock { state in
+      let task = Task {
+        await scan(lease)
+        self.state.withLock { _ = $0.running.removeValue(forKey: lease.number) }
+        progress.end(job.id)
+        slots.release()
+        // The integration may have had another job that waited for its share.
+        wake.send()
+      }
+      state.running[lease.number] = Running(integration: job.integrationId, task: task)
+      if state.isStopping { task.cancel() }
+      return task
     }
-    let mustStop = state.withLock { state -> Bool in
-      state.running[job.id]?.task = task
-      return state.isStopping
-    }
-    if mustStop { task.cancel() }
-    return task
   }
 
   // MARK: - One attempt
@@ -158,7 +159,9 @@ package final class Scanner: Sendable {
     log[metadataKey: "image"] = "\(job.repository)@\(job.digest)"
     log.info("scan begins", metadata: ["attempt": "\(job.attempt)"])
     do {
-      guard let integration = try store.integration(id: job.integrationId) else { return }
+      guard let integration = try store.integration(id: job.integrationId) else {
+        throw ImageProblem(code: .integrationRemoved, message: "the image's integration was removed", hint: "")
+      }
       let scan = ImageScan(
         lease: lease, integration: integration, client: try registries.client(for: integration), store: store,
         queue: queue, layers: layers, matcher: matcher, progress: progress, clock: clock)
@@ -189,9 +192,9 @@ package final class Scanner: Sendable {
   }
 
   private func record(_ lease: JobQueue.Lease, _ error: any Error, _ log: Logger) async throws {
-    if error is CancellationError || Task.isCancelled {
+    if Task.isCancelled {
       // Either the daemon stops, and the attempt does not count, or the job was cancelled, and its lease is gone.
-      try await queue.interrupt(lease)
+      try await queue.interrupt(lease) { [store] job, transaction in try store.recordFailure(of: job, in: transaction) }
       log.info("scan interrupted")
       return
     }

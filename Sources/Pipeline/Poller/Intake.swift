@@ -47,10 +47,7 @@ package struct Intake: Sendable {
     let outcomes = try await store.write { [store, queue, clock] transaction in
       let now = clock.now
       for integration in Set(items.map(\.image.integration)) {
-        guard let record = try transaction.get(StateStore.integrations, integration) else {
-          throw IntegrationError.unknown("\(integration)")
-        }
-        if record.deleting { throw IntegrationError.beingRemoved(record.name) }
+        try StateStore.requireIntegration(integration, in: transaction)
       }
       return try items.map { item in
         _ = try store.seen(item.image, tag: item.tag, now: now, in: transaction)
@@ -69,11 +66,14 @@ package struct Intake: Sendable {
     return outcomes
   }
 
-  /// Remembers tags of images that are known already and need no job.
+  /// Remembers tags of images that are known already and need no job. Refused as by `queue`.
   package func remember(_ items: [Item]) async throws {
     if items.isEmpty { return }
     try await store.write { [store, clock] transaction in
       let now = clock.now
+      for integration in Set(items.map(\.image.integration)) {
+        try StateStore.requireIntegration(integration, in: transaction)
+      }
       for item in items { _ = try store.seen(item.image, tag: item.tag, now: now, in: transaction) }
     }
   }

@@ -4,6 +4,7 @@ import Registry
 import Selection
 import StorageMessages
 import Store
+import Synchronization
 
 /// One run over a registry. A repository that fails is recorded and does not stop the others; a listing that fails ends
 /// the run.
@@ -21,8 +22,16 @@ struct PollRun: Sendable {
   /// Changes the poll's record, which clients see at once.
   let report: @Sendable ((inout PollRecord) -> Void) -> Void
 
+  /// Why no repository can be looked at any more: the first reason.
+  private final class Breakage: Sendable {
+    private let first = Mutex<(any Error)?>(nil)
+    var error: (any Error)? { first.withLock { $0 } }
+    func record(_ error: any Error) { first.withLock { $0 = $0 ?? error } }
+  }
+
   func run() async throws {
     let permits = Permits(Self.repositoriesAtOnce)
+    let breakage = Breakage()
     let summary = try await withThrowingTaskGroup(of: Void.self) { group in
       // The listing waits while enough repositories are on their way, so that memory does not grow with the registry.
       let (repositories, found) = AsyncStream<Repository>.makeStream()
@@ -30,7 +39,7 @@ struct PollRun: Sendable {
         await withDiscardingTaskGroup { inner in
           for await repository in repositories {
             inner.addTask {
-              await look(at: repository)
+              if breakage.error == nil, let error = await look(at: repository) { breakage.record(error) }
               permits.release()
             }
           }
@@ -40,7 +49,8 @@ struct PollRun: Sendable {
       do {
         summary = try await client.repositories { repository in
           try await permits.acquire()
-          report { $0.repositories += 1 }
+          if let error = breakage.error { throw error }
+          report { $0.repositories.add(1) }
           found.yield(repository)
         }
         found.finish()
@@ -53,25 +63,29 @@ struct PollRun: Sendable {
       return summary
     }
     try Task.checkCancellation()
+    if let error = breakage.error { throw error }
     report { record in
       for rejected in summary.rejectedExamples {
         record.note("repository \"\(rejected.name)\": \(rejected.reason)")
       }
       // The examples are noted one by one; the count tells of all.
-      record.errorCount += UInt32(summary.rejected - summary.rejectedExamples.count)
+      record.errorCount.add(summary.rejected - summary.rejectedExamples.count)
       if let why = summary.incomplete { record.note("the list of repositories is incomplete: \(why)") }
     }
   }
 
-  private func look(at repository: Repository) async {
+  /// Returns what stands in the way of the whole poll: a store that takes nothing, an integration that is being removed.
+  private func look(at repository: Repository) async -> (any Error)? {
     do {
-      try await RepositoryPoll(run: self, repository: repository).run()
-    } catch is CancellationError {
-      return
+      var poll = RepositoryPoll(run: self, repository: repository)
+      try await poll.run()
+    } catch let error as RegistryError {
+      report { $0.note("\(repository): \(error.message)") }
     } catch {
-      report { $0.note("\(repository): \((error as? RegistryError)?.message ?? "\(error)")") }
+      return Task.isCancelled ? nil : error
     }
-    report { $0.repositoriesDone += 1 }
+    report { $0.repositoriesDone.add(1) }
+    return nil
   }
 }
 
@@ -80,8 +94,15 @@ extension PollRecord {
 
   /// Counts an error of one repository or tag; the first hundred are kept.
   mutating func note(_ error: String) {
-    errorCount += 1
+    errorCount.add(1)
     if errors.count < Self.errorsMaximum { errors.append(error) }
   }
 }
 
+extension UInt32 {
+  /// Counts on; a registry that lists more than can be counted stays at the end.
+  mutating func add(_ count: Int) {
+    let (sum, isTooLarge) = addingReportingOverflow(UInt32(clamping: count))
+    self = isTooLarge ? .max : sum
+  }
+}

@@ -10,8 +10,9 @@ import Synchronization
 /// an integration at a time.
 package final class Poller: Sendable {
   private struct Live {
+    /// Running until its end is stored.
     var record: PollRecord
-    var task: Task<Void, Never>?
+    let task: Task<Void, Never>
   }
 
   private struct State {
@@ -27,9 +28,15 @@ package final class Poller: Sendable {
   private let intake: Intake
   private let clock: WallClock
   private let log: Logger
+  /// How long to wait before trying again to store what became of a poll.
+  private let storeRetry: Duration
   private let state = Mutex(State())
 
-  package init(store: StateStore, registries: RegistryClients, intake: Intake, clock: WallClock, log: Logger) {
+  package init(
+    store: StateStore, registries: RegistryClients, intake: Intake, clock: WallClock, log: Logger,
+    storeRetry: Duration = .seconds(2)
+  ) {
+    self.storeRetry = storeRetry
     self.store = store
     self.registries = registries
     self.intake = intake
@@ -60,7 +67,6 @@ package final class Poller: Sendable {
     if let running { return running }
     defer { state.withLock { _ = $0.starting.remove(integration.id) } }
     let record = try await store.createPoll(integration: integration.id, now: clock.now)
-    state.withLock { $0.live[integration.id] = Live(record: record) }
     let run = PollRun(
       integration: integration, client: client, criteria: criteria, store: store, intake: intake, clock: clock,
       poll: record.id
@@ -71,12 +77,12 @@ package final class Poller: Sendable {
         state.live[integration.id] = live
       }
     }
-    let task = Task { await complete(run, integration) }
-    let mustStop = state.withLock { state -> Bool in
-      state.live[integration.id]?.task = task
-      return state.isStopping
+    try state.withLock { state in
+      // The next start of the daemon finds the poll that was created and records it as interrupted.
+      if state.isStopping { throw Stopping() }
+      // Under the lock, so that nobody who wants to end the poll finds it without its task.
+      state.live[integration.id] = Live(record: record, task: Task { await complete(run, integration) })
     }
-    if mustStop { task.cancel() }
     return record
   }
 
@@ -87,36 +93,45 @@ package final class Poller: Sendable {
     log.info("poll begins")
     let failure: (any Error)?
     do {
+      // A removal that began before this poll could be seen has not ended it.
+      guard try store.integration(id: integration.id) != nil else { throw CancellationError() }
       try await run.run()
       failure = nil
     } catch {
       failure = error
     }
-    let record = state.withLock { state -> PollRecord? in
-      guard var record = state.live[integration.id]?.record else { return nil }
-      record.finishedAt = clock.now
-      Self.conclude(&record, failure)
-      return record
-    }
-    guard let record else { return }
-    do {
-      try await store.putPoll(record)
-      log.info(
-        "poll ended",
-        metadata: [
-          "state": "\(record.state.name)", "repositories": "\(record.repositoriesDone)", "tags": "\(record.tags)",
-          "queued": "\(record.queued)", "errors": "\(record.errorCount)", "error": "\(record.errorMessage)",
-        ])
-    } catch {
-      log.error("the poll's record cannot be stored", metadata: ["error": "\(error)"])
-    }
+    guard var record = state.withLock({ $0.live[integration.id]?.record }) else { return }
+    record.finishedAt = clock.now
+    Self.conclude(&record, failure, isStopped: Task.isCancelled)
+    let isStored = await put(record, log)
     state.withLock { _ = $0.live.removeValue(forKey: integration.id) }
+    guard isStored else { return }
+    log.info(
+      "poll ended",
+      metadata: [
+        "state": "\(record.state.name)", "repositories": "\(record.repositoriesDone)", "tags": "\(record.tags)",
+        "queued": "\(record.queued)", "errors": "\(record.errorCount)", "error": "\(record.errorMessage)",
+      ])
   }
 
-  private static func conclude(_ record: inout PollRecord, _ failure: (any Error)?) {
+  /// Stores the record of a poll that has ended; tries until that has worked, or nobody waits for it any more.
+  private func put(_ record: PollRecord, _ log: Logger) async -> Bool {
+    while true {
+      do {
+        try await store.putPoll(record)
+        return true
+      } catch {
+        log.error("the poll's record cannot be stored", metadata: ["error": "\(error)"])
+        // Cancelled by a stop or a removal: the next start records the poll as interrupted, or nobody asks for it.
+        do { try await Task.sleep(for: storeRetry) } catch { return false }
+      }
+    }
+  }
+
+  private static func conclude(_ record: inout PollRecord, _ failure: (any Error)?, isStopped: Bool) {
     switch failure {
     case nil: record.state = .finished
-    case is CancellationError:
+    case .some(let error) where isStopped || error is CancellationError:
       record.state = .interrupted
       record.errorCode = "INTERRUPTED"
       record.errorMessage = "the poll was stopped"
@@ -126,6 +141,11 @@ package final class Poller: Sendable {
       record.errorCode = error.code.rawValue
       record.errorMessage = error.message
       record.errorHint = error.advice
+    case let error as StoreError:
+      record.state = .failed
+      record.errorCode = error.code.rawValue
+      record.errorMessage = error.message
+      record.errorHint = error.hint
     case .some(let error):
       record.state = .failed
       record.errorCode = "INTERNAL"
@@ -136,16 +156,16 @@ package final class Poller: Sendable {
 
   /// Ends the poll of an integration that is being removed, and waits for its end.
   package func cancel(_ integration: UInt64) async {
-    let task = state.withLock { $0.live[integration]?.task }
-    task?.cancel()
-    await task?.value
+    guard let task = state.withLock({ $0.live[integration]?.task }) else { return }
+    task.cancel()
+    await task.value
   }
 
   /// Starts no more polls, ends those that run and returns when that is recorded.
   package func stop() async {
     let tasks = state.withLock { state in
       state.isStopping = true
-      return state.live.values.compactMap(\.task)
+      return state.live.values.map(\.task)
     }
     for task in tasks { task.cancel() }
     for task in tasks { await task.value }

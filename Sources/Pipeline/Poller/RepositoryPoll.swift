@@ -10,69 +10,102 @@ import Store
 struct RepositoryPoll {
   /// Images queued in one transaction.
   private static let batch = 100
+  /// Tags of one repository that are looked at: they are held until the listing has come to its end.
+  static let tagsMaximum = 500_000
 
   let run: PollRun
   let repository: Repository
+  /// Digests that this poll has queued again: another tag of one is not another reason.
+  private var rescanned: Set<String> = []
+
+  init(run: PollRun, repository: Repository) {
+    self.run = run
+    self.repository = repository
+  }
+
+  private struct TooManyTags: Error {}
 
   /// A tag that points to an image.
   private struct Candidate {
     let tag: Tag
     let image: ImageKey
-    /// What is stored of the image; nil for one that is new.
-    let known: ImageRecord?
-    var createdAt: Int64 = 0
-
     /// Scanned, or on its way there.
-    var wasPulled: Bool { known.map { $0.status == .scanned || $0.status == .queued } ?? false }
+    let wasPulled: Bool
+    /// As the store has it; 0 for an image that is new.
+    let firstSeenAt: Int64
+    /// From its config; 0 unknown.
+    var createdAt: Int64
+
+    init(tag: Tag, image: ImageKey, known: ImageRecord?) {
+      self.tag = tag
+      self.image = image
+      wasPulled = known.map { $0.status == .scanned || $0.status == .queued } ?? false
+      firstSeenAt = known?.firstSeenAt ?? 0
+      createdAt = known?.createdAt ?? 0
+    }
   }
 
   private typealias DatedCandidate = (candidate: Candidate, created: CreationDate)
 
-  func run() async throws {
+  mutating func run() async throws {
     let narrowed = run.criteria.narrowed(to: repository.path)
     if narrowed.rejectsEveryTag != nil && !run.integration.rescan { return }
-    var selected: [Tag] = []
-    var undated: [Tag] = []
-    var rejected: [Tag] = []
-    let summary = try await run.client.tags(of: repository) { tag in
-      switch narrowed.screen(tag: tag.name) {
-      case .selected: selected.append(tag)
-      case .needsDate: undated.append(tag)
-      case .rejected: rejected.append(tag)
-      }
-    }
-    run.report { record in
-      record.tags += UInt32(summary.accepted)
-      record.rejected += UInt32(rejected.count)
-      if let why = summary.incomplete { record.note("\(repository): the list of tags is incomplete: \(why)") }
-      for name in summary.rejectedExamples { record.note("\(repository): tag \"\(name.name)\": \(name.reason)") }
-      record.errorCount += UInt32(summary.rejected - summary.rejectedExamples.count)
-    }
-    try await inBatches(selected) { tags in
+    let tags = try await screened(by: narrowed)
+    for batch in Self.batches(of: tags.selected) {
+      try Task.checkCancellation()
       var found: [Candidate] = []
-      for tag in tags {
+      for tag in batch {
         if let candidate = try await tolerating(tag, { try await candidate(tag) }) { found.append(candidate) }
       }
       try await take(found)
     }
-    try await inBatches(try await chosenByDate(undated), take)
-    if run.integration.rescan { try await rescan(rejected) }
+    for batch in Self.batches(of: try await chosenByDate(tags.undated)) { try await take(batch) }
+    if run.integration.rescan { try await rescan(tags.rejected) }
   }
 
-  private func inBatches<T>(_ items: [T], _ body: ([T]) async throws -> Void) async throws {
-    var rest = items[...]
-    while !rest.isEmpty {
-      try Task.checkCancellation()
-      try await body(Array(rest.prefix(Self.batch)))
-      rest = rest.dropFirst(Self.batch)
+  private struct ScreenedTags {
+    var selected: [Tag] = []
+    var undated: [Tag] = []
+    var rejected: [Tag] = []
+    var count: Int { selected.count + undated.count + rejected.count }
+  }
+
+  private func screened(by criteria: RepositoryCriteria) async throws -> ScreenedTags {
+    var tags = ScreenedTags()
+    do {
+      let summary = try await run.client.tags(of: repository) { tag in
+        guard tags.count < Self.tagsMaximum else { throw TooManyTags() }
+        switch criteria.screen(tag: tag.name) {
+        case .selected: tags.selected.append(tag)
+        case .needsDate: tags.undated.append(tag)
+        case .rejected: tags.rejected.append(tag)
+        }
+      }
+      run.report { record in
+        if let why = summary.incomplete { record.note("\(repository): the list of tags is incomplete: \(why)") }
+        for name in summary.rejectedExamples { record.note("\(repository): tag \"\(name.name)\": \(name.reason)") }
+        record.errorCount.add(summary.rejected - summary.rejectedExamples.count)
+      }
+    } catch is TooManyTags {
+      run.report { $0.note("\(repository): only the first \(Self.tagsMaximum) tags are looked at") }
     }
+    run.report { [tags] record in
+      record.tags.add(tags.count)
+      record.rejected.add(tags.rejected.count)
+    }
+    return tags
   }
 
-  /// Notes what the registry says against one tag and goes on without it.
+  private static func batches<Item>(of items: [Item]) -> [ArraySlice<Item>] {
+    stride(from: 0, to: items.count, by: batch).map { items[$0..<min($0 + batch, items.count)] }
+  }
+
+  /// Notes what the registry says against one tag and goes on without it. What it says against all of them is thrown:
+  /// asking on would only add to it.
   private func tolerating<R>(_ tag: Tag, _ body: () async throws -> R?) async throws -> R? {
     do {
       return try await body()
-    } catch let error as RegistryError {
+    } catch let error as RegistryError where !error.concernsRegistry {
       run.report { $0.note("\(repository):\(tag): \(error.message)") }
       return nil
     }
@@ -99,16 +132,16 @@ struct RepositoryPoll {
       decisions = count.decide(dated.map { DatedTag(tag: $0.candidate.tag.name, created: $0.created) })
     }
     let chosen = zip(dated, decisions).filter { $0.1.isSelected }.map(\.0.candidate)
-    run.report { $0.rejected += UInt32(dated.count - chosen.count) }
+    run.report { [dated] in $0.rejected.add(dated.count - chosen.count) }
     return chosen
   }
 
   private func dated(_ tag: Tag, _ now: Timestamp) async throws -> DatedCandidate? {
     guard var candidate = try await candidate(tag) else { return nil }
-    let firstSeen = candidate.known.map { Timestamp(nanosecondsSince1970: $0.firstSeenAt) } ?? now
+    let firstSeen = candidate.firstSeenAt == 0 ? now : Timestamp(nanosecondsSince1970: candidate.firstSeenAt)
     var configs: [Timestamp?]
-    if let known = candidate.known, known.createdAt != 0 {
-      configs = [Timestamp(nanosecondsSince1970: known.createdAt)]
+    if candidate.createdAt != 0 {
+      configs = [Timestamp(nanosecondsSince1970: candidate.createdAt)]
     } else {
       let fetch = ImageFetch(
         client: run.client, repository: repository, platforms: run.integration.platformSelection)
@@ -118,7 +151,7 @@ struct RepositoryPoll {
           image.config.created.flatMap { Timestamp(rfc3339: $0) }
         }
       } catch is ImageProblem {
-        run.report { $0.skipped += 1 }
+        run.report { $0.skipped.add(1) }
         return nil
       }
     }
@@ -129,9 +162,16 @@ struct RepositoryPoll {
 
   // MARK: - Tags and images
 
-  /// What a tag points to; nil, and counted, for what is no image. An image that is known needs no manifest.
+  /// What a tag points to; nil, and counted, for what is no image or gone since it was listed. An image that is known
+  /// needs no manifest.
   private func candidate(_ tag: Tag) async throws -> Candidate? {
-    let resolved = try await run.client.resolve(.tag(tag), in: repository)
+    let resolved: ResolvedManifest
+    do {
+      resolved = try await run.client.resolve(.tag(tag), in: repository)
+    } catch let error as RegistryError where error.code == .notFound {
+      run.report { $0.note("\(repository):\(tag): \(error.message)") }
+      return nil
+    }
     let image = ImageKey(
       integration: run.integration.id, repository: repository.path, digest: resolved.digest.description)
     let known = try run.store.image(image)
@@ -140,24 +180,31 @@ struct RepositoryPoll {
     do {
       _ = try await run.client.fetchManifest(.digest(resolved.digest), in: repository)
     } catch let error as RegistryError where error.code == .notAnImage || error.code == .unsupportedManifest {
-      run.report { $0.skipped += 1 }
+      run.report { $0.skipped.add(1) }
       return nil
     }
     return candidate
   }
 
   /// Queues what is new, remembers the tags of what is known (D12).
-  private func take(_ candidates: [Candidate]) async throws {
-    let isFresh: (Candidate) -> Bool = { !$0.wasPulled || run.integration.rescan }
-    let fresh = candidates.filter(isFresh)
-    let known = candidates.filter { !isFresh($0) }
-    try await run.intake.remember(known.map { Intake.Item(image: $0.image, tag: $0.tag.name) })
-    let new = fresh.filter { !$0.wasPulled }
+  private mutating func take(_ candidates: some Collection<Candidate>) async throws {
+    let new = candidates.filter { !$0.wasPulled }
+    var known: [Candidate] = []
+    var again: [Candidate] = []
+    rescanned.formUnion(new.map(\.image.digest))
+    for candidate in candidates where candidate.wasPulled {
+      if run.integration.rescan, rescanned.insert(candidate.image.digest).inserted {
+        again.append(candidate)
+      } else {
+        known.append(candidate)
+      }
+    }
     try await queue(new, priority: .newImage)
-    try await queue(fresh.filter(\.wasPulled), priority: .rescan)
-    run.report { record in
-      record.selected += UInt32(candidates.count)
-      record.alreadyKnown += UInt32(known.count)
+    try await queue(again, priority: .rescan)
+    try await run.intake.remember(known.map { Intake.Item(image: $0.image, tag: $0.tag.name) })
+    run.report { [known] record in
+      record.selected.add(candidates.count)
+      record.alreadyKnown.add(known.count)
     }
   }
 
@@ -167,24 +214,39 @@ struct RepositoryPoll {
       poll: run.poll)
     let queued = outcomes.filter { !$0.existed }.map(\.job.id)
     run.report { record in
-      record.queued += UInt32(queued.count)
-      record.alreadyKnown += UInt32(outcomes.count - queued.count)
+      record.queued.add(queued.count)
+      record.alreadyKnown.add(outcomes.count - queued.count)
       if let first = queued.min(), record.firstJobId == 0 || first < record.firstJobId { record.firstJobId = first }
       record.lastJobId = max(record.lastJobId, queued.max() ?? 0)
     }
   }
 
   /// D5: what was pulled before by whatever way is scanned again, if its tag still points to it.
-  private func rescan(_ tags: [Tag]) async throws {
-    try await inBatches(tags) { batch in
+  private mutating func rescan(_ tags: [Tag]) async throws {
+    for batch in Self.batches(of: tags) {
+      try Task.checkCancellation()
       var found: [Candidate] = []
       for tag in batch {
         let key = TagKey(integration: run.integration.id, repository: repository.path, tag: tag.name)
         guard let record = try run.store.tag(key) else { continue }
         let candidate = try await tolerating(tag) { try await self.candidate(tag) }
-        if let candidate, candidate.wasPulled, candidate.image.digest == record.digest { found.append(candidate) }
+        if let candidate, candidate.wasPulled, candidate.image.digest == record.digest,
+          rescanned.insert(candidate.image.digest).inserted
+        {
+          found.append(candidate)
+        }
       }
       try await queue(found, priority: .rescan)
+    }
+  }
+}
+
+extension RegistryError {
+  /// Whether the next request would meet the same: the registry is away, refuses us, or asks us to wait.
+  fileprivate var concernsRegistry: Bool {
+    switch code {
+    case .unreachable, .timeout, .tlsFailed, .unauthorized, .rateLimited, .notARegistry, .realmNotAllowed: true
+    default: false
     }
   }
 }

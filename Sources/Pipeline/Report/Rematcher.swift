@@ -1,10 +1,10 @@
 import StorageMessages
 import Store
 
-/// Matches every stored report anew after the advisories have changed, without fetching a byte.
+/// Matches stored reports anew after the advisories have changed, without fetching a byte.
 package struct Rematcher: Sendable {
-  /// Images in one transaction.
-  private static let batch = 32
+  /// Keys of images read at a time.
+  private static let batch = 256
 
   private let store: StateStore
   private let matcher: ReportMatcher
@@ -14,38 +14,44 @@ package struct Rematcher: Sendable {
     self.matcher = matcher
   }
 
-  /// Returns how many images were matched. A scan that ends meanwhile looks after its own image.
+  /// Returns how many images were matched anew; those that the advisories in force were matched with already are passed
+  /// over, so that a run that was cut short is gone on with by running again. A scan that ends meanwhile looks after its
+  /// own image.
   package func run() async throws -> Int {
+    // Scans that looked at the advisories before they changed have stored their reports once this is through.
+    try await store.write { _ in }
     var count = 0
     var last: ImageKey?
     while true {
-      try Task.checkCancellation()
-      let batch = try nextBatch(after: last)
-      guard let final = batch.last?.key else { return count }
-      for (key, reports) in batch where !reports.isEmpty {
-        let matched = try await matcher.match(reports)
-        try await put(matched, of: key)
-        count += 1
+      let batch = try keys(after: last)
+      guard let final = batch.last else { return count }
+      for key in batch {
+        try Task.checkCancellation()
+        // One image's reports at a time: an index's can be large.
+        let reports = try store.read { try store.reports(of: key, in: $0) }
+        guard matcher.isOutdated(reports) else { continue }
+        if try await put(try await matcher.match(reports), of: key) { count += 1 }
       }
       last = final
     }
   }
 
-  private func nextBatch(after last: ImageKey?) throws -> [(key: ImageKey, reports: [ReportRecord])] {
+  private func keys(after last: ImageKey?) throws -> [ImageKey] {
     try store.read { transaction in
-      try store.images(integration: nil, after: last, limit: Self.batch, in: transaction) { _, _ in true }
-        .map { key, _ in (key, try store.reports(of: key, in: transaction)) }
+      try store.images(integration: nil, after: last, limit: Self.batch, in: transaction) { _, _ in true }.map(\.key)
     }
   }
 
-  /// Stores the matched reports unless a scan has replaced them, or a removal taken them away.
-  private func put(_ matched: [ReportRecord], of key: ImageKey) async throws {
+  /// Stores the matched reports unless a scan or a later match has replaced them, or a removal taken them away.
+  private func put(_ matched: [ReportRecord], of key: ImageKey) async throws -> Bool {
     try await store.write { [store] transaction in
       let current = try store.reports(of: key, in: transaction)
-      guard current.map(\.platform) == matched.map(\.platform), current.map(\.scannedAt) == matched.map(\.scannedAt)
-      else { return }
+      guard current.map(\.platform) == matched.map(\.platform), current.map(\.scannedAt) == matched.map(\.scannedAt),
+        zip(current, matched).allSatisfy({ $0.advisoriesGeneration <= $1.advisoriesGeneration })
+      else { return false }
       try store.putReports(matched, of: key, in: transaction)
       try store.changeImage(key, in: transaction) { $0.counts = matched.imageCounts }
+      return true
     }
   }
 }

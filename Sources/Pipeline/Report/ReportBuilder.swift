@@ -5,8 +5,9 @@ import StorageMessages
 
 /// Puts one platform's report together from its layers' analyses; the advisories come in later.
 struct ReportBuilder {
-  /// A history entry in a report, in bytes.
+  /// A history entry in a report, and all of them together, in bytes: a report's head must fit into a message.
   static let createdByBytesMaximum = 4096
+  static let commandBytesMaximum = 512 * 1024
 
   /// A layer of the image, with its analysis or why there is none.
   struct Layer {
@@ -30,11 +31,12 @@ struct ReportBuilder {
     let commands = image.config.history.filter { !$0.isEmptyLayer }.map(\.createdBy)
     // Without one entry for each layer nothing says which belongs to which.
     let areAligned = commands.count == layers.count
+    let commandBytes = min(createdByBytesMaximum, commandBytesMaximum / max(1, layers.count))
     report.layers = layers.enumerated().map { index, layer in
       var entry = ReportLayer()
       entry.digest = layer.descriptor.digest.description
       entry.sizeBytes = UInt64(layer.descriptor.size)
-      entry.createdBy = areAligned ? bounded(commands[index]) : ""
+      entry.createdBy = areAligned ? bounded(commands[index], to: commandBytes) : ""
       entry.cached = layer.cached
       return entry
     }
@@ -44,7 +46,8 @@ struct ReportBuilder {
     for (index, layer) in layers.enumerated() where layer.analysis == nil {
       report.findings.append(
         finding(
-          "FOREIGN_LAYER", "layer could not be analysed: it lies outside the registry and is not fetched", layer: index))
+          "FOREIGN_LAYER", "layer could not be analysed: it lies outside the registry and is not fetched", layer: index)
+      )
     }
     if !areAligned && !commands.isEmpty {
       report.findings.append(
@@ -88,8 +91,8 @@ struct ReportBuilder {
     return finding
   }
 
-  private static func bounded(_ text: String) -> String {
-    if text.utf8.count <= createdByBytesMaximum { return text }
-    return String(decoding: text.utf8.prefix(createdByBytesMaximum), as: UTF8.self) + "…"
+  private static func bounded(_ text: String, to bytes: Int) -> String {
+    if text.utf8.count <= bytes { return text }
+    return String(decoding: text.utf8.prefix(bytes), as: UTF8.self) + "…"
   }
 }

@@ -3,8 +3,8 @@ import Glibc
 import Posix
 import Synchronization
 
-/// One worker process: bytes of a layer in, the bytes of its answer out (D14). Used from one thread, which blocks; only
-/// `kill` may come from another.
+/// One worker process: bytes of a layer in, the bytes of its answer out (D14). `run` starts it, blocks until it has ended
+/// and leaves neither process nor descriptor behind; only `kill` may come from another thread.
 final class WorkerProcess: Sendable {
   /// How a worker ended that gave no usable answer.
   enum End: Error, Equatable, CustomStringConvertible {
@@ -25,19 +25,81 @@ final class WorkerProcess: Sendable {
   private static let readSize = 256 * 1024
 
   private struct State {
-    /// 0 once reaped: its number may belong to another process by then.
+    /// 0 before the start and once reaped: its number may belong to another process by then.
     var pid: pid_t = 0
     var isKilled = false
   }
 
-  private let state = Mutex(State())
-  private let input: Int32
-  private let output: Int32
-  private let answerBytesMaximum: Int
+  /// Our ends of the pipes to a started worker, closed once each.
+  private struct Pipes {
+    /// -1 once closed.
+    var input: Int32
+    let output: Int32
 
-  /// Starts `program` (an absolute path).
-  init(program: String, answerBytesMaximum: Int) throws(PosixError) {
+    mutating func closeInput() {
+      if input >= 0 { close(input) }
+      input = -1
+    }
+  }
+
+  private struct Answer {
+    let bytesMaximum: Int
+    var bytes: [UInt8] = []
+    var isTooLong = false
+  }
+
+  private let program: String
+  private let answerBytesMaximum: Int
+  private let state = Mutex(State())
+
+  /// `program` is an absolute path.
+  init(program: String, answerBytesMaximum: Int) {
+    self.program = program
     self.answerBytesMaximum = answerBytesMaximum
+  }
+
+  /// Ends the worker, or keeps it from starting; from any thread, at any time.
+  func kill() {
+    state.withLock { state in
+      state.isKilled = true
+      if state.pid > 0 { Glibc.kill(state.pid, SIGKILL) }
+    }
+  }
+
+  var isKilled: Bool { state.withLock { $0.isKilled } }
+
+  /// Starts the worker, feeds it what `next` returns until that returns nil, then takes the answer and reaps the process,
+  /// whatever happens. Throws what `next` throws, and `PosixError` where the worker cannot be started or spoken to. A
+  /// worker that stops reading does not stop `next`: the caller's digest needs every byte.
+  ///
+  /// The kernel ends a worker with the thread that started it, so that is the one that waits for it here, and never one of
+  /// Swift's pool, which come and go. Called once.
+  func run(_ next: () throws -> [UInt8]?) throws -> Result<[UInt8], End> {
+    var pipes = try start()
+    defer {
+      pipes.closeInput()
+      close(pipes.output)
+    }
+    var answer = Answer(bytesMaximum: answerBytesMaximum)
+    do {
+      while let bytes = try next() {
+        if pipes.input >= 0, try !feed(bytes, pipes, &answer) { pipes.closeInput() }
+      }
+      pipes.closeInput()
+      while !answer.isTooLong, try take(pipes.output, &answer) {}
+    } catch {
+      pipes.closeInput()
+      kill()
+      _ = try reap()
+      throw error
+    }
+    if answer.isTooLong { kill() }
+    let end = try reap()
+    if answer.isTooLong { return .failure(.answerTooLong) }
+    return end == .exited(0) ? .success(answer.bytes) : .failure(end)
+  }
+
+  private func start() throws(PosixError) -> Pipes {
     var childInput: Int32 = -1
     var ourOutput: Int32 = -1
     var ourInput: Int32 = -1
@@ -58,58 +120,21 @@ final class WorkerProcess: Sendable {
       close(ourOutput)
       throw PosixError("start \(program)", errno: status)
     }
-    input = ourOutput
-    output = ourInput
-    cposix_set_nonblocking(input)
-    cposix_set_nonblocking(output)
-    state.withLock { $0.pid = pid }
-  }
-
-  /// Ends the worker; from any thread, at any time.
-  func kill() {
+    cposix_set_nonblocking(ourOutput)
+    cposix_set_nonblocking(ourInput)
     state.withLock { state in
-      state.isKilled = true
-      if state.pid > 0 { Glibc.kill(state.pid, SIGKILL) }
+      state.pid = pid
+      if state.isKilled { Glibc.kill(pid, SIGKILL) }
     }
-  }
-
-  var isKilled: Bool { state.withLock { $0.isKilled } }
-
-  /// Feeds what `next` returns until it returns nil, then takes the answer and reaps the process, whatever happens.
-  /// Throws what `next` throws. A worker that stops reading does not stop `next`: the caller's digest needs every byte.
-  func run(_ next: () throws -> [UInt8]?) throws -> Result<[UInt8], End> {
-    var answer: [UInt8] = []
-    var isInputOpen = true
-    var isTooLong = false
-    func closeInput() {
-      if isInputOpen { close(input) }
-      isInputOpen = false
-    }
-    defer { close(output) }
-    do {
-      while let bytes = try next() {
-        if isInputOpen, try !feed(bytes, &answer, &isTooLong) { closeInput() }
-      }
-    } catch {
-      closeInput()
-      kill()
-      _ = try reap()
-      throw error
-    }
-    closeInput()
-    while !isTooLong, try take(&answer, &isTooLong) {}
-    if isTooLong { kill() }
-    let end = try reap()
-    if isTooLong { return .failure(.answerTooLong) }
-    return end == .exited(0) ? .success(answer) : .failure(end)
+    return Pipes(input: ourOutput, output: ourInput)
   }
 
   /// Writes `bytes`, reading the answer meanwhile, so that neither side waits for the other. False when the worker does
   /// not read any more.
-  private func feed(_ bytes: [UInt8], _ answer: inout [UInt8], _ isTooLong: inout Bool) throws -> Bool {
+  private func feed(_ bytes: [UInt8], _ pipes: Pipes, _ answer: inout Answer) throws(PosixError) -> Bool {
     var rest = bytes[...]
     while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(input, $0.baseAddress, $0.count) }
+      let count = rest.withUnsafeBytes { write(pipes.input, $0.baseAddress, $0.count) }
       if count >= 0 {
         rest = rest.dropFirst(count)
         continue
@@ -118,11 +143,11 @@ final class WorkerProcess: Sendable {
       case EINTR: continue
       case EPIPE: return false
       case EAGAIN:
-        let ready = cposix_poll_pair(output, input, -1)
+        let ready = cposix_poll_pair(pipes.output, pipes.input, -1)
         guard ready >= 0 else { throw PosixError("poll") }
         // End of the answer while the layer is still being sent: nobody reads it any more.
-        if ready & 1 != 0, try !read(into: &answer, &isTooLong) { return false }
-        if isTooLong {
+        if ready & 1 != 0, try !read(pipes.output, &answer) { return false }
+        if answer.isTooLong {
           kill()
           return false
         }
@@ -133,12 +158,13 @@ final class WorkerProcess: Sendable {
   }
 
   /// Waits for more of the answer; false at its end.
-  private func take(_ answer: inout [UInt8], _ isTooLong: inout Bool) throws -> Bool {
+  private func take(_ output: Int32, _ answer: inout Answer) throws(PosixError) -> Bool {
     guard cposix_poll_pair(output, -1, -1) >= 0 else { throw PosixError("poll") }
-    return try read(into: &answer, &isTooLong)
+    return try read(output, &answer)
   }
 
-  private func read(into answer: inout [UInt8], _ isTooLong: inout Bool) throws -> Bool {
+  /// Takes what there is of the answer; false at its end.
+  private func read(_ output: Int32, _ answer: inout Answer) throws(PosixError) -> Bool {
     var chunk = [UInt8](repeating: 0, count: Self.readSize)
     while true {
       let count = chunk.withUnsafeMutableBytes { Glibc.read(output, $0.baseAddress, $0.count) }
@@ -150,11 +176,11 @@ final class WorkerProcess: Sendable {
         default: throw PosixError("read from a worker")
         }
       }
-      guard answer.count + count <= answerBytesMaximum else {
-        isTooLong = true
+      guard answer.bytes.count + count <= answer.bytesMaximum else {
+        answer.isTooLong = true
         return true
       }
-      answer.append(contentsOf: chunk[..<count])
+      answer.bytes.append(contentsOf: chunk[..<count])
     }
   }
 

@@ -1,6 +1,7 @@
 import Model
 import Posix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Registry

@@ -3,21 +3,21 @@ import Posix
 import Synchronization
 
 /// A web server that says exactly what a test tells it to, proper HTTP or not. One thread a connection.
-final class ScriptedServer: Sendable {
-  struct Request: Sendable {
-    let method: String
+package final class ScriptedServer: Sendable {
+  package struct Request: Sendable {
+    package let method: String
     /// Path and query, as sent.
-    let target: String
+    package let target: String
     /// Names in lower case.
-    let headers: [String: String]
+    package let headers: [String: String]
     /// Which connection it came on, counted from 1.
-    let connection: Int
+    package let connection: Int
 
-    var path: String { String(target.prefix { $0 != "?" }) }
-    var query: String { String(target.drop { $0 != "?" }.dropFirst()) }
+    package var path: String { String(target.prefix { $0 != "?" }) }
+    package var query: String { String(target.drop { $0 != "?" }.dropFirst()) }
   }
 
-  enum Answer: Sendable {
+  package enum Answer: Sendable {
     /// A whole answer with a right Content-Length; the connection is kept.
     case reply(Int, [(String, String)] = [], [UInt8] = [])
     /// These bytes, then the end of the connection.
@@ -29,23 +29,23 @@ final class ScriptedServer: Sendable {
     /// A whole answer that leaves the connection half-promised: it is closed right after.
     case replyAndClose(Int, [(String, String)] = [], [UInt8] = [])
 
-    static func json(_ text: String, _ headers: [(String, String)] = []) -> Answer {
+    package static func json(_ text: String, _ headers: [(String, String)] = []) -> Answer {
       .reply(200, [("Content-Type", "application/json")] + headers, Array(text.utf8))
     }
   }
 
-  typealias Handler = @Sendable (Request) -> Answer
+  package typealias Handler = @Sendable (Request) -> Answer
 
-  let host: String
-  let port: Int
+  package let host: String
+  package let port: Int
   private let listener: Int32
   private let log = Mutex<[Request]>([])
 
-  var url: String { "http://\(host):\(port)" }
-  var requests: [Request] { log.withLock { $0 } }
+  package var url: String { "http://\(host):\(port)" }
+  package var requests: [Request] { log.withLock { $0 } }
 
   /// Listens at a free port of `host`.
-  init(host: String = "127.0.0.1", _ handler: @escaping Handler) throws {
+  package init(host: String = "127.0.0.1", _ handler: @escaping Handler) throws {
     let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard listener >= 0 else { throw PosixError("socket") }
     var address = sockaddr_in()
@@ -66,7 +66,7 @@ final class ScriptedServer: Sendable {
   }
 
   /// Ends the accepting thread, which holds the server until then; connections end with their clients.
-  func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+  package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
   private func accept(_ handler: @escaping Handler) {
     var count = 0
@@ -157,7 +157,7 @@ final class ScriptedServer: Sendable {
 }
 
 /// Runs `body` with a server that is stopped afterwards.
-func withServer(
+package func withServer(
   host: String = "127.0.0.1", _ handler: @escaping ScriptedServer.Handler,
   _ body: (ScriptedServer) async throws -> Void
 ) async throws {

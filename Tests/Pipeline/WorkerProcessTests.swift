@@ -1,0 +1,149 @@
+import Glibc
+import Posix
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Pipeline
+
+/// H134: a worker may do anything at all; what comes of it is a result, and nothing of it is left.
+@Suite(.timeLimit(.minutes(1)))
+struct WorkerProcessTests {
+  private static let piece = [UInt8](repeating: 7, count: 256 * 1024)
+
+  init() { signal(SIGPIPE, SIG_IGN) }
+
+  private struct Ended: Sendable {
+    let result: Result<[UInt8], WorkerProcess.End>
+    /// How many pieces were asked for.
+    let pieces: Int
+  }
+
+  /// Runs `worker` on a thread of its own, with `pieces` pieces of a layer.
+  private func run(_ worker: WorkerProcess, pieces: Int = 20) async throws -> Ended {
+    try await onThread {
+      var given = 0
+      let result = try worker.run {
+        if given == pieces { return nil }
+        given += 1
+        return Self.piece
+      }
+      return Ended(result: result, pieces: given)
+    }
+  }
+
+  private func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+    try await withCheckedThrowingContinuation { continuation in
+      startThread(named: "test") { continuation.resume(with: Result { try body() }) }
+    }
+  }
+
+  private func worker(_ kind: FakeWorker, answerBytesMaximum: Int = 64 << 20) -> WorkerProcess {
+    WorkerProcess(program: kind.path, answerBytesMaximum: answerBytesMaximum)
+  }
+
+  @Test func `A worker that reads all gives its whole answer`() async throws {
+    let ended = try await run(worker(.echo))
+    #expect(try ended.result.get() == Array(repeatElement(Self.piece, count: 20).joined()))
+  }
+
+  @Test(arguments: [
+    (FakeWorker.crash, WorkerProcess.End.signalled(SIGSEGV)), (.status, .exited(71)),
+  ])
+  func `A worker that ends badly gives no answer, and the layer is read to its end all the same`(
+    kind: FakeWorker, end: WorkerProcess.End
+  ) async throws {
+    let ended = try await run(worker(kind))
+    #expect(ended.result == .failure(end))
+    #expect(ended.pieces == 20)
+  }
+
+  @Test func `A worker that answers early is heard, and the layer is read to its end`() async throws {
+    let ended = try await run(worker(.early))
+    #expect(ended.result == .success(Array("early".utf8)))
+    #expect(ended.pieces == 20)
+  }
+
+  @Test func `An answer without end is cut and the worker is ended`() async throws {
+    let ended = try await run(worker(.endless, answerBytesMaximum: 3 << 20))
+    #expect(ended.result == .failure(.answerTooLong))
+    #expect(ended.pieces == 20)
+  }
+
+  @Test func `An answer as long as the bound is taken, one byte more is not`() async throws {
+    let size = 20 * Self.piece.count
+    #expect(try await run(worker(.echo, answerBytesMaximum: size)).result.get().count == size)
+    #expect(try await run(worker(.echo, answerBytesMaximum: size - 1)).result == .failure(.answerTooLong))
+  }
+
+  @Test(arguments: [FakeWorker.asleep, .deaf])
+  func `A worker that never reads and never ends is ended by kill`(kind: FakeWorker) async throws {
+    let worker = worker(kind)
+    let ended = try await onThread {
+      var isFirst = true
+      // More than both pipes take; the thread that kills comes when the feeding has begun.
+      return try worker.run {
+        if isFirst { startThread(named: "kill") { worker.kill() } }
+        isFirst = false
+        return worker.isKilled ? nil : Self.piece
+      }
+    }
+    #expect(ended == .failure(.signalled(SIGKILL)))
+  }
+
+  @Test func `A worker that was killed before it started does not live`() async throws {
+    let worker = worker(.asleep)
+    worker.kill()
+    #expect(try await run(worker).result == .failure(.signalled(SIGKILL)))
+  }
+
+  @Test func `What the source throws ends the worker`() async throws {
+    struct Broken: Error {}
+    let worker = worker(.asleep)
+    await #expect(throws: Broken.self) {
+      try await onThread { _ = try worker.run { throw Broken() } }
+    }
+    #expect(worker.isKilled)
+  }
+
+  @Test func `A program that is not there is an error, and the source is not asked`() async throws {
+    let worker = WorkerProcess(program: "/nowhere/worker", answerBytesMaximum: 10)
+    let error = await #expect(throws: PosixError.self) {
+      try await onThread {
+        _ = try worker.run {
+          Issue.record("asked for bytes")
+          return nil
+        }
+      }
+    }
+    #expect(error?.errno == ENOENT)
+  }
+}
+
+/// Looks at the process as a whole, so nothing else may start or open anything meanwhile: in a process of its own.
+@Suite(.timeLimit(.minutes(1)))
+struct WorkerRemainsTests {
+  @Test func `Nothing is left of any worker, neither process nor descriptor`() async throws {
+    await #expect(processExitsWith: .success) {
+      signal(SIGPIPE, SIG_IGN)
+      func open() -> [String] { TemporaryDirectory.names(in: "/proc/self/fd") }
+      let before = open()
+      for kind in FakeWorker.allCases {
+        for fails in [false, true] {
+          let worker = WorkerProcess(program: kind.path, answerBytesMaximum: 1 << 20)
+          var given = 0
+          let killing = kind == .asleep || kind == .deaf
+          _ = try? worker.run {
+            given += 1
+            if fails && given == 2 { throw PosixError("test", errno: EIO) }
+            if killing && given == 3 { worker.kill() }
+            return given > 3 ? nil : [UInt8](repeating: 1, count: 64 * 1024)
+          }
+        }
+      }
+      for _ in 0..<3 { _ = try? WorkerProcess(program: "/nowhere", answerBytesMaximum: 1).run { nil } }
+      precondition(open() == before, "descriptors: \(open()) after, \(before) before")
+      precondition(childProcesses().isEmpty, "children: \(childProcesses())")
+    }
+  }
+}

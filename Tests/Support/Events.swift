@@ -1,0 +1,59 @@
+import Logging
+import Synchronization
+
+/// What happened, by name: what a test waits for instead of sleeping.
+package final class Events: Sendable {
+  private struct State {
+    var counts: [String: Int] = [:]
+    var waiters: [(name: String, count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+  }
+
+  private let state = Mutex(State())
+
+  package init() {}
+
+  package func record(_ name: String) {
+    let ready = state.withLock { state in
+      state.counts[name, default: 0] += 1
+      let count = state.counts[name, default: 0]
+      let ready = state.waiters.filter { $0.name == name && $0.count <= count }
+      state.waiters.removeAll { $0.name == name && $0.count <= count }
+      return ready.map(\.continuation)
+    }
+    for waiter in ready { waiter.resume() }
+  }
+
+  package func count(_ name: String) -> Int { state.withLock { $0.counts[name, default: 0] } }
+
+  /// Returns when `name` has happened `count` times in all.
+  package func wait(for name: String, count: Int = 1) async {
+    await withCheckedContinuation { continuation in
+      let isThere = state.withLock { state -> Bool in
+        if state.counts[name, default: 0] >= count { return true }
+        state.waiters.append((name, count, continuation))
+        return false
+      }
+      if isThere { continuation.resume() }
+    }
+  }
+
+  /// A logger whose messages are events.
+  package var logger: Logger {
+    Logger(label: "test") { _ in EventHandler(events: self) }
+  }
+}
+
+private struct EventHandler: LogHandler {
+  let events: Events
+  var metadata: Logger.Metadata = [:]
+  var logLevel = Logger.Level.trace
+
+  init(events: Events) { self.events = events }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) { events.record("\(event.message)") }
+}
