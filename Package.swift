@@ -63,7 +63,9 @@ let package = Package(
 
     // Rooms that own I/O.
     library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
-    library("Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"], exclude: ["SCHEMA.md"]),
+    library(
+      "Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
+      exclude: ["SCHEMA.md"]),
     library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix", "Posix"]),
     library("Queue", ["Model", "StorageMessages", "Store", "Posix"]),
     library(
@@ -90,7 +92,8 @@ let package = Package(
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Advisories", "CPosix", "Daemon", "Posix", "Store", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Advisories", "CPosix", "Daemon", "Posix", "Store",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
@@ -130,7 +133,8 @@ let package = Package(
     tests(
       "Daemon",
       [
-        "Daemon", "API", "Advisories", "Model", "Pipeline", "Posix", "Queue", "RPC", "Registry", "StorageMessages",
+        "Daemon", "API", "Advisories", "Model", "Pipeline", "Posix", "ProtobufRuntime", "Queue", "RPC", "Registry",
+        "StorageMessages",
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),
     tests("CLI", ["CLIKit", "API", "ProtobufRuntime", "Posix"]),

@@ -61,16 +61,26 @@ bind() {
 timed() {
   local name=$1 start=$SECONDS
   shift
-  "$@" || fail "$name failed" "ROOT=DIRECTORY keeps the tree for a look"
+  if ! "$@"; then
+    fail "$name failed after $((SECONDS - start)) s (before it: ${times:-nothing})" "ROOT=DIRECTORY keeps the tree for a look"
+  fi
   times+="$name $((SECONDS - start)) s, "
 }
 times=
 
+bootstrap() {
+  local log
+  log=$(mktemp)
+  if ! debootstrap --variant=minbase "$SUITE" "$root" "$MIRROR" >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+  rm -f "$log"
+}
 if [[ ! -e $root/etc/debian_version ]]; then
   echo "== debootstrap --variant=minbase $SUITE from $MIRROR"
-  log=$root.log
-  timed debootstrap debootstrap --variant=minbase "$SUITE" "$root" "$MIRROR" >"$log" 2>&1 || { tail -20 "$log" >&2; exit 1; }
-  rm -f "$log"
+  timed debootstrap bootstrap
 fi
 rm -f "$root/etc/apt/sources.list"
 cp -aL /etc/apt/. "$root/etc/apt/"

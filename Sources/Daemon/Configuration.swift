@@ -143,10 +143,11 @@ package struct Configuration: Sendable, Equatable {
     } catch {
       throw error as? Invalid ?? Invalid(description: "\(error)", hint: "check --config")
     }
-    if text.allSatisfy(\.isWhitespace) { return }
     let file: File
     do {
-      try Self.refuseUnknownKeys(try compose(yaml: text), path)
+      // Comments alone, or an empty document.
+      guard let node = try compose(yaml: text), node != Node("") else { return }
+      try Self.refuseUnknownKeys(node, path)
       file = try YAMLDecoder().decode(File.self, from: text)
     } catch {
       throw error as? Invalid ?? Invalid(description: "\(path): \(error)", hint: "README.md lists the settings")
@@ -167,7 +168,7 @@ package struct Configuration: Sendable, Equatable {
   }
 
   /// A misspelt key that is silently ignored is a setting that silently does not hold.
-  private static func refuseUnknownKeys(_ node: Node?, _ path: String) throws(Invalid) {
+  private static func refuseUnknownKeys(_ node: Node, _ path: String) throws(Invalid) {
     func check(_ node: Node, _ section: String) throws(Invalid) {
       guard case .mapping(let mapping) = node else {
         throw Invalid(description: "\(path): expected keys and values", hint: "README.md lists the settings")
@@ -183,7 +184,7 @@ package struct Configuration: Sendable, Equatable {
         if File.keys[name] != nil { try check(value, name) }
       }
     }
-    if let node { try check(node, "") }
+    try check(node, "")
   }
 
   private mutating func take(_ environment: [String: String]) throws(Invalid) {

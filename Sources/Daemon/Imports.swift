@@ -197,7 +197,12 @@ final class Imports: Sendable {
       return Array(state.tasks.values)
     }
     for task in tasks { task.cancel() }
-    for task in tasks { await task.value }
+    await end()
+  }
+
+  /// Returns when the imports that run now have ended.
+  func end() async {
+    for task in state.withLock({ Array($0.tasks.values) }) { await task.value }
   }
 }
 

@@ -109,6 +109,11 @@ final class Removals: Sendable {
       return Array(state.tasks.values)
     }
     for task in tasks { task.cancel() }
-    for task in tasks { await task.value }
+    await end()
+  }
+
+  /// Returns when the removals that run now have ended.
+  func end() async {
+    for task in state.withLock({ Array($0.tasks.values) }) { await task.value }
   }
 }

@@ -1,6 +1,8 @@
 /// The time given to something is over.
 package struct TimeLimitExceeded: Error, Equatable {
   package let limit: Duration
+
+  package init(limit: Duration) { self.limit = limit }
 }
 
 /// Runs `body`, cancels it after `limit`, waits for its end and throws `TimeLimitExceeded`. Cancelling the caller cancels

@@ -1,1 +1,116 @@
+import Glibc
+import TestSupport
 import Testing
+
+@testable import Daemon
+
+struct ConfigurationTests {
+  private let directory: TemporaryDirectory
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  private func configuration(
+    file: String? = nil, environment: [String: String] = [:], _ change: (inout Configuration.Flags) -> Void = { _ in }
+  ) throws -> Configuration {
+    var flags = Configuration.Flags()
+    if let file { flags.config = try directory.write("tidewaiterd.yaml", file.utf8) }
+    change(&flags)
+    return try Configuration(flags: flags, environment: environment)
+  }
+
+  private func refusal(file: String? = nil, environment: [String: String] = [:]) throws -> Configuration.Invalid {
+    try #require(throws: Configuration.Invalid.self) { try configuration(file: file, environment: environment) }
+  }
+
+  @Test func `A flag wins over the environment, that over the file, that over the default`() throws {
+    let file = """
+      stateDirectory: /file
+      socket: /file.sock
+      socketGroup: file
+      log: {level: error, format: json}
+      """
+    let environment = [
+      "TIDEWAITER_STATE_DIR": "/environment", "TIDEWAITER_SOCKET": "/environment.sock",
+      "TIDEWAITER_LOG_LEVEL": "warning",
+    ]
+    let all = try configuration(file: file, environment: environment) { flags in
+      flags.stateDirectory = "/flag"
+      flags.logLevel = .debug
+    }
+    #expect(all.stateDirectory == "/flag")
+    #expect(all.socket == "/environment.sock")
+    #expect(all.socketGroup == "file")
+    #expect((all.logLevel, all.logFormat) == (.debug, .json))
+    let plain = try configuration()
+    #expect((plain.logLevel, plain.logFormat, plain.drainSeconds) == (.info, .text, 10))
+    #expect(plain.storeMapBytes == 64 << 30)
+    #expect(plain.scannerWorkers >= 3)
+  }
+
+  @Test func `The environment names the file too, and a flag another`() throws {
+    let path = try directory.write("other.yaml", "socket: /other.sock".utf8)
+    #expect(try configuration(environment: ["TIDEWAITER_CONFIG": path]).socket == "/other.sock")
+    #expect(
+      try configuration(file: "socket: /flag.sock", environment: ["TIDEWAITER_CONFIG": path]).socket == "/flag.sock")
+  }
+
+  @Test func `An empty variable is not set`() throws {
+    let names = [
+      "TIDEWAITER_STATE_DIR", "TIDEWAITER_SOCKET", "TIDEWAITER_LOG_LEVEL", "XDG_STATE_HOME", "TIDEWAITER_CONFIG",
+    ]
+    #expect(
+      try configuration(environment: Dictionary(uniqueKeysWithValues: names.map { ($0, "") })) == configuration())
+  }
+
+  @Test(arguments: ["", "\n\n", "# nothing yet\n", "---\n", "{}"])
+  func `A file that says nothing changes nothing`(file: String) throws {
+    #expect(try configuration(file: file) == configuration())
+  }
+
+  @Test(arguments: [
+    ("stateDirectory: /a\nsokcet: /b\n", "line 2: unknown setting sokcet"),
+    ("store:\n  mapSizeByte: 5\n", "line 2: unknown setting store.mapSizeByte"),
+    ("log: {level: info, colour: red}", "unknown setting log.colour"),
+  ])
+  func `An unknown key is named with its line`(file: String, message: String) throws {
+    let refusal = try refusal(file: file)
+    #expect(refusal.description.contains(message))
+    #expect(refusal.hint.hasPrefix("settings here: "))
+  }
+
+  @Test(arguments: [
+    ("scanner: {slots: 0}", "scanner.slots"), ("scanner: {slots: 257}", "scanner.slots"),
+    ("scanner: {workers: -1}", "scanner.workers"), ("store: {mapSizeBytes: 1}", "store.mapSizeBytes"),
+    ("advisories: {mapSizeBytes: 99999999999999999}", "advisories.mapSizeBytes"),
+    ("advisories: {uploadBytesMaximum: 5}", "advisories.uploadBytesMaximum"), ("drainSeconds: 3601", "drainSeconds"),
+    ("stateDirectory: ''", "stateDirectory"), ("socket: ''", "socket"),
+  ])
+  func `A value out of its bounds is named`(file: String, field: String) throws {
+    let refusal = try refusal(file: file)
+    #expect(refusal.description.hasPrefix(field + ": "))
+    #expect(!refusal.hint.isEmpty)
+  }
+
+  @Test(arguments: [
+    "scanner: {slots: many}", "- a\n- b", "just text", "log: {level: loud}", "a: b: c",
+    "drainSeconds: 99999999999999999999",
+    "store:", "&a [*a]", "\u{0}",
+  ])
+  func `What is no settings file is refused with its name`(file: String) throws {
+    #expect(try refusal(file: file).description.contains("tidewaiterd.yaml"))
+  }
+
+  @Test func `A file that is not UTF-8, too long or not there is refused`() throws {
+    let bytes = try directory.write("bytes.yaml", [0xff, 0xfe])
+    let long = try directory.write("long.yaml", [UInt8](repeating: UInt8(ascii: "#"), count: 1 << 20 + 1))
+    for path in [bytes, long, directory.path + "/missing.yaml", directory.path] {
+      #expect(throws: Configuration.Invalid.self) { try configuration(environment: ["TIDEWAITER_CONFIG": path]) }
+    }
+  }
+
+  @Test func `An environment variable with none of its values is refused with them`() throws {
+    let refusal = try refusal(environment: ["TIDEWAITER_LOG_FORMAT": "xml"])
+    #expect(refusal.description.contains("TIDEWAITER_LOG_FORMAT"))
+    #expect(refusal.hint == "one of text, json")
+  }
+}

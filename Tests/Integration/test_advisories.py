@@ -269,10 +269,18 @@ def test_client_killed_in_an_upload(scanned, daemon, tmp_path):
     eventually(lambda: uploading(daemon), "uploading", unless=lambda: client.poll() is not None and "the client ended")
     client.kill()
     client.communicate()
-    assert scanned("db", "status") == status or sum(
-        one["advisories"] for one in scanned("db", "status")["ecosystems"]) == 20_001
-    scanned.import_advisories(osv.archive(tmp_path / "next.zip", [osv.advisory("NEXT-1", "libbeta")]))
+    # Its last instant may have been the one in which it asked for the import, which then goes on without it.
+    path = osv.archive(tmp_path / "next.zip", [osv.advisory("NEXT-1", "libbeta")])
+    eventually(lambda: imports_unless_another_runs(scanned, path), "the next import")
     eventually(lambda: "NEXT-1" in found(scanned), "the next import to be in force")
+    others = sum(one["advisories"] for one in scanned("db", "status")["ecosystems"]) - 1
+    assert others in (sum(one["advisories"] for one in status["ecosystems"]), 20_001)
+
+
+def imports_unless_another_runs(cli, path):
+    outcome = cli.run("db", "import", path, code=None)
+    assert outcome.code == 0 or outcome.error["code"] == "ABORTED", outcome
+    return outcome.code == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")

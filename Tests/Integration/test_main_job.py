@@ -7,7 +7,7 @@ from support import osv
 from support.daemon import CANARY
 from support.images import DOCKER_MANIFEST, image, index, layer
 from support.packages import alpine, debian
-from support.registry import free_port
+from support.registry import closed_port
 from support.waiting import eventually
 
 PASSWORD = "password " + CANARY
@@ -367,7 +367,12 @@ def test_unknown_authority(cli, make_registry, tls, other_tls):
 # -- what a person gets wrong
 
 def test_registry_down(cli):
-    cli.add_integration("down", f"http://127.0.0.1:{free_port()}")
+    with closed_port() as port:
+        check_unreachable(cli, f"http://127.0.0.1:{port}")
+
+
+def check_unreachable(cli, url):
+    cli.add_integration("down", url)
     outcome = cli.fails("image", "add", "down/team/app:1")
     assert outcome.error["code"] == "UNAVAILABLE"
     steps = cli.run("integration", "test", "down", code=1).document["steps"]

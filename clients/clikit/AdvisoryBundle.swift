@@ -74,7 +74,7 @@ package struct AdvisoryStream: ~Copyable {
       repeat { count = read(descriptor, buffer.baseAddress, wanted) } while count < 0 && errno == EINTR
       filled = max(count, 0)
     }
-    guard count >= 0 else { throw CommandFailure.local("\(PosixError("read \(file.path)"))", hint: nil) }
+    guard count >= 0 else { throw CommandFailure.local(PosixError("read \(file.path)")) }
     guard (count > 0) == (rest > 0) else { throw Self.changed(file) }
     if rest == 0 {
       close(descriptor)
@@ -87,7 +87,7 @@ package struct AdvisoryStream: ~Copyable {
 
   private static func open(_ file: SourceFile) throws -> Int32 {
     let descriptor = cposix_open(file.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0)
-    guard descriptor >= 0 else { throw CommandFailure.local("\(PosixError("open \(file.path)"))", hint: nil) }
+    guard descriptor >= 0 else { throw CommandFailure.local(PosixError("open \(file.path)")) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size == Int64(file.size)
     else {

@@ -55,7 +55,9 @@ package struct AdvisoryDiscovery {
     switch status.st_mode & S_IFMT {
     case S_IFREG: found = [try file(path, size: UInt64(status.st_size))]
     case S_IFDIR: found = try folder(path)
-    default: throw CommandFailure.local("\(path) is neither a file nor a folder", hint: nil)
+    default:
+      throw CommandFailure.local(
+        "\(path) is neither a file nor a folder", hint: "name an OSV archive (all.zip), a .json file or a folder")
     }
     for source in found {
       guard !sources.contains(where: { $0.name == source.name }) else {
@@ -143,14 +145,14 @@ package struct AdvisoryDiscovery {
   /// The regular files and folders in a folder, by name; warns of everything else.
   private mutating func entries(of path: String) throws -> [Entry] {
     guard let directory = opendir(path) else {
-      throw CommandFailure.local("\(PosixError("open \(path)"))", hint: nil)
+      throw CommandFailure.local(PosixError("open \(path)"))
     }
     defer { closedir(directory) }
     var entries: [Entry] = []
     while true {
       errno = 0
       guard let entry = readdir(directory) else {
-        if errno != 0 { throw CommandFailure.local("\(PosixError("read \(path)"))", hint: nil) }
+        if errno != 0 { throw CommandFailure.local(PosixError("read \(path)")) }
         return entries.sorted { $0.name < $1.name }
       }
       let bytes = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
@@ -161,7 +163,7 @@ package struct AdvisoryDiscovery {
       if name == "." || name == ".." { continue }
       var status = stat()
       guard lstat(path + "/" + name, &status) == 0 else {
-        throw CommandFailure.local("\(PosixError("stat \(path)/\(name)"))", hint: nil)
+        throw CommandFailure.local(PosixError("stat \(path)/\(name)"))
       }
       let kind = status.st_mode & S_IFMT
       if kind == S_IFREG || kind == S_IFDIR {
@@ -175,11 +177,11 @@ package struct AdvisoryDiscovery {
   /// Whether the file begins as a zip does; an empty archive has only the end record.
   private static func isArchive(_ path: String) throws -> Bool {
     let descriptor = cposix_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0)
-    guard descriptor >= 0 else { throw CommandFailure.local("\(PosixError("open \(path)"))", hint: nil) }
+    guard descriptor >= 0 else { throw CommandFailure.local(PosixError("open \(path)")) }
     defer { close(descriptor) }
     var magic = [UInt8](repeating: 0, count: 4)
     guard pread(descriptor, &magic, 4, 0) >= 0 else {
-      throw CommandFailure.local("\(PosixError("read \(path)"))", hint: nil)
+      throw CommandFailure.local(PosixError("read \(path)"))
     }
     return magic == [0x50, 0x4b, 3, 4] || magic == [0x50, 0x4b, 5, 6]
   }
@@ -195,7 +197,7 @@ package struct AdvisoryDiscovery {
   /// The folder's own name, also for `.` and `..`.
   private static func folderName(_ path: String) throws -> String {
     guard let resolved = realpath(path, nil) else {
-      throw CommandFailure.local("\(PosixError("resolve \(path)"))", hint: nil)
+      throw CommandFailure.local(PosixError("resolve \(path)"))
     }
     defer { free(resolved) }
     let name = baseName(String(cString: resolved))

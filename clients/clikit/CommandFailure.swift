@@ -1,4 +1,6 @@
 import API
+import Glibc
+import Posix
 import ProtobufRuntime
 import RPC
 
@@ -45,6 +47,19 @@ struct CommandFailure: Error {
   /// Something of the client's own machine: a file, a terminal.
   static func local(_ message: String, hint: String?) -> CommandFailure {
     CommandFailure(.failed, code: .failedPrecondition, message, hint: hint)
+  }
+
+  /// A system call on a file of the client's machine.
+  static func local(_ error: PosixError) -> CommandFailure {
+    let hint =
+      switch error.errno {
+      case ENOENT, ENOTDIR: "check the path"
+      case EACCES, EPERM, EROFS: "check its permissions"
+      case EFBIG: "give a smaller file"
+      case ENOSPC, EDQUOT: "free space on its file system"
+      default: "check the file and the disk it is on"
+      }
+    return local("\(error)", hint: hint)
   }
 
   static func timedOut(_ message: String) -> CommandFailure {

@@ -50,7 +50,7 @@ final class Console: Sendable {
     do throws(PosixError) {
       try File.write(text.utf8, to: STDOUT_FILENO, named: "standard output")
     } catch {
-      guard error.errno == EPIPE else { throw CommandFailure.local("\(error)", hint: nil) }
+      guard error.errno == EPIPE else { throw CommandFailure.local(error) }
       outputClosed.store(true, ordering: .relaxed)
     }
   }

@@ -34,7 +34,7 @@ package enum FileReplacement {
     var status = stat()
     guard lstat(path, &status) == 0 else {
       if errno == ENOENT { return 0o666 }
-      throw CommandFailure.local("\(PosixError("stat \(path)"))", hint: nil)
+      throw CommandFailure.local(PosixError("stat \(path)"))
     }
     switch status.st_mode & S_IFMT {
     case S_IFREG: return status.st_mode & 0o777

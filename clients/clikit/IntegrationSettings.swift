@@ -64,7 +64,7 @@ struct TransportSettings: ParsableArguments {
     do throws(PosixError) {
       bytes = try File.read(path, limit: certificatesMaximum)
     } catch {
-      throw CommandFailure.local(error.errno == EFBIG ? "\(path) is longer than 1 MiB" : "\(error)", hint: nil)
+      throw CommandFailure.local(error)
     }
     guard let text = String(validating: bytes, as: UTF8.self), text.contains("-----BEGIN ") else {
       throw CommandFailure.local("\(path) holds no certificates in PEM form", hint: "convert it to PEM first")

@@ -14,7 +14,7 @@ package enum SecretInput {
   package static func read(file path: String) throws -> [UInt8] {
     // Without O_NONBLOCK a named pipe that nobody writes to would hold us for ever.
     let descriptor = cposix_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0)
-    guard descriptor >= 0 else { throw CommandFailure.local("\(PosixError("open \(path)"))", hint: nil) }
+    guard descriptor >= 0 else { throw CommandFailure.local(PosixError("open \(path)")) }
     defer { close(descriptor) }
     return try read(descriptor, named: path, patience: patience)
   }
@@ -33,12 +33,13 @@ package enum SecretInput {
       let ready = poll(&poller, 1, patience)
       if ready < 0 && errno == EINTR { continue }
       guard ready != 0 else {
-        throw CommandFailure.local("\(name): nothing was written to it for 30 seconds", hint: nil)
+        throw CommandFailure.local(
+          "\(name): nothing was written to it for 30 seconds", hint: "write the secret to it, or use a file")
       }
       let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
       if count < 0 {
         if errno == EINTR || errno == EAGAIN { continue }
-        throw CommandFailure.local("\(PosixError("read \(name)"))", hint: nil)
+        throw CommandFailure.local(PosixError("read \(name)"))
       }
       if count == 0 { break }
       bytes.append(contentsOf: chunk[..<count])
@@ -90,10 +91,12 @@ package enum SecretInput {
     do {
       let secret = try answer.get()
       try File.write("\n".utf8, to: terminal, named: "the terminal")
-      guard !secret.isEmpty else { throw CommandFailure.local("nothing was entered", hint: nil) }
+      guard !secret.isEmpty else {
+        throw CommandFailure.local("nothing was entered", hint: "type the secret, or give it by file or standard input")
+      }
       return secret
     } catch let error as PosixError {
-      throw CommandFailure.local("\(error)", hint: nil)
+      throw CommandFailure.local(error)
     }
   }
 

@@ -56,12 +56,15 @@ final class LayerAnalyses: Sendable {
   func analysis(
     of layer: Descriptor, from source: Source, received: @escaping @Sendable (Int) -> Void
   ) async throws -> Outcome {
-    if let known = try await confirmedAnalysis(of: layer.digest, source) { return known }
+    let known = try await knownAnalysis(of: layer.digest, source)
+    if case .confirmed(let outcome) = known { return outcome }
     return try await flights.withPermit(
       for: FlightKey(integration: source.integration.id, digest: layer.digest)
     ) {
-      // Another scan may have fetched it while this one waited.
-      if let known = try await confirmedAnalysis(of: layer.digest, source) { return known }
+      // Another scan may have fetched it while this one waited. A registry that has refused to confirm is not asked again.
+      if case .unknown = known, case .confirmed(let outcome) = try await knownAnalysis(of: layer.digest, source) {
+        return outcome
+      }
       let fetched = try await fetch(layer, from: source, received)
       if fetched.isLasting {
         try await store.putLayerAnalysis(
@@ -71,11 +74,11 @@ final class LayerAnalyses: Sendable {
     }
   }
 
-  private func confirmedAnalysis(of digest: Digest, _ source: Source) async throws -> Outcome? {
-    guard let known = try store.layerAnalysis(key(digest)), try await isConfirmed(digest, by: source) else {
-      return nil
-    }
-    return Outcome(analysis: known, cached: true)
+  private enum Known { case unknown, refused, confirmed(Outcome) }
+
+  private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
+    guard let known = try store.layerAnalysis(key(digest)) else { return .unknown }
+    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(analysis: known, cached: true)) : .refused
   }
 
   private func key(_ digest: Digest) -> LayerKey {

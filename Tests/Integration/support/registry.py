@@ -1,4 +1,5 @@
 """Debian's docker-registry on loopback, as many and in whatever form a test needs."""
+import contextlib
 import json
 import os
 import socket
@@ -19,6 +20,14 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def closed_port():
+    """A port that refuses connections, and that nobody else can take meanwhile."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 class Registry:

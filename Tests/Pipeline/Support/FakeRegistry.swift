@@ -4,6 +4,7 @@ import Posix
 import Synchronization
 import TestSupport
 
+@testable import Pipeline
 @testable import Registry
 
 /// An image as a registry holds it.
@@ -142,5 +143,21 @@ final class FakeRegistry: Sendable {
 
   private static func list(_ names: [String]) -> String {
     "[" + names.map { "\"\($0)\"" }.joined(separator: ",") + "]"
+  }
+}
+
+extension FakeRegistry {
+  static func digest(_ bytes: [UInt8]) -> Digest { ContentHash.digest(of: bytes) }
+}
+
+extension FakeRegistry {
+  /// The image as the pipeline reads it.
+  static func parse(_ image: FakeImage) throws -> PlatformImage {
+    let (mediaType, manifest) = try Manifest.parse(image.manifest, contentType: FakeImage.manifestType, subject: "test")
+    guard case .image(let parsed) = manifest else { throw RegistryError.malformed("no image") }
+    return PlatformImage(
+      platform: .node,
+      manifest: FetchedManifest(digest: image.digest, mediaType: mediaType, bytes: image.manifest, manifest: manifest),
+      image: parsed, config: try ImageConfig.parse(image.config, subject: "test"))
   }
 }

@@ -31,7 +31,7 @@ enum RealWorker {
   }()
 }
 
-/// A clock that a test sets.
+/// A clock that a test sets. It goes on by a microsecond whenever it is looked at, so that short waits end.
 final class TestClock: Sendable {
   private let time: Atomic<Int64>
 
@@ -40,7 +40,7 @@ final class TestClock: Sendable {
     time = Atomic(Timestamp(rfc3339: text)?.nanosecondsSince1970 ?? 0)
   }
 
-  var wall: WallClock { WallClock { self.time.load(ordering: .relaxed) } }
+  var wall: WallClock { WallClock { self.time.add(1000, ordering: .relaxed).newValue } }
 
   func advance(_ duration: Duration) {
     time.add(Int64(duration / .nanoseconds(1)), ordering: .relaxed)
@@ -61,7 +61,14 @@ final class Plant: Sendable {
   /// Log messages, and "queued" for each announcement.
   let events: Events
   private let transport: HTTPTransport
-  private let scanners = Mutex<[Scanner]>([])
+  private let scanner = Running()
+
+  /// The scanner that new jobs are announced to.
+  private final class Running: Sendable {
+    private let scanner = Mutex<Scanner?>(nil)
+    func set(_ new: Scanner?) { scanner.withLock { $0 = new } }
+    func poke() { scanner.withLock { $0 }?.poke() }
+  }
 
   init(clock: TestClock = TestClock(), mapSizeBytes: Int = 1 << 30) async throws {
     // As the daemon does: a worker that stops reading is no reason to end.
@@ -81,7 +88,10 @@ final class Plant: Sendable {
     registries = RegistryClients(store: store, transport: transport)
     advisories = try AdvisoryDatabase(directory: directory.path + "/advisories", mapSizeBytes: 1 << 28)
     matcher = ReportMatcher(advisories: advisories, clock: clock.wall)
-    intake = Intake(store: store, queue: queue, clock: clock.wall) { [events] in events.record("queued") }
+    intake = Intake(store: store, queue: queue, clock: clock.wall) { [events, scanner] in
+      events.record("queued")
+      scanner.poke()
+    }
     poller = Poller(
       store: store, registries: registries, intake: intake, clock: clock.wall, log: events.logger,
       storeRetry: .milliseconds(1))
@@ -109,11 +119,11 @@ final class Plant: Sendable {
   /// Queues an image as a person would.
   @discardableResult
   func add(_ image: FakeImage, _ repository: String = "app", to integration: IntegrationRecord) async throws -> UInt64 {
-    let key = key(image, repository, integration)
+    let key = key(image, integration, repository)
     return try #require(await intake.queue([Intake.Item(image: key, tag: "")], priority: .person).first).job.id
   }
 
-  func key(_ image: FakeImage, _ repository: String = "app", _ integration: IntegrationRecord) -> ImageKey {
+  func key(_ image: FakeImage, _ integration: IntegrationRecord, _ repository: String = "app") -> ImageKey {
     ImageKey(integration: integration.id, repository: repository, digest: image.digest.description)
   }
 
@@ -132,6 +142,8 @@ final class Plant: Sendable {
     let scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: ScanProgress(),
       settings: settings, clock: clock.wall, log: events.logger)
+    self.scanner.set(scanner)
+    defer { self.scanner.set(nil) }
     let running = Task { await scanner.run() }
     let result: Result<Void, any Error>
     do {
