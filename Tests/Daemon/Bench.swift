@@ -46,6 +46,7 @@ final class Bench: Sendable {
     store = try await StateStore(
       directory: state, tables: QueueTables.all, options: options, eventsMaximum: eventsMaximum)
     queue = JobQueue(store: store)
+    let catalogue = Catalogue()
     transport = HTTPTransport()
     thread = SerialThread(named: "test")
     progress = ScanProgress()
@@ -73,7 +74,8 @@ final class Bench: Sendable {
     system = SystemHandler(
       store: store, queue: queue, advisories: advisories, metrics: Metrics(),
       configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, events: watchers,
-      catalogue: Catalogue())
+      catalogue: catalogue)
+    catalogue.publish(methods)
   }
 
   deinit {
@@ -83,6 +85,14 @@ final class Bench: Sendable {
     store.close()
   }
 
+  /// All that the daemon serves.
+  var methods: [RPCMethod] {
+    system.systemMethods + integrations.integrationsMethods + images.imagesMethods + jobs.queueMethods
+      + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
+      + HealthHandler(health: health, services: ["tidewaiter.v1.System"]).healthMethods
+  }
+
+  let health = Health()
   let context = CallContext(peer: Peer(uid: 7, gid: 7, pid: 7, groups: []), deadline: nil, metadata: [])
 
   func create(_ name: String) async throws -> API.Integration {
