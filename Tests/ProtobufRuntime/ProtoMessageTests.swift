@@ -136,7 +136,9 @@ import Testing
 
   @Test("text is escaped so that it is harmless on a terminal") func escapes() {
     #expect(JSONValue.string("a\u{1b}[2J\"\\\n\u{202e}é").text() == #""a\u001b[2J\"\\\n\u202eé""#)
-    #expect(JSONValue.object([("a", .array([.integer(1), .null]))]).text(indented: true) == "{\n  \"a\": [\n    1,\n    null\n  ]\n}")
+    #expect(
+      JSONValue.object([("a", .array([.integer(1), .null]))]).text(indented: true)
+        == "{\n  \"a\": [\n    1,\n    null\n  ]\n}")
   }
 }
 
