@@ -6,34 +6,88 @@ func rpcMethod<Request: ProtoMessage, Response: ProtoMessage>(
   _ service: String, _ name: String,
   _ handler: @escaping @Sendable (Request, CallContext) async throws -> Response
 ) -> RPCMethod {
-  RPCMethod(service: service, name: name) { payload, context in
-    let request: Request
-    do throws(MalformedMessage) {
-      request = try Request(packed: payload, limits: .rpc)
-    } catch {
-      throw RPCError.invalidArgument([(error.field, error.reason)])
-    }
-    return try await handler(request, context).packed()
-  }
+  RPCMethod(
+    service: service, name: name,
+    handler: .unary { payload, context in try await handler(Request(request: payload), context).packed() })
+}
+
+func serverStreamingMethod<Request: ProtoMessage, Response: ProtoMessage>(
+  _ service: String, _ name: String,
+  _ handler: @escaping @Sendable (Request, ResponseStream<Response>, CallContext) async throws -> Void
+) -> RPCMethod {
+  RPCMethod(
+    service: service, name: name,
+    handler: .serverStreaming { payload, responses, context in
+      try await handler(Request(request: payload), ResponseStream(responses), context)
+    })
+}
+
+func clientStreamingMethod<Request: ProtoMessage, Response: ProtoMessage>(
+  _ service: String, _ name: String,
+  _ handler: @escaping @Sendable (RequestStream<Request>, CallContext) async throws -> Response
+) -> RPCMethod {
+  RPCMethod(
+    service: service, name: name,
+    handler: .clientStreaming { requests, context in
+      try await handler(RequestStream(requests), context).packed()
+    })
+}
+
+func bidirectionalMethod<Request: ProtoMessage, Response: ProtoMessage>(
+  _ service: String, _ name: String,
+  _ handler: @escaping @Sendable (RequestStream<Request>, ResponseStream<Response>, CallContext) async throws -> Void
+) -> RPCMethod {
+  RPCMethod(
+    service: service, name: name,
+    handler: .bidirectional { requests, responses, context in
+      try await handler(RequestStream(requests), ResponseStream(responses), context)
+    })
 }
 
 extension RPCChannel {
   func call<Request: ProtoMessage, Response: ProtoMessage>(
     _ service: String, _ method: String, _ request: Request, timeout: Duration?
   ) async throws -> Response {
-    let payload = try await call(service: service, method: method, payload: request.packed(), timeout: timeout)
-    do {
-      return try Response(packed: payload, limits: .rpc)
-    } catch {
-      throw RPCError(.internal, "the daemon's answer does not decode: \(error)")
+    try Response(
+      response: await call(service: service, method: method, payload: request.packed(), timeout: timeout))
+  }
+
+  func stream<Request: ProtoMessage, Response: ProtoMessage>(
+    _ service: String, _ method: String, _ request: Request, timeout: Duration?
+  ) -> ResponseSequence<Response> {
+    ResponseSequence { () throws(RPCError) in
+      try openStream(
+        service: service, method: method, kind: .serverStreaming, payload: request.packed(), timeout: timeout)
     }
+  }
+
+  func requestCall<Request: ProtoMessage, Response: ProtoMessage>(
+    _ service: String, _ method: String, timeout: Duration?
+  ) throws(RPCError) -> RequestCall<Request, Response> {
+    RequestCall(
+      try openStream(service: service, method: method, kind: .clientStreaming, payload: nil, timeout: timeout))
+  }
+
+  func bidirectionalCall<Request: ProtoMessage, Response: ProtoMessage>(
+    _ service: String, _ method: String, timeout: Duration?
+  ) throws(RPCError) -> BidirectionalCall<Request, Response> {
+    BidirectionalCall(
+      try openStream(service: service, method: method, kind: .bidirectional, payload: nil, timeout: timeout))
+  }
+}
+
+extension RPCConnection.Cancellation {
+  /// `System/Cancel` of the daemon.
+  package static let system = RPCConnection.Cancellation(service: "tidewaiter.v1.System", method: "Cancel") { stream in
+    var request = CancelRequest()
+    request.streamId = stream
+    return request.packed()
   }
 }
 
 /// The google.rpc details that errors of the daemon carry.
 extension RPCError {
   private static let typePrefix = "type.googleapis.com/"
-  private static let domain = "tidewaiter"
 
   /// INVALID_ARGUMENT that names every bad field at once.
   package static func invalidArgument(_ violations: [(field: String, description: String)]) -> RPCError {
@@ -71,6 +125,9 @@ extension RPCError {
 
   /// The stable reason, e.g. `UNAUTHORIZED`; nil when there is none.
   package var reason: String? { decoded(ErrorInfo.self)?.reason }
+
+  /// Where to go on with a stream that ended before its time; nil when it has no such place.
+  package var cursor: String? { decoded(ErrorInfo.self)?.metadata.first { $0.key == "cursor" }?.value }
 
   package var fieldViolations: [BadRequestFieldViolation] { decoded(BadRequest.self)?.fieldViolations ?? [] }
 

@@ -1032,6 +1032,40 @@ extension GetPollRequest: JSONRepresentable {
   }
 }
 
+package struct WatchPollRequest: ProtoMessage {
+  package var integration: String = ""
+  package var id: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.WatchPollRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchPollRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__watch_poll_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.WatchPollRequest.integration")
+    self.id = c.pointee.id
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.id = self.id
+  }
+}
+
+extension WatchPollRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("id", .unsigned(self.id)),
+    ])
+  }
+}
+
 package struct Poll: ProtoMessage {
   package var id: UInt64 = 0
   package var integration: String = ""
@@ -1920,6 +1954,93 @@ extension GetJobRequest: JSONRepresentable {
   }
 }
 
+package struct WatchJobsRequest: ProtoMessage {
+  /// empty: all that match the rest
+  package var jobIds: [UInt64] = []
+  package var integration: String = ""
+  /// of that integration
+  package var pollId: UInt64 = 0
+  /// empty: all
+  package var states: [JobState] = []
+  /// end the stream when all that matched have ended
+  package var untilEnded: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.WatchJobsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__watch_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self)
+    self.jobIds = readNumbers(c.pointee.job_ids, c.pointee.n_job_ids)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.WatchJobsRequest.integration")
+    self.pollId = c.pointee.poll_id
+    self.states = readNumbers(c.pointee.states, c.pointee.n_states).map { JobState(rawValue: Int32(bitPattern: $0.rawValue)) }
+    self.untilEnded = c.pointee.until_ended != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self)
+    c.pointee.n_job_ids = self.jobIds.count
+    c.pointee.job_ids = arena.array(self.jobIds) { $0 }
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.poll_id = self.pollId
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states) { Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: $0.rawValue)) }
+    c.pointee.until_ended = self.untilEnded ? 1 : 0
+  }
+}
+
+extension WatchJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobIds", .array(self.jobIds.map { .unsigned($0) })),
+      ("integration", .string(self.integration)),
+      ("pollId", .unsigned(self.pollId)),
+      ("states", .array(self.states.map { .string($0.name) })),
+      ("untilEnded", .bool(self.untilEnded)),
+    ])
+  }
+}
+
+package struct WatchJobsResponse: ProtoMessage {
+  package var job: Job? = nil
+  /// what stood at the beginning is told; has no job
+  package var snapshotComplete: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.WatchJobsResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__watch_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self)
+    self.job = try readMessage(c.pointee.job)
+    self.snapshotComplete = c.pointee.snapshot_complete != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self)
+    c.pointee.job = arena.pointer(self.job)
+    c.pointee.snapshot_complete = self.snapshotComplete ? 1 : 0
+  }
+}
+
+extension WatchJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("job", self.job?.json ?? .null),
+      ("snapshotComplete", .bool(self.snapshotComplete)),
+    ])
+  }
+}
+
 package struct Job: ProtoMessage {
   package var id: UInt64 = 0
   package var reference: String = ""
@@ -2791,6 +2912,285 @@ extension MethodMetrics: JSONRepresentable {
   }
 }
 
+package struct CancelRequest: ProtoMessage {
+  package var streamId: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CancelRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self)
+    self.streamId = c.pointee.stream_id
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self)
+    c.pointee.stream_id = self.streamId
+  }
+}
+
+extension CancelRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("streamId", .unsigned(UInt64(self.streamId))),
+    ])
+  }
+}
+
+package struct CancelResponse: ProtoMessage {
+  /// false: no such call is in flight, it may have ended just now
+  package var found: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CancelResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self)
+    self.found = c.pointee.found != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self)
+    c.pointee.found = self.found ? 1 : 0
+  }
+}
+
+extension CancelResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("found", .bool(self.found)),
+    ])
+  }
+}
+
+package struct WatchEventsRequest: ProtoMessage {
+  /// of the last event seen; "": from the oldest that is kept
+  package var cursor: String = ""
+  /// "": all
+  package var integration: String = ""
+  /// false: the stream ends after the newest event
+  package var follow: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.WatchEventsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchEventsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__watch_events_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self)
+    self.cursor = try readText(c.pointee.cursor, "tidewaiter.v1.WatchEventsRequest.cursor")
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.WatchEventsRequest.integration")
+    self.follow = c.pointee.follow != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self)
+    c.pointee.cursor = arena.copy(self.cursor)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.follow = self.follow ? 1 : 0
+  }
+}
+
+extension WatchEventsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("cursor", .string(self.cursor)),
+      ("integration", .string(self.integration)),
+      ("follow", .bool(self.follow)),
+    ])
+  }
+}
+
+package struct Event: ProtoMessage {
+  /// opaque; goes on from here
+  package var cursor: String = ""
+  package var time: Timestamp? = nil
+  /// "job.finished", "poll.started", …
+  package var kind: String = ""
+  package var integration: String = ""
+  package var reference: String = ""
+  package var jobId: UInt64 = 0
+  package var pollId: UInt64 = 0
+  package var state: String = ""
+  package var detail: String = ""
+  /// who asked for it: "uid 1000"; "": the daemon itself
+  package var actor: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Event" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Event>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__event__init(message.assumingMemoryBound(to: Tidewaiter__V1__Event.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Event.self)
+    self.cursor = try readText(c.pointee.cursor, "tidewaiter.v1.Event.cursor")
+    self.time = try readMessage(c.pointee.time)
+    self.kind = try readText(c.pointee.kind, "tidewaiter.v1.Event.kind")
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.Event.integration")
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.Event.reference")
+    self.jobId = c.pointee.job_id
+    self.pollId = c.pointee.poll_id
+    self.state = try readText(c.pointee.state, "tidewaiter.v1.Event.state")
+    self.detail = try readText(c.pointee.detail, "tidewaiter.v1.Event.detail")
+    self.actor = try readText(c.pointee.actor, "tidewaiter.v1.Event.actor")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Event.self)
+    c.pointee.cursor = arena.copy(self.cursor)
+    c.pointee.time = arena.pointer(self.time)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.job_id = self.jobId
+    c.pointee.poll_id = self.pollId
+    c.pointee.state = arena.copy(self.state)
+    c.pointee.detail = arena.copy(self.detail)
+    c.pointee.actor = arena.copy(self.actor)
+  }
+}
+
+extension Event: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("cursor", .string(self.cursor)),
+      ("time", self.time?.json ?? .null),
+      ("kind", .string(self.kind)),
+      ("integration", .string(self.integration)),
+      ("reference", .string(self.reference)),
+      ("jobId", .unsigned(self.jobId)),
+      ("pollId", .unsigned(self.pollId)),
+      ("state", .string(self.state)),
+      ("detail", .string(self.detail)),
+      ("actor", .string(self.actor)),
+    ])
+  }
+}
+
+package struct GetDescriptorsRequest: ProtoMessage {
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.GetDescriptorsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetDescriptorsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__get_descriptors_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetDescriptorsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  }
+}
+
+extension GetDescriptorsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([])
+  }
+}
+
+package struct Descriptors: ProtoMessage {
+  /// of the daemon
+  package var version: String = ""
+  /// google.protobuf.FileDescriptorSet of everything it serves
+  package var fileDescriptorSet: [UInt8] = []
+  package var methods: [MethodDescription] = []
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Descriptors" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Descriptors>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__descriptors__init(message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self)
+    self.version = try readText(c.pointee.version, "tidewaiter.v1.Descriptors.version")
+    self.fileDescriptorSet = readBytes(c.pointee.file_descriptor_set)
+    self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self)
+    c.pointee.version = arena.copy(self.version)
+    c.pointee.file_descriptor_set = arena.copy(self.fileDescriptorSet)
+    c.pointee.n_methods = self.methods.count
+    c.pointee.methods = arena.array(self.methods)
+  }
+}
+
+extension Descriptors: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("version", .string(self.version)),
+      ("fileDescriptorSet", .string(Data(self.fileDescriptorSet).base64EncodedString())),
+      ("methods", .array(self.methods.map { $0.json })),
+    ])
+  }
+}
+
+package struct MethodDescription: ProtoMessage {
+  /// "tidewaiter.v1.System/Ping"
+  package var name: String = ""
+  /// the least role that may call it: "viewer", "operator", "admin"
+  package var role: String = ""
+  package var serverStreaming: Bool = false
+  package var clientStreaming: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.MethodDescription" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MethodDescription>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__method_description__init(message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self)
+    self.name = try readText(c.pointee.name, "tidewaiter.v1.MethodDescription.name")
+    self.role = try readText(c.pointee.role, "tidewaiter.v1.MethodDescription.role")
+    self.serverStreaming = c.pointee.server_streaming != 0
+    self.clientStreaming = c.pointee.client_streaming != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self)
+    c.pointee.name = arena.copy(self.name)
+    c.pointee.role = arena.copy(self.role)
+    c.pointee.server_streaming = self.serverStreaming ? 1 : 0
+    c.pointee.client_streaming = self.clientStreaming ? 1 : 0
+  }
+}
+
+extension MethodDescription: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("name", .string(self.name)),
+      ("role", .string(self.role)),
+      ("serverStreaming", .bool(self.serverStreaming)),
+      ("clientStreaming", .bool(self.clientStreaming)),
+    ])
+  }
+}
+
 /// What a server of `tidewaiter.v1.Integrations` does. Handlers throw `RPCError` for an answer with a status.
 package protocol IntegrationsService: Sendable {
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> Integration
@@ -2803,6 +3203,8 @@ package protocol IntegrationsService: Sendable {
   /// Starts a poll, or returns the one that runs.
   func pollIntegration(_ request: PollIntegrationRequest, _ context: CallContext) async throws -> Poll
   func getPoll(_ request: GetPollRequest, _ context: CallContext) async throws -> Poll
+  /// The poll as it stands, then as it stands after each change; ends when the poll has ended.
+  func watchPoll(_ request: WatchPollRequest, _ responses: ResponseStream<Poll>, _ context: CallContext) async throws
 }
 
 extension IntegrationsService {
@@ -2817,6 +3219,7 @@ extension IntegrationsService {
       rpcMethod("tidewaiter.v1.Integrations", "TestIntegration") { try await testIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "PollIntegration") { try await pollIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "GetPoll") { try await getPoll($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.Integrations", "WatchPoll") { try await watchPoll($0, $1, $2) },
     ]
   }
 }
@@ -2859,6 +3262,11 @@ package struct IntegrationsClient: Sendable {
 
   package func getPoll(_ request: GetPollRequest, timeout: Duration?) async throws -> Poll {
     try await channel.call("tidewaiter.v1.Integrations", "GetPoll", request, timeout: timeout)
+  }
+
+  /// The poll as it stands, then as it stands after each change; ends when the poll has ended.
+  package func watchPoll(_ request: WatchPollRequest, timeout: Duration?) -> ResponseSequence<Poll> {
+    channel.stream("tidewaiter.v1.Integrations", "WatchPoll", request, timeout: timeout)
   }
 }
 
@@ -2911,6 +3319,8 @@ package struct ImagesClient: Sendable {
 package protocol QueueService: Sendable {
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse
   func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> Job
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  func watchJobs(_ request: WatchJobsRequest, _ responses: ResponseStream<WatchJobsResponse>, _ context: CallContext) async throws
 }
 
 extension QueueService {
@@ -2919,6 +3329,7 @@ extension QueueService {
     [
       rpcMethod("tidewaiter.v1.Queue", "ListJobs") { try await listJobs($0, $1) },
       rpcMethod("tidewaiter.v1.Queue", "GetJob") { try await getJob($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.Queue", "WatchJobs") { try await watchJobs($0, $1, $2) },
     ]
   }
 }
@@ -2935,6 +3346,11 @@ package struct QueueClient: Sendable {
 
   package func getJob(_ request: GetJobRequest, timeout: Duration?) async throws -> Job {
     try await channel.call("tidewaiter.v1.Queue", "GetJob", request, timeout: timeout)
+  }
+
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  package func watchJobs(_ request: WatchJobsRequest, timeout: Duration?) -> ResponseSequence<WatchJobsResponse> {
+    channel.stream("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
   }
 }
 
@@ -3001,6 +3417,11 @@ package protocol SystemService: Sendable {
   func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse
   func getVersion(_ request: GetVersionRequest, _ context: CallContext) async throws -> Version
   func getStatus(_ request: GetStatusRequest, _ context: CallContext) async throws -> Status
+  /// Ends a call in flight on the same connection with CANCELLED: ttrpc has no frame for it.
+  func cancel(_ request: CancelRequest, _ context: CallContext) async throws -> CancelResponse
+  /// What happened after a cursor, in order, each event once; then what happens, if asked to follow.
+  func watchEvents(_ request: WatchEventsRequest, _ responses: ResponseStream<Event>, _ context: CallContext) async throws
+  func getDescriptors(_ request: GetDescriptorsRequest, _ context: CallContext) async throws -> Descriptors
 }
 
 extension SystemService {
@@ -3010,6 +3431,9 @@ extension SystemService {
       rpcMethod("tidewaiter.v1.System", "Ping") { try await ping($0, $1) },
       rpcMethod("tidewaiter.v1.System", "GetVersion") { try await getVersion($0, $1) },
       rpcMethod("tidewaiter.v1.System", "GetStatus") { try await getStatus($0, $1) },
+      rpcMethod("tidewaiter.v1.System", "Cancel") { try await cancel($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.System", "WatchEvents") { try await watchEvents($0, $1, $2) },
+      rpcMethod("tidewaiter.v1.System", "GetDescriptors") { try await getDescriptors($0, $1) },
     ]
   }
 }
@@ -3031,5 +3455,19 @@ package struct SystemClient: Sendable {
 
   package func getStatus(_ request: GetStatusRequest, timeout: Duration?) async throws -> Status {
     try await channel.call("tidewaiter.v1.System", "GetStatus", request, timeout: timeout)
+  }
+
+  /// Ends a call in flight on the same connection with CANCELLED: ttrpc has no frame for it.
+  package func cancel(_ request: CancelRequest, timeout: Duration?) async throws -> CancelResponse {
+    try await channel.call("tidewaiter.v1.System", "Cancel", request, timeout: timeout)
+  }
+
+  /// What happened after a cursor, in order, each event once; then what happens, if asked to follow.
+  package func watchEvents(_ request: WatchEventsRequest, timeout: Duration?) -> ResponseSequence<Event> {
+    channel.stream("tidewaiter.v1.System", "WatchEvents", request, timeout: timeout)
+  }
+
+  package func getDescriptors(_ request: GetDescriptorsRequest, timeout: Duration?) async throws -> Descriptors {
+    try await channel.call("tidewaiter.v1.System", "GetDescriptors", request, timeout: timeout)
   }
 }

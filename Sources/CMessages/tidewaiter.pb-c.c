@@ -818,6 +818,51 @@ void   tidewaiter__v1__get_poll_request__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__get_poll_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__watch_poll_request__init
+                     (Tidewaiter__V1__WatchPollRequest         *message)
+{
+  static const Tidewaiter__V1__WatchPollRequest init_value = TIDEWAITER__V1__WATCH_POLL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__watch_poll_request__get_packed_size
+                     (const Tidewaiter__V1__WatchPollRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_poll_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__watch_poll_request__pack
+                     (const Tidewaiter__V1__WatchPollRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_poll_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__watch_poll_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchPollRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_poll_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__WatchPollRequest *
+       tidewaiter__v1__watch_poll_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__WatchPollRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__watch_poll_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__watch_poll_request__free_unpacked
+                     (Tidewaiter__V1__WatchPollRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__watch_poll_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__poll__init
                      (Tidewaiter__V1__Poll         *message)
 {
@@ -1626,6 +1671,96 @@ void   tidewaiter__v1__get_job_request__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &tidewaiter__v1__get_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__watch_jobs_request__init
+                     (Tidewaiter__V1__WatchJobsRequest         *message)
+{
+  static const Tidewaiter__V1__WatchJobsRequest init_value = TIDEWAITER__V1__WATCH_JOBS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__watch_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__WatchJobsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__watch_jobs_request__pack
+                     (const Tidewaiter__V1__WatchJobsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__watch_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchJobsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__WatchJobsRequest *
+       tidewaiter__v1__watch_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__WatchJobsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__watch_jobs_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__watch_jobs_request__free_unpacked
+                     (Tidewaiter__V1__WatchJobsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__watch_jobs_response__init
+                     (Tidewaiter__V1__WatchJobsResponse         *message)
+{
+  static const Tidewaiter__V1__WatchJobsResponse init_value = TIDEWAITER__V1__WATCH_JOBS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__watch_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__WatchJobsResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__watch_jobs_response__pack
+                     (const Tidewaiter__V1__WatchJobsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__watch_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__WatchJobsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__WatchJobsResponse *
+       tidewaiter__v1__watch_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__WatchJobsResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__watch_jobs_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__watch_jobs_response__free_unpacked
+                     (Tidewaiter__V1__WatchJobsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__watch_jobs_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   tidewaiter__v1__job__init
@@ -2616,6 +2751,321 @@ void   tidewaiter__v1__method_metrics__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &tidewaiter__v1__method_metrics__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__cancel_request__init
+                     (Tidewaiter__V1__CancelRequest         *message)
+{
+  static const Tidewaiter__V1__CancelRequest init_value = TIDEWAITER__V1__CANCEL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__cancel_request__get_packed_size
+                     (const Tidewaiter__V1__CancelRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__cancel_request__pack
+                     (const Tidewaiter__V1__CancelRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__cancel_request__pack_to_buffer
+                     (const Tidewaiter__V1__CancelRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CancelRequest *
+       tidewaiter__v1__cancel_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CancelRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__cancel_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__cancel_request__free_unpacked
+                     (Tidewaiter__V1__CancelRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__cancel_response__init
+                     (Tidewaiter__V1__CancelResponse         *message)
+{
+  static const Tidewaiter__V1__CancelResponse init_value = TIDEWAITER__V1__CANCEL_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__cancel_response__get_packed_size
+                     (const Tidewaiter__V1__CancelResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__cancel_response__pack
+                     (const Tidewaiter__V1__CancelResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__cancel_response__pack_to_buffer
+                     (const Tidewaiter__V1__CancelResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CancelResponse *
+       tidewaiter__v1__cancel_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CancelResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__cancel_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__cancel_response__free_unpacked
+                     (Tidewaiter__V1__CancelResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__watch_events_request__init
+                     (Tidewaiter__V1__WatchEventsRequest         *message)
+{
+  static const Tidewaiter__V1__WatchEventsRequest init_value = TIDEWAITER__V1__WATCH_EVENTS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__watch_events_request__get_packed_size
+                     (const Tidewaiter__V1__WatchEventsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_events_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__watch_events_request__pack
+                     (const Tidewaiter__V1__WatchEventsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_events_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__watch_events_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchEventsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_events_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__WatchEventsRequest *
+       tidewaiter__v1__watch_events_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__WatchEventsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__watch_events_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__watch_events_request__free_unpacked
+                     (Tidewaiter__V1__WatchEventsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__watch_events_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__event__init
+                     (Tidewaiter__V1__Event         *message)
+{
+  static const Tidewaiter__V1__Event init_value = TIDEWAITER__V1__EVENT__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__event__get_packed_size
+                     (const Tidewaiter__V1__Event *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__event__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__event__pack
+                     (const Tidewaiter__V1__Event *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__event__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__event__pack_to_buffer
+                     (const Tidewaiter__V1__Event *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__event__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Event *
+       tidewaiter__v1__event__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Event *)
+     protobuf_c_message_unpack (&tidewaiter__v1__event__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__event__free_unpacked
+                     (Tidewaiter__V1__Event *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__event__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__get_descriptors_request__init
+                     (Tidewaiter__V1__GetDescriptorsRequest         *message)
+{
+  static const Tidewaiter__V1__GetDescriptorsRequest init_value = TIDEWAITER__V1__GET_DESCRIPTORS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__get_descriptors_request__get_packed_size
+                     (const Tidewaiter__V1__GetDescriptorsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_descriptors_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__get_descriptors_request__pack
+                     (const Tidewaiter__V1__GetDescriptorsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_descriptors_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__get_descriptors_request__pack_to_buffer
+                     (const Tidewaiter__V1__GetDescriptorsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_descriptors_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__GetDescriptorsRequest *
+       tidewaiter__v1__get_descriptors_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__GetDescriptorsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__get_descriptors_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__get_descriptors_request__free_unpacked
+                     (Tidewaiter__V1__GetDescriptorsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__get_descriptors_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__descriptors__init
+                     (Tidewaiter__V1__Descriptors         *message)
+{
+  static const Tidewaiter__V1__Descriptors init_value = TIDEWAITER__V1__DESCRIPTORS__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__descriptors__get_packed_size
+                     (const Tidewaiter__V1__Descriptors *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__descriptors__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__descriptors__pack
+                     (const Tidewaiter__V1__Descriptors *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__descriptors__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__descriptors__pack_to_buffer
+                     (const Tidewaiter__V1__Descriptors *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__descriptors__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Descriptors *
+       tidewaiter__v1__descriptors__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Descriptors *)
+     protobuf_c_message_unpack (&tidewaiter__v1__descriptors__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__descriptors__free_unpacked
+                     (Tidewaiter__V1__Descriptors *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__descriptors__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__method_description__init
+                     (Tidewaiter__V1__MethodDescription         *message)
+{
+  static const Tidewaiter__V1__MethodDescription init_value = TIDEWAITER__V1__METHOD_DESCRIPTION__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__method_description__get_packed_size
+                     (const Tidewaiter__V1__MethodDescription *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__method_description__pack
+                     (const Tidewaiter__V1__MethodDescription *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__method_description__pack_to_buffer
+                     (const Tidewaiter__V1__MethodDescription *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__MethodDescription *
+       tidewaiter__v1__method_description__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__MethodDescription *)
+     protobuf_c_message_unpack (&tidewaiter__v1__method_description__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__method_description__free_unpacked
+                     (Tidewaiter__V1__MethodDescription *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[21] =
@@ -3813,6 +4263,57 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_poll_request__descriptor =
   tidewaiter__v1__get_poll_request__field_indices_by_name,
   1,  tidewaiter__v1__get_poll_request__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__get_poll_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__watch_poll_request__field_descriptors[2] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchPollRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchPollRequest, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__watch_poll_request__field_indices_by_name[] = {
+  1,   /* field[1] = id */
+  0,   /* field[0] = integration */
+};
+static const ProtobufCIntRange tidewaiter__v1__watch_poll_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__watch_poll_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.WatchPollRequest",
+  "WatchPollRequest",
+  "Tidewaiter__V1__WatchPollRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__WatchPollRequest),
+  2,
+  tidewaiter__v1__watch_poll_request__field_descriptors,
+  tidewaiter__v1__watch_poll_request__field_indices_by_name,
+  1,  tidewaiter__v1__watch_poll_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__watch_poll_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__poll__field_descriptors[16] =
@@ -5552,6 +6053,147 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_job_request__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__get_job_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor tidewaiter__v1__watch_jobs_request__field_descriptors[5] =
+{
+  {
+    "job_ids",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Tidewaiter__V1__WatchJobsRequest, n_job_ids),
+    offsetof(Tidewaiter__V1__WatchJobsRequest, job_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchJobsRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchJobsRequest, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "states",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Tidewaiter__V1__WatchJobsRequest, n_states),
+    offsetof(Tidewaiter__V1__WatchJobsRequest, states),
+    &tidewaiter__v1__job_state__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "until_ended",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchJobsRequest, until_ended),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__watch_jobs_request__field_indices_by_name[] = {
+  1,   /* field[1] = integration */
+  0,   /* field[0] = job_ids */
+  2,   /* field[2] = poll_id */
+  3,   /* field[3] = states */
+  4,   /* field[4] = until_ended */
+};
+static const ProtobufCIntRange tidewaiter__v1__watch_jobs_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__watch_jobs_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.WatchJobsRequest",
+  "WatchJobsRequest",
+  "Tidewaiter__V1__WatchJobsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__WatchJobsRequest),
+  5,
+  tidewaiter__v1__watch_jobs_request__field_descriptors,
+  tidewaiter__v1__watch_jobs_request__field_indices_by_name,
+  1,  tidewaiter__v1__watch_jobs_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__watch_jobs_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__watch_jobs_response__field_descriptors[2] =
+{
+  {
+    "job",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchJobsResponse, job),
+    &tidewaiter__v1__job__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "snapshot_complete",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchJobsResponse, snapshot_complete),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__watch_jobs_response__field_indices_by_name[] = {
+  0,   /* field[0] = job */
+  1,   /* field[1] = snapshot_complete */
+};
+static const ProtobufCIntRange tidewaiter__v1__watch_jobs_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__watch_jobs_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.WatchJobsResponse",
+  "WatchJobsResponse",
+  "Tidewaiter__V1__WatchJobsResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__WatchJobsResponse),
+  2,
+  tidewaiter__v1__watch_jobs_response__field_descriptors,
+  tidewaiter__v1__watch_jobs_response__field_indices_by_name,
+  1,  tidewaiter__v1__watch_jobs_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__watch_jobs_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor tidewaiter__v1__job__field_descriptors[17] =
 {
   {
@@ -7021,6 +7663,460 @@ const ProtobufCMessageDescriptor tidewaiter__v1__method_metrics__descriptor =
   tidewaiter__v1__method_metrics__field_indices_by_name,
   1,  tidewaiter__v1__method_metrics__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__method_metrics__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__cancel_request__field_descriptors[1] =
+{
+  {
+    "stream_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CancelRequest, stream_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__cancel_request__field_indices_by_name[] = {
+  0,   /* field[0] = stream_id */
+};
+static const ProtobufCIntRange tidewaiter__v1__cancel_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__cancel_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CancelRequest",
+  "CancelRequest",
+  "Tidewaiter__V1__CancelRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CancelRequest),
+  1,
+  tidewaiter__v1__cancel_request__field_descriptors,
+  tidewaiter__v1__cancel_request__field_indices_by_name,
+  1,  tidewaiter__v1__cancel_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__cancel_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__cancel_response__field_descriptors[1] =
+{
+  {
+    "found",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CancelResponse, found),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__cancel_response__field_indices_by_name[] = {
+  0,   /* field[0] = found */
+};
+static const ProtobufCIntRange tidewaiter__v1__cancel_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__cancel_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CancelResponse",
+  "CancelResponse",
+  "Tidewaiter__V1__CancelResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CancelResponse),
+  1,
+  tidewaiter__v1__cancel_response__field_descriptors,
+  tidewaiter__v1__cancel_response__field_indices_by_name,
+  1,  tidewaiter__v1__cancel_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__cancel_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__watch_events_request__field_descriptors[3] =
+{
+  {
+    "cursor",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchEventsRequest, cursor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchEventsRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "follow",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchEventsRequest, follow),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__watch_events_request__field_indices_by_name[] = {
+  0,   /* field[0] = cursor */
+  2,   /* field[2] = follow */
+  1,   /* field[1] = integration */
+};
+static const ProtobufCIntRange tidewaiter__v1__watch_events_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__watch_events_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.WatchEventsRequest",
+  "WatchEventsRequest",
+  "Tidewaiter__V1__WatchEventsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__WatchEventsRequest),
+  3,
+  tidewaiter__v1__watch_events_request__field_descriptors,
+  tidewaiter__v1__watch_events_request__field_indices_by_name,
+  1,  tidewaiter__v1__watch_events_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__watch_events_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__event__field_descriptors[10] =
+{
+  {
+    "cursor",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, cursor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reference",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, reference),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, state),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Event, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__event__field_indices_by_name[] = {
+  9,   /* field[9] = actor */
+  0,   /* field[0] = cursor */
+  8,   /* field[8] = detail */
+  3,   /* field[3] = integration */
+  5,   /* field[5] = job_id */
+  2,   /* field[2] = kind */
+  6,   /* field[6] = poll_id */
+  4,   /* field[4] = reference */
+  7,   /* field[7] = state */
+  1,   /* field[1] = time */
+};
+static const ProtobufCIntRange tidewaiter__v1__event__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 10 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__event__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Event",
+  "Event",
+  "Tidewaiter__V1__Event",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Event),
+  10,
+  tidewaiter__v1__event__field_descriptors,
+  tidewaiter__v1__event__field_indices_by_name,
+  1,  tidewaiter__v1__event__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define tidewaiter__v1__get_descriptors_request__field_descriptors NULL
+#define tidewaiter__v1__get_descriptors_request__field_indices_by_name NULL
+#define tidewaiter__v1__get_descriptors_request__number_ranges NULL
+const ProtobufCMessageDescriptor tidewaiter__v1__get_descriptors_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.GetDescriptorsRequest",
+  "GetDescriptorsRequest",
+  "Tidewaiter__V1__GetDescriptorsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__GetDescriptorsRequest),
+  0,
+  tidewaiter__v1__get_descriptors_request__field_descriptors,
+  tidewaiter__v1__get_descriptors_request__field_indices_by_name,
+  0,  tidewaiter__v1__get_descriptors_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__get_descriptors_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__descriptors__field_descriptors[3] =
+{
+  {
+    "version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Descriptors, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "file_descriptor_set",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Descriptors, file_descriptor_set),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "methods",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Descriptors, n_methods),
+    offsetof(Tidewaiter__V1__Descriptors, methods),
+    &tidewaiter__v1__method_description__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__descriptors__field_indices_by_name[] = {
+  1,   /* field[1] = file_descriptor_set */
+  2,   /* field[2] = methods */
+  0,   /* field[0] = version */
+};
+static const ProtobufCIntRange tidewaiter__v1__descriptors__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__descriptors__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Descriptors",
+  "Descriptors",
+  "Tidewaiter__V1__Descriptors",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Descriptors),
+  3,
+  tidewaiter__v1__descriptors__field_descriptors,
+  tidewaiter__v1__descriptors__field_indices_by_name,
+  1,  tidewaiter__v1__descriptors__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__descriptors__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__method_description__field_descriptors[4] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MethodDescription, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "role",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MethodDescription, role),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server_streaming",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MethodDescription, server_streaming),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_streaming",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MethodDescription, client_streaming),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__method_description__field_indices_by_name[] = {
+  3,   /* field[3] = client_streaming */
+  0,   /* field[0] = name */
+  1,   /* field[1] = role */
+  2,   /* field[2] = server_streaming */
+};
+static const ProtobufCIntRange tidewaiter__v1__method_description__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__method_description__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.MethodDescription",
+  "MethodDescription",
+  "Tidewaiter__V1__MethodDescription",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__MethodDescription),
+  4,
+  tidewaiter__v1__method_description__field_descriptors,
+  tidewaiter__v1__method_description__field_indices_by_name,
+  1,  tidewaiter__v1__method_description__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__method_description__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue tidewaiter__v1__mode__enum_values_by_number[3] =

@@ -22,7 +22,13 @@ package struct RequestEnvelope: Sendable, Equatable {
 
   package init() {}
 
-  package init(decoding bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) {
+  package init(decoding bytes: some Collection<UInt8>) throws(MalformedEnvelope) {
+    self = try Array(bytes).withUnsafeBytes { buffer in
+      Result { () throws(MalformedEnvelope) in try RequestEnvelope(reading: buffer) }
+    }.get()
+  }
+
+  package init(reading bytes: UnsafeRawBufferPointer) throws(MalformedEnvelope) {
     var reader = EnvelopeReader(bytes)
     while let field = try reader.next() {
       switch (field.number, field.value) {
@@ -87,7 +93,13 @@ package enum ResponseEnvelope {
     return writer.output
   }
 
-  package static func decode(_ bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) -> Result<[UInt8], RPCError> {
+  package static func decode(_ bytes: some Collection<UInt8>) throws(MalformedEnvelope) -> Result<[UInt8], RPCError> {
+    try Array(bytes).withUnsafeBytes { buffer in
+      Result { () throws(MalformedEnvelope) in try read(buffer) }
+    }.get()
+  }
+
+  private static func read(_ bytes: UnsafeRawBufferPointer) throws(MalformedEnvelope) -> Result<[UInt8], RPCError> {
     var payload: [UInt8] = []
     var failure: RPCError?
     var reader = EnvelopeReader(bytes)
@@ -103,7 +115,7 @@ package enum ResponseEnvelope {
   }
 
   /// Nil for code 0: an explicit OK.
-  private static func decodeStatus(_ bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) -> RPCError? {
+  private static func decodeStatus(_ bytes: UnsafeRawBufferPointer) throws(MalformedEnvelope) -> RPCError? {
     var code: Int32 = 0
     var message = ""
     var details: [RPCError.Detail] = []
@@ -140,7 +152,7 @@ package struct MalformedEnvelope: Error, Equatable {
 private struct EnvelopeReader {
   enum Value {
     case varint(UInt64)
-    case bytes(ArraySlice<UInt8>)
+    case bytes(UnsafeRawBufferPointer)
     case fixed
   }
 
@@ -148,7 +160,7 @@ private struct EnvelopeReader {
     let number: UInt64
     let value: Value
 
-    func string(_ bytes: ArraySlice<UInt8>) throws(MalformedEnvelope) -> String {
+    func string(_ bytes: UnsafeRawBufferPointer) throws(MalformedEnvelope) -> String {
       guard let text = String(validating: bytes, as: UTF8.self) else {
         throw MalformedEnvelope("field \(number) is not UTF-8")
       }
@@ -156,13 +168,17 @@ private struct EnvelopeReader {
     }
   }
 
-  private var rest: ArraySlice<UInt8>
+  private let bytes: UnsafeRawBufferPointer
+  private var position = 0
 
-  init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+  /// Reads `bytes` in place: they must outlive the reader.
+  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  private var left: Int { bytes.count - position }
 
   /// The next field; nil at the end. Groups, field 0 and cut fields are refused.
   mutating func next() throws(MalformedEnvelope) -> Field? {
-    if rest.isEmpty { return nil }
+    if left == 0 { return nil }
     let key = try varint()
     let number = key >> 3
     guard number > 0, number < 1 << 29 else { throw MalformedEnvelope("field number \(number)") }
@@ -171,29 +187,47 @@ private struct EnvelopeReader {
     case 1: return Field(number: number, value: try skip(8))
     case 2:
       let length = try varint()
-      guard length <= UInt64(rest.count) else { throw MalformedEnvelope("field \(number) is cut short") }
-      let bytes = rest.prefix(Int(length))
-      rest = rest.dropFirst(Int(length))
-      return Field(number: number, value: .bytes(bytes))
+      guard length <= UInt64(left) else { throw MalformedEnvelope("field \(number) is cut short") }
+      let value = UnsafeRawBufferPointer(rebasing: bytes[position..<position + Int(length)])
+      position += Int(length)
+      return Field(number: number, value: .bytes(value))
     case 5: return Field(number: number, value: try skip(4))
     default: throw MalformedEnvelope("field \(number) has wire type \(key & 7)")
     }
   }
 
   private mutating func skip(_ count: Int) throws(MalformedEnvelope) -> Value {
-    guard rest.count >= count else { throw MalformedEnvelope("a fixed-size field is cut short") }
-    rest = rest.dropFirst(count)
+    guard left >= count else { throw MalformedEnvelope("a fixed-size field is cut short") }
+    position += count
     return .fixed
   }
 
   private mutating func varint() throws(MalformedEnvelope) -> UInt64 {
     var value: UInt64 = 0
     for shift in stride(from: UInt64(0), to: 70, by: 7) {
-      guard let byte = rest.popFirst() else { throw MalformedEnvelope("a number is cut short") }
+      guard left > 0 else { throw MalformedEnvelope("a number is cut short") }
+      let byte = bytes[position]
+      position += 1
       value |= UInt64(byte & 0x7f) << shift
       if byte < 0x80 { return value }
     }
     throw MalformedEnvelope("a number is longer than ten bytes")
+  }
+}
+
+extension RPCError {
+  /// This error with a google.rpc.ErrorInfo that says where to go on; unchanged without a cursor.
+  func withCursor(_ cursor: String?, reason: String) -> RPCError {
+    guard let cursor else { return self }
+    var entry = EnvelopeWriter()
+    entry.bytes(1, "cursor".utf8)
+    entry.bytes(2, cursor.utf8)
+    var info = EnvelopeWriter()
+    info.bytes(1, reason.utf8)
+    info.bytes(2, Self.domain.utf8)
+    info.bytes(3, entry.output)
+    let detail = Detail(typeURL: "type.googleapis.com/google.rpc.ErrorInfo", value: info.output)
+    return RPCError(code, message, details: details + [detail])
   }
 }
 

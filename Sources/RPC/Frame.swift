@@ -19,6 +19,8 @@ package enum Frame {
     package static let remoteOpen = Flags(rawValue: 2)
     /// The empty data is no message.
     package static let noData = Flags(rawValue: 4)
+    /// The end of a stream, as a frame of its own.
+    package static let end: Flags = [.remoteClosed, .noData]
   }
 
   package struct Header: Sendable, Equatable {
@@ -43,6 +45,14 @@ package enum Frame {
       stream = word()
       kind = iterator.next() ?? 0
       flags = Flags(rawValue: iterator.next() ?? 0)
+    }
+
+    /// Reads ten bytes at `offset`.
+    init(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
+      length = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+      stream = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self))
+      kind = bytes[offset + 8]
+      flags = Flags(rawValue: bytes[offset + 9])
     }
 
     package func write(to output: inout [UInt8]) {

@@ -1,39 +1,52 @@
 /// One method of a service, as the server dispatches it: bytes in, bytes out. Generated service stubs make these.
 package struct RPCMethod: Sendable {
+  package enum Kind: Sendable {
+    case unary, serverStreaming, clientStreaming, bidirectional
+  }
+
+  /// Decodes what comes, runs the method, encodes what goes. Throws `RPCError` for an answer with a status; a streaming
+  /// call ends when its handler returns or throws. The call's end from outside (deadline, cancellation, a client that
+  /// left) cancels the handler's task.
+  package enum Handler: Sendable {
+    case unary(@Sendable (_ payload: [UInt8], _ context: CallContext) async throws -> [UInt8])
+    case serverStreaming(@Sendable (_ payload: [UInt8], _ responses: OutboundStream, CallContext) async throws -> Void)
+    case clientStreaming(@Sendable (_ requests: MessageQueue, _ context: CallContext) async throws -> [UInt8])
+    case bidirectional(
+      @Sendable (_ requests: MessageQueue, _ responses: OutboundStream, CallContext) async throws -> Void)
+  }
+
   /// Full proto name of the service, e.g. `tidewaiter.v1.System`.
   package let service: String
   /// Bare name of the method, e.g. `Ping`.
   package let name: String
-  /// Decodes the request, runs the method, encodes the response. Throws `RPCError` for an answer with a status.
-  package let handle: @Sendable (_ payload: [UInt8], _ context: CallContext) async throws -> [UInt8]
+  package let handler: Handler
 
-  package init(
-    service: String, name: String,
-    handle: @escaping @Sendable (_ payload: [UInt8], _ context: CallContext) async throws -> [UInt8]
-  ) {
+  package init(service: String, name: String, handler: Handler) {
     self.service = service
     self.name = name
-    self.handle = handle
+    self.handler = handler
+  }
+
+  /// `Service/Method`.
+  package var fullName: String { "\(service)/\(name)" }
+
+  package var kind: Kind {
+    switch handler {
+    case .unary: .unary
+    case .serverStreaming: .serverStreaming
+    case .clientStreaming: .clientStreaming
+    case .bidirectional: .bidirectional
+    }
   }
 }
 
-/// Who calls, and under which conditions.
-package struct CallContext: Sendable {
-  package let peer: Peer
-  /// When the caller stops waiting; nil when it set no deadline.
-  package let deadline: ContinuousClock.Instant?
-  /// The call's metadata, in the order sent.
-  package let metadata: [(key: String, value: String)]
-
-  package init(peer: Peer, deadline: ContinuousClock.Instant?, metadata: [(key: String, value: String)]) {
-    self.peer = peer
-    self.deadline = deadline
-    self.metadata = metadata
-  }
-}
-
-/// Something that carries a unary call to a server. Generated client stubs are built on it.
+/// Something that carries calls to a server. Generated client stubs are built on it.
 package protocol RPCChannel: Sendable {
   /// Sends `payload` and returns the response's payload; throws `RPCError` for a non-OK status.
   func call(service: String, method: String, payload: [UInt8], timeout: Duration?) async throws -> [UInt8]
+
+  /// Begins a streaming call. `payload` is the request of a server-streaming one and nil for the others.
+  func openStream(
+    service: String, method: String, kind: RPCMethod.Kind, payload: [UInt8]?, timeout: Duration?
+  ) throws(RPCError) -> ClientStream
 }

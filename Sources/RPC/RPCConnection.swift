@@ -3,25 +3,60 @@ import Glibc
 import Posix
 import Synchronization
 
-/// A client's connection to the daemon: unary calls, several in flight, answered in any order. A call writes as far as
+/// A client's connection to the daemon: calls of all kinds, many in flight, answered in any order. A call writes as far as
 /// the socket takes it; a thread of its own reads, and writes the rest. So no caller ever blocks in a write: a daemon that
 /// does not read delays answers, but neither deadlines nor cancellation.
 ///
 /// It holds its descriptors until it is closed, or until the daemon hangs up and the last reference goes.
 package final class RPCConnection: RPCChannel {
-  /// Request bytes that may wait for a daemon that does not read.
+  /// The method by which the server is asked to end a call: ttrpc has no frame for it.
+  package struct Cancellation: Sendable {
+    let service: String
+    let method: String
+    let payload: @Sendable (_ stream: UInt32) -> [UInt8]
+
+    package init(service: String, method: String, payload: @escaping @Sendable (_ stream: UInt32) -> [UInt8]) {
+      self.service = service
+      self.method = method
+      self.payload = payload
+    }
+  }
+
+  /// Request bytes that may wait for a daemon that does not read; messages of streams wait in their callers above the
+  /// second.
   private static let unsentMaximum = 64 << 20
+  private static let unsentStreamMaximum = 1 << 20
+  /// Bytes that may wait in a stream for its reader; a full one fails with RESOURCE_EXHAUSTED.
+  private static let streamQueueBytes = 4 << 20
   /// Longest wait for an answer: beyond it the clock's arithmetic, not the daemon, would decide.
   private static let timeoutMaximum: Duration = .seconds(10 * 365 * 86_400)
+  /// The server ends a call too: a little earlier, so that its own answer wins where there is one.
+  private static let timeoutGrace: Duration = .milliseconds(250)
+
+  private enum Waiting {
+    case call(CheckedContinuation<[UInt8], any Error>)
+    case stream(MessageQueue, RPCMethod.Kind, deadline: ContinuousClock.Instant?)
+
+    func end(_ error: RPCError) {
+      switch self {
+      case .call(let continuation): continuation.resume(throwing: error)
+      case .stream(let queue, _, _): queue.end(error)
+      }
+    }
+  }
 
   private struct State {
     var nextStream: UInt32 = 1
-    var waiting: [UInt32: CheckedContinuation<[UInt8], any Error>] = [:]
+    var waiting: [UInt32: Waiting] = [:]
     /// Set once: no call begins after it.
     var failure: RPCError?
     var unsent: [UInt8] = []
     var unsentStart = 0
+    /// Senders of messages.
+    var senders = Waiters()
     var isClosed = false
+
+    var unsentBytes: Int { unsent.count - unsentStart }
   }
 
   private let descriptor: Int32
@@ -29,16 +64,22 @@ package final class RPCConnection: RPCChannel {
   private let state = Mutex(State())
   private let ended = Signal()
 
-  private init(descriptor: Int32, wake: Int32) {
+  private let cancellation: Cancellation?
+
+  private init(descriptor: Int32, wake: Int32, cancellation: Cancellation?) {
     self.descriptor = descriptor
     self.wake = wake
+    self.cancellation = cancellation
   }
 
   // The I/O thread holds a reference: it has ended.
   deinit { closeDescriptors() }
 
   /// Connects; throws UNAVAILABLE when nothing listens at `path` and PERMISSION_DENIED when the socket refuses the user.
-  package static func connect(toSocket path: String) throws(RPCError) -> RPCConnection {
+  /// Without a `cancellation`, the server hears nothing of calls that are given up.
+  package static func connect(
+    toSocket path: String, cancellation: Cancellation? = nil
+  ) throws(RPCError) -> RPCConnection {
     let descriptor = cposix_connect_unix(path)
     guard descriptor >= 0 else {
       let error = PosixError("connect to \(path)")
@@ -51,7 +92,7 @@ package final class RPCConnection: RPCChannel {
       if wake >= 0 { Glibc.close(wake) }
       throw RPCError(.resourceExhausted, "\(error)")
     }
-    let connection = RPCConnection(descriptor: descriptor, wake: wake)
+    let connection = RPCConnection(descriptor: descriptor, wake: wake, cancellation: cancellation)
     startThread(named: "rpc-client") { connection.run() }
     return connection
   }
@@ -76,25 +117,13 @@ package final class RPCConnection: RPCChannel {
   // MARK: - Calls
 
   package func call(service: String, method: String, payload: [UInt8], timeout: Duration?) async throws -> [UInt8] {
-    var request = RequestEnvelope()
-    request.service = service
-    request.method = method
-    request.payload = payload
-    if let timeout {
-      guard timeout > .zero else { throw RPCError(.deadlineExceeded, "the time limit was over before the call began") }
-      request.timeoutNanoseconds = Self.nanoseconds(timeout)
-    }
-    let data = request.encoded()
-    guard data.count <= Frame.dataMaximum else {
-      throw RPCError(.resourceExhausted, "the request has \(data.count) bytes, more than a message may have (4 MiB)")
-    }
+    let data = try Self.request(service, method, payload, timeout)
     guard let timeout else { return try await send(data) }
     return try await withThrowingTaskGroup(of: [UInt8].self) { group in
       group.addTask { try await self.send(data) }
       group.addTask {
         do {
-          // The server ends the call too; a little later, so that its own answer wins where there is one.
-          try await Task.sleep(for: min(timeout, Self.timeoutMaximum) + .milliseconds(250))
+          try await Task.sleep(for: min(timeout, Self.timeoutMaximum) + Self.timeoutGrace)
         } catch {
           throw RPCError(.cancelled, "the call was cancelled")
         }
@@ -103,6 +132,46 @@ package final class RPCConnection: RPCChannel {
       defer { group.cancelAll() }
       guard let first = try await group.next() else { throw RPCError(.internal, "no result") }
       return first
+    }
+  }
+
+  package func openStream(
+    service: String, method: String, kind: RPCMethod.Kind, payload: [UInt8]?, timeout: Duration?
+  ) throws(RPCError) -> ClientStream {
+    let data = try Self.request(service, method, payload ?? [], timeout)
+    let queue = MessageQueue(limit: Self.streamQueueBytes)
+    let deadline = timeout.map { ContinuousClock.now + min($0, Self.timeoutMaximum) + Self.timeoutGrace }
+    let flags: Frame.Flags = kind == .serverStreaming ? .remoteClosed : .remoteOpen
+    let id = try begin(data, flags, .stream(queue, kind, deadline: deadline)).get()
+    // The thread must learn of the deadline.
+    if deadline != nil { signal() }
+    return ClientStream(
+      incoming: queue,
+      transport: ClientStream.Transport(
+        send: { try await self.send($0, on: id, queue) },
+        finishSending: { () throws(RPCError) in try self.sendFrame([], .end, on: id, queue) },
+        cancel: { self.abandon(id) }))
+  }
+
+  private static func request(
+    _ service: String, _ method: String, _ payload: [UInt8], _ timeout: Duration?
+  ) throws(RPCError) -> [UInt8] {
+    var request = RequestEnvelope()
+    request.service = service
+    request.method = method
+    request.payload = payload
+    if let timeout {
+      guard timeout > .zero else { throw RPCError(.deadlineExceeded, "the time limit was over before the call began") }
+      request.timeoutNanoseconds = nanoseconds(timeout)
+    }
+    let data = request.encoded()
+    try checkSize(data)
+    return data
+  }
+
+  private static func checkSize(_ data: [UInt8]) throws(RPCError) {
+    guard data.count <= Frame.dataMaximum else {
+      throw RPCError(.resourceExhausted, "the request has \(data.count) bytes, more than a message may have (4 MiB)")
     }
   }
 
@@ -120,7 +189,7 @@ package final class RPCConnection: RPCChannel {
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         if Task.isCancelled { return continuation.resume(throwing: RPCError(.cancelled, "the call was cancelled")) }
-        switch begin(data, continuation) {
+        switch begin(data, [], .call(continuation)) {
         case .failure(let error): continuation.resume(throwing: error)
         case .success(let id):
           stream.withLock { $0 = id }
@@ -133,10 +202,9 @@ package final class RPCConnection: RPCChannel {
     }
   }
 
-  /// Numbers the call and writes its frame under one lock, so that frames stay whole and ids rise on the wire.
-  private func begin(
-    _ data: [UInt8], _ continuation: CheckedContinuation<[UInt8], any Error>
-  ) -> Result<UInt32, RPCError> {
+  /// Numbers the call and writes its frame under one lock, so that frames stay whole and ids rise on the wire. Nobody
+  /// waits for the answer of a call without `waiting`.
+  private func begin(_ data: [UInt8], _ flags: Frame.Flags, _ waiting: Waiting?) -> Result<UInt32, RPCError> {
     let (result, mustWake) = state.withLock { state -> (Result<UInt32, RPCError>, Bool) in
       if let failure = state.failure { return (.failure(failure), false) }
       guard state.nextStream < UInt32.max - 1 else {
@@ -144,39 +212,113 @@ package final class RPCConnection: RPCChannel {
           .failure(RPCError(.unavailable, "the connection has carried all the calls it can: connect anew")), false
         )
       }
-      guard state.unsent.count - state.unsentStart <= Self.unsentMaximum else {
+      guard state.unsentBytes <= Self.unsentMaximum else {
         return (.failure(RPCError(.resourceExhausted, "the daemon does not read: 64 MiB of requests wait")), false)
       }
       let id = state.nextStream
       state.nextStream += 2
-      let isIdle = state.unsent.isEmpty
-      Frame.Header(length: UInt32(data.count), stream: id, kind: .request).write(to: &state.unsent)
-      state.unsent.append(contentsOf: data)
-      if isIdle, let error = flush(&state) { return (.failure(error), false) }
-      state.waiting[id] = continuation
-      return (.success(id), isIdle && !state.unsent.isEmpty)
+      let header = Frame.Header(length: UInt32(data.count), stream: id, kind: .request, flags: flags)
+      switch write(header, data, &state) {
+      case .failure(let error): return (.failure(error), false)
+      case .success(let mustWake):
+        state.waiting[id] = waiting
+        return (.success(id), mustWake)
+      }
     }
     if mustWake { signal() }
     return result
   }
 
-  /// Stops waiting for a call. ttrpc has no cancel frame: the late answer is dropped.
+  /// Stops waiting for a call, and tells the server so if it can be told. What still comes is dropped.
   private func abandon(_ stream: UInt32) {
-    state.withLock { $0.waiting.removeValue(forKey: stream) }?
-      .resume(throwing: RPCError(.cancelled, "the call was cancelled"))
+    guard let waiting = state.withLock({ $0.waiting.removeValue(forKey: stream) }) else { return }
+    let error = RPCError(.cancelled, "the call was cancelled")
+    if case .stream(let queue, _, _) = waiting { queue.end(error, discarding: true) } else { waiting.end(error) }
+    tellServer(ofCancelled: stream)
+  }
+
+  private func tellServer(ofCancelled stream: UInt32) {
+    guard let cancellation else { return }
+    var request = RequestEnvelope()
+    request.service = cancellation.service
+    request.method = cancellation.method
+    request.payload = cancellation.payload(stream)
+    // Fails only when the connection does, which ends the call as well.
+    _ = begin(request.encoded(), [], nil)
+  }
+
+  /// A message of a stream, when there is room for it.
+  private func send(_ message: [UInt8], on stream: UInt32, _ queue: MessageQueue) async throws {
+    try Self.checkSize(message)
+    let ticket = state.withLock { $0.senders.ticket() }
+    while !(try sendIfRoom(message, on: stream, queue)) {
+      try await withTaskCancellationHandler {
+        try await withCheckedThrowingContinuation { continuation in
+          let mustWait = state.withLock { state -> Bool in
+            guard state.failure == nil, state.unsentBytes > Self.unsentStreamMaximum else { return false }
+            state.senders.add(continuation, ticket)
+            return true
+          }
+          if !mustWait {
+            continuation.resume()
+          } else if Task.isCancelled {
+            // The handler below may have run before the continuation was known.
+            cancelSender(ticket)
+          }
+        }
+      } onCancel: {
+        cancelSender(ticket)
+      }
+    }
+  }
+
+  private func cancelSender(_ ticket: UInt64) {
+    state.withLock { $0.senders.remove(ticket) }?.resume(throwing: RPCError(.cancelled, "the call was cancelled"))
+  }
+
+  private func sendIfRoom(_ message: [UInt8], on stream: UInt32, _ queue: MessageQueue) throws(RPCError) -> Bool {
+    guard state.withLock({ $0.unsentBytes <= Self.unsentStreamMaximum }) else { return false }
+    try sendFrame(message, [], on: stream, queue)
+    return true
+  }
+
+  private func sendFrame(
+    _ message: [UInt8], _ flags: Frame.Flags, on stream: UInt32, _ queue: MessageQueue
+  ) throws(RPCError) {
+    let result = state.withLock { state -> Result<Bool, RPCError> in
+      if let failure = state.failure { return .failure(failure) }
+      guard state.waiting[stream] != nil else {
+        return .failure(queue.failure ?? RPCError(.failedPrecondition, "the call has ended"))
+      }
+      let header = Frame.Header(length: UInt32(message.count), stream: stream, kind: .data, flags: flags)
+      return write(header, message, &state)
+    }
+    if try result.get() { signal() }
   }
 
   private func fail(_ error: RPCError) {
-    let waiting = state.withLock { state -> [CheckedContinuation<[UInt8], any Error>] in
+    let (waiting, senders) = state.withLock { state -> ([Waiting], [Waiters.Continuation]) in
       if state.failure == nil { state.failure = error }
       if !state.isClosed { shutdown(descriptor, Int32(SHUT_RDWR)) }
       defer { state.waiting = [:] }
-      return Array(state.waiting.values)
+      return (Array(state.waiting.values), state.senders.removeAll())
     }
-    for continuation in waiting { continuation.resume(throwing: error) }
+    for call in waiting { call.end(error) }
+    for sender in senders { sender.resume() }
   }
 
   // MARK: - Bytes
+
+  /// Queues a frame and writes what the socket takes; true when the thread must be woken to write the rest.
+  private func write(
+    _ header: Frame.Header, _ data: [UInt8], _ state: inout State
+  ) -> Result<Bool, RPCError> {
+    let isIdle = state.unsent.isEmpty
+    header.write(to: &state.unsent)
+    state.unsent.append(contentsOf: data)
+    if isIdle, let error = flush(&state) { return .failure(error) }
+    return .success(isIdle && !state.unsent.isEmpty)
+  }
 
   /// Writes what the socket takes. A failure ends only this direction: answers that are already here are still read.
   private func flush(_ state: inout State) -> RPCError? {
@@ -188,7 +330,7 @@ package final class RPCConnection: RPCChannel {
       if count >= 0 {
         state.unsentStart += count
       } else if errno == EAGAIN {
-        if state.unsentStart > state.unsent.count - state.unsentStart {
+        if state.unsentStart > state.unsentBytes {
           state.unsent.removeFirst(state.unsentStart)
           state.unsentStart = 0
         }
@@ -211,7 +353,7 @@ package final class RPCConnection: RPCChannel {
     var one: UInt64 = 1
     state.withLock { state in
       // EAGAIN, at 2^64 - 2 unread wake-ups, would mean that the thread is awake anyway.
-      if !state.isClosed { _ = write(wake, &one, 8) }
+      if !state.isClosed { _ = Glibc.write(wake, &one, 8) }
     }
   }
 
@@ -221,23 +363,25 @@ package final class RPCConnection: RPCChannel {
     let readable = Int16(POLLIN)
     let writable = Int16(POLLOUT)
     reading: while true {
-      let hasUnsent = state.withLock { !$0.unsent.isEmpty }
+      let (hasUnsent, nextDeadline) = state.withLock { (!$0.unsent.isEmpty, Self.nextDeadline($0)) }
       var polled = [
         pollfd(fd: descriptor, events: hasUnsent ? readable | writable : readable, revents: 0),
         pollfd(fd: wake, events: readable, revents: 0),
       ]
-      guard poll(&polled, 2, -1) > 0 else { continue }
+      let count = poll(&polled, 2, nextDeadline.map(Self.milliseconds(until:)) ?? -1)
+      if nextDeadline != nil { expireStreams() }
+      guard count > 0 else { continue }
       if polled[1].revents != 0 {
         var count: UInt64 = 0
         _ = read(wake, &count, 8)
       }
       // Those whose frames are lost by a failure here hear of it when reading ends.
-      if polled[0].revents & writable != 0 { _ = state.withLock { flush(&$0) } }
+      if polled[0].revents & writable != 0 { writeMore() }
       guard polled[0].revents & ~writable != 0 else { continue }
-      let count = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
-      if count <= 0 { break }
-      input.append(contentsOf: chunk[..<count])
+      let received = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+      if received < 0 && (errno == EINTR || errno == EAGAIN) { continue }
+      if received <= 0 { break }
+      input.append(contentsOf: chunk[..<received])
       var start = 0
       while input.count - start >= Frame.headerLength {
         let header = Frame.Header(input[start..<start + Frame.headerLength])
@@ -256,18 +400,92 @@ package final class RPCConnection: RPCChannel {
     ended.send()
   }
 
+  private func writeMore() {
+    let senders = state.withLock { state -> [Waiters.Continuation] in
+      // Those whose frames are lost by a failure here hear of it when reading ends.
+      _ = flush(&state)
+      return state.unsentBytes <= Self.unsentStreamMaximum ? state.senders.removeAll() : []
+    }
+    for sender in senders { sender.resume() }
+  }
+
+  private static func nextDeadline(_ state: borrowing State) -> ContinuousClock.Instant? {
+    var next: ContinuousClock.Instant?
+    for case .stream(_, _, let deadline?) in state.waiting.values { next = min(next ?? deadline, deadline) }
+    return next
+  }
+
+  private static func milliseconds(until instant: ContinuousClock.Instant) -> Int32 {
+    let (seconds, attoseconds) = (instant - .now).components
+    return Int32(clamping: max(0, min(seconds, 86_400) * 1000 + attoseconds / 1_000_000_000_000_000 + 1))
+  }
+
+  private func expireStreams() {
+    let now = ContinuousClock.now
+    let expired = state.withLock { state -> [(UInt32, Waiting)] in
+      let expired = state.waiting.filter {
+        if case .stream(_, _, let deadline?) = $0.value { deadline <= now } else { false }
+      }
+      for stream in expired.keys { state.waiting[stream] = nil }
+      return expired.map { ($0.key, $0.value) }
+    }
+    for (stream, waiting) in expired {
+      waiting.end(RPCError(.deadlineExceeded, "no end of the stream within the time limit"))
+      tellServer(ofCancelled: stream)
+    }
+  }
+
+  // MARK: - Answers
+
+  /// Kinds that do not exist yet are skipped, and frames for calls that nobody waits for any more.
   private func accept(_ header: Frame.Header, _ data: ArraySlice<UInt8>) {
-    // Kinds that do not exist yet are skipped; so is an answer that nobody waits for any more.
-    guard let kind = Frame.Kind(rawValue: header.kind), kind != .request,
-      let continuation = state.withLock({ $0.waiting.removeValue(forKey: header.stream) })
-    else { return }
-    guard kind == .response else {
-      return continuation.resume(throwing: RPCError(.internal, "the daemon answered a unary call with a stream"))
+    switch Frame.Kind(rawValue: header.kind) {
+    case .response: acceptResponse(header.stream, data)
+    case .data: acceptData(header, data)
+    case .request, nil: break
     }
+  }
+
+  private func acceptResponse(_ stream: UInt32, _ data: ArraySlice<UInt8>) {
+    guard let waiting = state.withLock({ $0.waiting.removeValue(forKey: stream) }) else { return }
+    let payload: [UInt8]
     do {
-      continuation.resume(with: try ResponseEnvelope.decode(data).mapError { $0 as any Error })
+      payload = try ResponseEnvelope.decode(data).get()
+    } catch let error as RPCError {
+      return waiting.end(error)
     } catch {
-      continuation.resume(throwing: RPCError(.internal, "the daemon's answer does not decode: \(error.reason)"))
+      return waiting.end(RPCError(.internal, "the daemon's answer does not decode: \(error)"))
     }
+    switch waiting {
+    case .call(let continuation): continuation.resume(returning: payload)
+    case .stream(let queue, let kind, _):
+      // The answer of a client-streaming call is its queue's only message, which always fits.
+      if kind == .clientStreaming { _ = queue.push(payload) }
+      queue.end()
+    }
+  }
+
+  private func acceptData(_ header: Frame.Header, _ data: ArraySlice<UInt8>) {
+    let stream = header.stream
+    guard let waiting = state.withLock({ $0.waiting[stream] }) else { return }
+    guard case .stream(let queue, let kind, _) = waiting, kind != .clientStreaming else {
+      return giveUp(stream, RPCError(.internal, "the daemon answered with a stream where one message was due"))
+    }
+    if !header.flags.contains(.noData) && !queue.push(Array(data)) {
+      let limit = Self.streamQueueBytes
+      return giveUp(
+        stream, RPCError(.resourceExhausted, "the stream ended: more than \(limit) bytes of it wait to be read"))
+    }
+    if header.flags.contains(.remoteClosed) {
+      state.withLock { state in _ = state.waiting.removeValue(forKey: stream) }
+      queue.end()
+    }
+  }
+
+  /// Ends a call that cannot go on.
+  private func giveUp(_ stream: UInt32, _ error: RPCError) {
+    guard let waiting = state.withLock({ $0.waiting.removeValue(forKey: stream) }) else { return }
+    waiting.end(error)
+    tellServer(ofCancelled: stream)
   }
 }

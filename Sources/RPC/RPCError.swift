@@ -42,6 +42,9 @@ package struct RPCError: Error, Sendable, Equatable, CustomStringConvertible {
     }
   }
 
+  /// Of the reasons in google.rpc.ErrorInfo.
+  package static let domain = "tidewaiter"
+
   package let code: Code
   package let message: String
   package let details: [Detail]

@@ -1,95 +1,214 @@
 import CPosix
 import Glibc
 
-/// One client's connection: bytes in, frames out. Confined to the loop's thread.
+/// One client's connection: bytes in, frames out, and the calls in flight. Confined to the loop's thread. Without calls
+/// it holds no buffers to speak of.
 final class ServerConnection {
+  /// Spare room an empty buffer keeps, so that a client of small calls costs no allocation each time.
+  private static let keptBytes = 2048
+  private static let keptCalls = 8
+  /// Stream frames are fetched while less than this waits, so that answers of other calls need not wait for more.
+  private static let outputTarget = 64 * 1024
+  /// What one stream puts out before it is another's turn.
+  private static let streamTurn = 16 * 1024
+  /// Small answers pass whatever waits: they say what is wrong.
+  private static let smallAnswer = 4096
+
   struct Call {
-    let task: Task<Void, Never>?
+    var task: Task<Void, Never>?
     let method: String
     let started: ContinuousClock.Instant
+    let streaming: Streaming?
+  }
+
+  /// What a streaming call has beside a unary one.
+  final class Streaming {
+    let inbound: MessageQueue?
+    let outbound: OutboundStream?
+    /// The client sends no more.
+    var isRemoteClosed: Bool
+    /// The call is over; its last frame follows what is queued.
+    var outcome: Result<[UInt8], RPCError>?
+    /// It is in `ready`.
+    var isReady = false
+
+    init(inbound: MessageQueue?, outbound: OutboundStream?, isRemoteClosed: Bool) {
+      self.inbound = inbound
+      self.outbound = outbound
+      self.isRemoteClosed = isRemoteClosed
+    }
   }
 
   let token: UInt64
   let descriptor: Int32
   let peer: Peer
-  var calls: [UInt32: Call] = [:]
+  /// Set on a connection over the limits: the answer to its only call.
+  let refusal: RPCError?
+  private(set) var calls: [UInt32: Call] = [:]
+  /// Handlers that have not ended, also of calls that have.
+  var runningHandlers = 0
   var highestStream: UInt32 = 0
   /// What epoll watches for now.
   var watched: UInt32
+  /// Close when the output is written; what comes in is ignored.
+  var isClosing = false
+
+  /// Since when a frame has been incomplete, the socket has taken nothing, nothing has happened at all.
+  private(set) var partialSince: ContinuousClock.Instant?
+  private(set) var stalledSince: ContinuousClock.Instant?
+  var idleSince: ContinuousClock.Instant?
+  /// When the loop looks at these next.
+  var timer: ContinuousClock.Instant?
 
   private var input: [UInt8] = []
-  private var inputStart = 0
   /// Bytes of an oversized frame still to be thrown away.
   private var skipping = 0
   private(set) var output: [UInt8] = []
   private var outputStart = 0
+  /// Streams with something to send, in turn.
+  private var ready: [UInt32] = []
+  private let unsentMaximum: Int
 
-  init(token: UInt64, descriptor: Int32, peer: Peer) {
+  init(token: UInt64, descriptor: Int32, peer: Peer, unsentMaximum: Int, refusal: RPCError? = nil) {
     self.token = token
     self.descriptor = descriptor
     self.peer = peer
+    self.unsentMaximum = unsentMaximum
+    self.refusal = refusal
     watched = cposix_event_in
   }
 
   var unsentBytes: Int { output.count - outputStart }
+  var hasReadyStreams: Bool { !ready.isEmpty }
 
-  enum Incoming {
-    case frame(Frame.Header, ArraySlice<UInt8>)
-    /// A frame longer than the limit; its data is skipped.
-    case oversized(Frame.Header)
+  // MARK: - In
+
+  /// Takes received bytes in and calls `handle` for each complete frame, with nil for the data of one over the limit,
+  /// which is skipped.
+  func receive(_ bytes: UnsafeRawBufferPointer, _ handle: (Frame.Header, UnsafeRawBufferPointer?) -> Void) {
+    let wasPartial = !input.isEmpty || skipping > 0
+    var rest = bytes[...]
+    if skipping > 0 {
+      let dropped = min(skipping, rest.count)
+      skipping -= dropped
+      rest = rest.dropFirst(dropped)
+    }
+    var hasCompleted = wasPartial && skipping == 0 && input.isEmpty
+    if input.isEmpty {
+      let used = parse(UnsafeRawBufferPointer(rebasing: rest), handle)
+      hasCompleted = hasCompleted || used > 0
+      if used < rest.count { input = Array(rest.dropFirst(used)) }
+    } else {
+      var buffer = input
+      input = []
+      buffer.append(contentsOf: rest)
+      let used = buffer.withUnsafeBytes { parse($0, handle) }
+      hasCompleted = used > 0
+      input = used == 0 ? buffer : Array(buffer[used...])
+    }
+    if input.isEmpty && skipping == 0 {
+      partialSince = nil
+    } else if hasCompleted || !wasPartial {
+      partialSince = .now
+    }
   }
 
-  /// Takes received bytes in and calls `handle` for each complete frame.
-  func receive(_ bytes: UnsafeRawBufferPointer, _ handle: (Incoming) -> Void) {
-    var bytes = bytes[...]
-    if skipping > 0 {
-      let dropped = min(skipping, bytes.count)
-      skipping -= dropped
-      bytes = bytes.dropFirst(dropped)
-      if bytes.isEmpty { return }
-    }
-    input.append(contentsOf: bytes)
-    while input.count - inputStart >= Frame.headerLength {
-      let header = Frame.Header(input[inputStart..<inputStart + Frame.headerLength])
+  /// How many bytes were used; an oversized frame uses what is there of it.
+  private func parse(
+    _ bytes: UnsafeRawBufferPointer, _ handle: (Frame.Header, UnsafeRawBufferPointer?) -> Void
+  ) -> Int {
+    var start = 0
+    while bytes.count - start >= Frame.headerLength {
+      let header = Frame.Header(bytes, at: start)
       let length = Int(header.length)
-      let available = input.count - inputStart - Frame.headerLength
+      let available = bytes.count - start - Frame.headerLength
       if length > Frame.dataMaximum {
         let dropped = min(length, available)
-        inputStart += Frame.headerLength + dropped
         skipping = length - dropped
-        handle(.oversized(header))
+        start += Frame.headerLength + dropped
+        handle(header, nil)
         continue
       }
       if available < length { break }
-      let start = inputStart + Frame.headerLength
-      handle(.frame(header, input[start..<start + length]))
-      inputStart = start + length
+      let data = start + Frame.headerLength
+      handle(header, UnsafeRawBufferPointer(rebasing: bytes[data..<data + length]))
+      start = data + length
     }
-    if inputStart == input.count {
-      input.removeAll(keepingCapacity: input.capacity <= 64 * 1024)
-      inputStart = 0
-    } else if inputStart > 64 * 1024 {
-      input.removeFirst(inputStart)
-      inputStart = 0
-    }
+    return start
   }
 
-  /// Queues a response frame. An answer over the frame limit is replaced: older clients panic on one.
+  /// While the server itself does not read, an incomplete frame is no fault of the peer.
+  func restartFrameClock() { if partialSince != nil { partialSince = .now } }
+
+  // MARK: - Calls
+
+  func add(_ call: Call, _ stream: UInt32) { calls[stream] = call }
+
+  /// A handler's task, unless the call has ended meanwhile.
+  func setTask(_ task: Task<Void, Never>, of stream: UInt32) { calls[stream]?.task = task }
+
+  func removeCall(_ stream: UInt32) -> Call? {
+    let call = calls.removeValue(forKey: stream)
+    if calls.isEmpty && calls.capacity > Self.keptCalls { calls = [:] }
+    return call
+  }
+
+  func markReady(_ stream: UInt32) {
+    guard let streaming = calls[stream]?.streaming, !streaming.isReady else { return }
+    streaming.isReady = true
+    ready.append(stream)
+  }
+
+  // MARK: - Out
+
+  /// Queues a response frame. An answer over the frame limit is replaced (older clients panic on one), and so is one for
+  /// a peer that has left too much unread.
   func respond(stream: UInt32, _ result: Result<[UInt8], RPCError>) {
     var data = ResponseEnvelope.encode(result)
+    var replacement: RPCError?
     if data.count > Frame.dataMaximum {
-      data = ResponseEnvelope.encode(
-        .failure(
-          RPCError(.resourceExhausted, "the answer has \(data.count) bytes, more than a message may have (4 MiB)")))
+      replacement = RPCError(
+        .resourceExhausted, "the answer has \(data.count) bytes, more than a message may have (4 MiB)")
+    } else if data.count > Self.smallAnswer && unsentBytes + data.count > unsentMaximum {
+      replacement = RPCError(.resourceExhausted, "\(unsentBytes) bytes of answers wait for this client to read them")
     }
+    if let replacement { data = ResponseEnvelope.encode(.failure(replacement)) }
     Frame.Header(length: UInt32(data.count), stream: stream, kind: .response).write(to: &output)
     output.append(contentsOf: data)
   }
 
+  /// Moves what streams have queued to the output, in turn.
+  private func fetch() {
+    while unsentBytes < Self.outputTarget, !ready.isEmpty {
+      let stream = ready.removeFirst()
+      guard let streaming = calls[stream]?.streaming else { continue }
+      if streaming.outbound?.fetch(into: &output, quantum: Self.streamTurn) ?? false {
+        ready.append(stream)
+        continue
+      }
+      streaming.isReady = false
+      guard let outcome = streaming.outcome else { continue }
+      _ = removeCall(stream)
+      finish(stream, streaming, outcome)
+    }
+    if ready.isEmpty && ready.capacity > Self.keptCalls { ready = [] }
+  }
+
+  /// The last frame of a streaming call.
+  private func finish(_ stream: UInt32, _ streaming: Streaming, _ outcome: Result<[UInt8], RPCError>) {
+    if case .success = outcome, streaming.outbound != nil {
+      Frame.Header(length: 0, stream: stream, kind: .data, flags: .end).write(to: &output)
+    } else {
+      respond(stream: stream, outcome)
+    }
+  }
+
   enum Flush { case done, blocked, failed }
 
-  /// Writes what is queued as far as the socket takes it.
+  /// Writes what is queued as far as the socket takes it, streams included; `done` with ready streams left means that
+  /// others have their turn first.
   func flush() -> Flush {
+    fetch()
     while outputStart < output.count {
       let count = output.withUnsafeBytes { bytes in
         cposix_send(descriptor, bytes.baseAddress.map { $0 + outputStart }, bytes.count - outputStart)
@@ -102,12 +221,25 @@ final class ServerConnection {
           output.removeFirst(outputStart)
           outputStart = 0
         }
+        if stalledSince == nil { stalledSince = .now }
         return .blocked
       }
       outputStart += count
+      stalledSince = nil
     }
-    output.removeAll(keepingCapacity: output.capacity <= 64 * 1024)
+    output.removeAll(keepingCapacity: output.capacity <= Self.keptBytes)
     outputStart = 0
     return .done
+  }
+
+  /// When the peer has used up one of its times.
+  func expiry(_ limits: RPCServer.Limits) -> ContinuousClock.Instant? {
+    var next = stalledSince.map { $0 + limits.outputTime }
+    func consider(_ instant: ContinuousClock.Instant) { next = min(next ?? instant, instant) }
+    if let partialSince, watched & cposix_event_in != 0 { consider(partialSince + limits.frameTime) }
+    if let idleSince, calls.isEmpty, let idleTime = refusal == nil ? limits.idleTime : limits.frameTime {
+      consider(idleSince + idleTime)
+    }
+    return next
   }
 }

@@ -9,24 +9,25 @@ final class ServerLoop {
   /// Connections taken in one round, so that a storm of them leaves the others served.
   private static let acceptsPerRound = 64
   private static let listenerRest: Duration = .milliseconds(100)
-  /// How much of a name that is not ours an answer repeats.
-  private static let echoedMaximum = 128
 
   private let epoll: Int32
   private var listener: Int32
-  private let shared: LoopShared
-  private let methods: [String: RPCMethod]
-  private let services: Set<String>
-  private let policy: RPCServer.Policy
-  private let limits: RPCServer.Limits
-  private let thread = pthread_self()
+  let shared: LoopShared
+  let methods: [String: RPCMethod]
+  let services: Set<String>
+  let policy: RPCServer.Policy
+  let limits: RPCServer.Limits
+  let thread = ThreadIdentity.current
 
-  private var connections: [UInt64: ServerConnection] = [:]
+  private(set) var connections: [UInt64: ServerConnection] = [:]
+  /// Connections that count, by user; the others wait to hear their refusal.
+  private var users: [UInt32: Int] = [:]
+  private var refused = 0
   private var nextToken: UInt64 = 2
   /// Connections with something to write or to re-arm after this round.
   private var touched: Set<UInt64> = []
   private var deadlines = DeadlineHeap()
-  private var stopBy: ContinuousClock.Instant?
+  private(set) var stopBy: ContinuousClock.Instant?
   /// Set while accept fails for want of descriptors or memory: the listener rests until then, or until a connection
   /// closes. What is short may be held by other parts of the process, hence the time.
   private var listenerRestsUntil: ContinuousClock.Instant?
@@ -51,13 +52,13 @@ final class ServerLoop {
   func run() {
     var events = [cposix_event](repeating: cposix_event(), count: 256)
     while true {
-      let count = cposix_epoll_wait(epoll, &events, Int32(events.count), waitMilliseconds())
+      let count = cposix_epoll_wait(epoll, &events, Int32(events.count), touched.isEmpty ? waitMilliseconds() : 0)
       // The descriptors are ours and open: anything but EINTR (read as 0) is a defect.
       precondition(count >= 0, "epoll_wait: \(String(cString: strerror(errno)))")
       for event in events.prefix(Int(count)) { handle(event) }
       if let until = listenerRestsUntil, ContinuousClock.now >= until { wakeListener() }
-      expireDeadlines()
-      takeAnswers()
+      expire()
+      takeCommands()
       flushTouched()
       if let stopBy, connections.isEmpty || ContinuousClock.now >= stopBy {
         for connection in Array(connections.values) { drop(connection) }
@@ -65,6 +66,9 @@ final class ServerLoop {
       }
     }
   }
+
+  /// The connection has something to write.
+  func touch(_ connection: ServerConnection) { touched.insert(connection.token) }
 
   // MARK: - Events
 
@@ -85,7 +89,7 @@ final class ServerLoop {
       acceptSome()
     default:
       guard let connection = connections[event.token] else { return }
-      touched.insert(event.token)
+      touch(connection)
       if event.events & (cposix_event_in | cposix_event_hangup) != 0 { receive(connection) }
     }
   }
@@ -104,18 +108,41 @@ final class ServerLoop {
           return
         }
       }
-      guard connections.count < limits.connections, let peer = Peer(of: descriptor) else {
+      guard let peer = Peer(of: descriptor) else {
         close(descriptor)
         continue
       }
-      let connection = ServerConnection(token: nextToken, descriptor: descriptor, peer: peer)
+      let refusal = refusal(of: peer)
+      guard refusal == nil || refused < limits.refusals else {
+        close(descriptor)
+        continue
+      }
+      let connection = ServerConnection(
+        token: nextToken, descriptor: descriptor, peer: peer, unsentMaximum: 2 * limits.unsentBytes, refusal: refusal)
       nextToken += 1
       guard cposix_epoll_add(epoll, descriptor, connection.watched, connection.token) == 0 else {
         close(descriptor)
         continue
       }
+      if refusal == nil { users[peer.uid, default: 0] += 1 } else { refused += 1 }
       connections[connection.token] = connection
+      if refusal != nil || limits.idleTime != nil {
+        connection.idleSince = .now
+        touch(connection)
+      }
     }
+  }
+
+  /// Why a new connection of `peer` is one too many.
+  private func refusal(of peer: Peer) -> RPCError? {
+    if users[peer.uid, default: 0] >= limits.connectionsPerUser {
+      return RPCError(
+        .resourceExhausted, "user \(peer.uid) has \(limits.connectionsPerUser) connections open, as many as one may")
+    }
+    if connections.count - refused >= limits.connections {
+      return RPCError(.resourceExhausted, "\(limits.connections) connections are open, as many as there may be")
+    }
+    return nil
   }
 
   private func wakeListener() {
@@ -127,168 +154,92 @@ final class ServerLoop {
   private func receive(_ connection: ServerConnection) {
     let count = read(connection.descriptor, readBuffer.baseAddress, readBuffer.count)
     if count > 0 {
-      connection.receive(UnsafeRawBufferPointer(rebasing: readBuffer[..<count])) { accept($0, on: connection) }
+      if limits.idleTime != nil && connection.refusal == nil { connection.idleSince = .now }
+      connection.receive(UnsafeRawBufferPointer(rebasing: readBuffer[..<count])) { accept($0, $1, on: connection) }
     } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
       // A ttrpc client that is gone wants no answers: EOF ends its calls.
       drop(connection)
     }
   }
 
-  // MARK: - Frames
+  // MARK: - Commands
 
-  private func accept(_ incoming: ServerConnection.Incoming, on connection: ServerConnection) {
-    switch incoming {
-    case .oversized(let header): refuseOversized(header, on: connection)
-    case .frame(let header, let data):
-      switch Frame.Kind(rawValue: header.kind) {
-      case .request: begin(header, data, on: connection)
-      case .data:
-        // No method streams yet. Data for a finished call crossed its answer on the wire and is dropped.
-        if connection.calls[header.stream] != nil || header.stream > connection.highestStream {
-          refuse(header.stream, "stream \(header.stream) takes no data", on: connection)
-        }
-      case .response, nil: break
+  private func takeCommands() {
+    let (commands, stopBy) = shared.take()
+    for command in commands {
+      switch command {
+      case .ended(let token, let stream, let result): handlerEnded(token, stream, result)
+      case .ready(let token, let stream):
+        guard let connection = connections[token] else { continue }
+        connection.markReady(stream)
+        touch(connection)
+      case .overflowed(let token, let stream, let error):
+        if let connection = connections[token] { end(stream, of: connection, .failure(error), discarding: false) }
+      case .cancel(let token, let stream, let continuation):
+        continuation.resume(returning: connections[token].map { cancel(stream, of: $0) } ?? false)
       }
     }
+    if let stopBy, self.stopBy == nil { beginStop(by: stopBy) }
   }
 
-  private func refuseOversized(_ header: Frame.Header, on connection: ServerConnection) {
-    let stream = header.stream
-    switch Frame.Kind(rawValue: header.kind) {
-    case .request:
-      // Refused or not, the id is used up.
-      if stream % 2 == 1 { connection.highestStream = max(connection.highestStream, stream) }
-    case .data: if connection.calls[stream] == nil && stream <= connection.highestStream { return }
-    case .response, nil: return
-    }
-    refuse(
-      stream, "a frame of \(header.length) bytes is over the limit of \(Frame.dataMaximum)", code: .resourceExhausted,
-      on: connection)
-  }
-
-  private func refuse(
-    _ stream: UInt32, _ message: String, code: RPCError.Code = .invalidArgument, on connection: ServerConnection
-  ) {
-    connection.respond(stream: stream, .failure(RPCError(code, message)))
-  }
-
-  private func begin(_ header: Frame.Header, _ data: ArraySlice<UInt8>, on connection: ServerConnection) {
-    let stream = header.stream
-    guard stream % 2 == 1 else { return refuse(stream, "stream id \(stream) is not odd", on: connection) }
-    guard stream > connection.highestStream else {
-      return refuse(
-        stream, "stream id \(stream) is not above the last one, \(connection.highestStream)", on: connection)
-    }
-    connection.highestStream = stream
-    let request: RequestEnvelope
-    do {
-      request = try RequestEnvelope(decoding: data)
-    } catch {
-      return refuse(stream, "the request does not decode: \(error.reason)", on: connection)
-    }
-    let name = "\(request.service)/\(request.method)"
-    guard let method = methods[name] else {
-      let unknown =
-        services.contains(request.service)
-        ? "method \(request.method.prefix(Self.echoedMaximum))"
-        : "service \(request.service.prefix(Self.echoedMaximum))"
-      return refuse(stream, unknown, code: .unimplemented, on: connection)
-    }
-    let started = ContinuousClock.now
-    func fail(_ error: RPCError) {
-      policy.observe(name, connection.peer, ContinuousClock.now - started, error)
-      connection.respond(stream: stream, .failure(error))
-    }
-    guard header.flags.isDisjoint(with: [.remoteClosed, .remoteOpen]) else {
-      return fail(RPCError(.invalidArgument, "\(name) is a unary method"))
-    }
-    guard stopBy == nil else { return fail(RPCError(.unavailable, "the daemon is stopping")) }
-    guard connection.calls.count < limits.streamsPerConnection else {
-      return fail(
-        RPCError(.resourceExhausted, "\(limits.streamsPerConnection) calls are in flight on this connection"))
-    }
-    if let refusal = policy.authorise(connection.peer, name) { return fail(refusal) }
-    guard request.timeoutNanoseconds >= 0 else {
-      return fail(RPCError(.deadlineExceeded, "the deadline was over before the call began"))
-    }
-    let deadline = request.timeoutNanoseconds == 0 ? nil : started + .nanoseconds(request.timeoutNanoseconds)
-    if let deadline {
-      deadlines.insert(DeadlineHeap.Entry(instant: deadline, connection: connection.token, stream: stream)) {
-        connections[$0.connection]?.calls[$0.stream] != nil
-      }
-    }
-    connection.calls[stream] = ServerConnection.Call(task: nil, method: name, started: started)
-    let context = CallContext(
-      peer: connection.peer, deadline: deadline, metadata: request.metadata.map { ($0.key, $0.value) })
-    let task = start(method, request.payload, context, connection: connection.token, stream: stream, name: name)
-    // The answer of a handler that never suspended waits in the mailbox: the entry is still there to be completed.
-    connection.calls[stream] = ServerConnection.Call(task: task, method: name, started: started)
-  }
-
-  private func start(
-    _ method: RPCMethod, _ payload: [UInt8], _ context: CallContext, connection: UInt64, stream: UInt32, name: String
-  ) -> Task<Void, Never> {
-    let shared = self.shared
-    let policy = self.policy
-    let loopThread = LoopThread(thread)
-    return Task.immediate {
-      let result: Result<[UInt8], RPCError>
-      do {
-        result = .success(try await method.handle(payload, context))
-      } catch let error as RPCError {
-        result = .failure(error)
-      } catch {
-        result = .failure(policy.translate(error))
-      }
-      shared.deliver(
-        LoopShared.Answer(connection: connection, stream: stream, method: name, result: result),
-        isLoopThread: loopThread.isCurrent)
+  private func beginStop(by instant: ContinuousClock.Instant) {
+    stopBy = instant
+    if listenerRestsUntil == nil { cposix_epoll_remove(epoll, listener) }
+    listenerRestsUntil = nil
+    close(listener)
+    listener = -1
+    // Idle connections go at once, busy ones when their last answer is written. A watch would outlast any drain.
+    for connection in connections.values {
+      endStreams(of: connection)
+      touch(connection)
     }
   }
 
-  // MARK: - Answers
+  // MARK: - Time
 
-  private func takeAnswers() {
-    let (answers, stopBy) = shared.take()
-    for answer in answers {
-      guard let connection = connections[answer.connection],
-        let call = connection.calls.removeValue(forKey: answer.stream)
-      else { continue }
-      complete(connection, answer.stream, call, answer.result)
-    }
-    if let stopBy, self.stopBy == nil {
-      self.stopBy = stopBy
-      if listenerRestsUntil == nil { cposix_epoll_remove(epoll, listener) }
-      listenerRestsUntil = nil
-      close(listener)
-      listener = -1
-      // Idle connections go at once, busy ones when their last answer is written.
-      touched.formUnion(connections.keys)
+  /// A call's deadline, to be acted on.
+  func watchDeadline(_ instant: ContinuousClock.Instant, _ connection: ServerConnection, _ stream: UInt32) {
+    deadlines.insert(DeadlineHeap.Entry(instant: instant, connection: connection.token, stream: stream)) {
+      isLive($0)
     }
   }
 
-  private func expireDeadlines() {
+  /// Stream 0, which no call has, stands for the connection itself.
+  private func isLive(_ entry: DeadlineHeap.Entry) -> Bool {
+    guard let connection = connections[entry.connection] else { return false }
+    return entry.stream == 0 ? connection.timer == entry.instant : connection.calls[entry.stream] != nil
+  }
+
+  /// Has the loop look at the connection's times when the first of them may be over.
+  private func armTimer(_ connection: ServerConnection) {
+    guard let expiry = connection.expiry(limits) else { return }
+    if let timer = connection.timer, timer <= expiry { return }
+    connection.timer = expiry
+    watchDeadline(expiry, connection, 0)
+  }
+
+  private func expire() {
+    guard let next = deadlines.next else { return }
     let now = ContinuousClock.now
+    guard next <= now else { return }
     while let expired = deadlines.popExpired(at: now) {
-      guard let connection = connections[expired.connection],
-        let call = connection.calls.removeValue(forKey: expired.stream)
-      else { continue }
-      call.task?.cancel()
-      complete(connection, expired.stream, call, .failure(RPCError(.deadlineExceeded, "the call's deadline is over")))
+      guard isLive(expired), let connection = connections[expired.connection] else { continue }
+      if expired.stream == 0 {
+        connection.timer = nil
+        if let expiry = connection.expiry(limits), expiry <= now { drop(connection) } else { armTimer(connection) }
+      } else {
+        end(
+          expired.stream, of: connection, .failure(RPCError(.deadlineExceeded, "the call's deadline is over")),
+          discarding: true)
+      }
     }
   }
 
-  private func complete(
-    _ connection: ServerConnection, _ stream: UInt32, _ call: ServerConnection.Call, _ result: Result<[UInt8], RPCError>
-  ) {
-    var failure: RPCError?
-    if case .failure(let error) = result { failure = error }
-    policy.observe(call.method, connection.peer, ContinuousClock.now - call.started, failure)
-    connection.respond(stream: stream, result)
-    touched.insert(connection.token)
-  }
+  // MARK: - Output
 
   private func flushTouched() {
+    if touched.isEmpty { return }
+    var unfinished: Set<UInt64> = []
     for token in touched {
       guard let connection = connections[token] else { continue }
       let flushed = connection.flush()
@@ -296,37 +247,39 @@ final class ServerLoop {
         drop(connection)
         continue
       }
-      if stopBy != nil && flushed == .done && connection.calls.isEmpty {
-        drop(connection)
-        continue
+      if flushed == .done {
+        if connection.isClosing || (stopBy != nil && connection.calls.isEmpty) {
+          drop(connection)
+          continue
+        }
+        // Streams have more; the others' turn comes first.
+        if connection.hasReadyStreams { unfinished.insert(token) }
       }
-      var wanted: UInt32 = 0
-      if connection.unsentBytes <= limits.unsentBytes { wanted |= cposix_event_in }
-      if flushed == .blocked { wanted |= cposix_event_out }
-      if wanted != connection.watched {
-        connection.watched = wanted
-        cposix_epoll_modify(epoll, connection.descriptor, wanted, token)
-      }
+      watch(connection, isBlocked: flushed == .blocked)
+      armTimer(connection)
     }
-    touched.removeAll(keepingCapacity: true)
+    touched = unfinished
+  }
+
+  private func watch(_ connection: ServerConnection, isBlocked: Bool) {
+    var wanted: UInt32 = 0
+    if connection.unsentBytes <= limits.unsentBytes { wanted |= cposix_event_in }
+    if isBlocked { wanted |= cposix_event_out }
+    if wanted == connection.watched { return }
+    if wanted & ~connection.watched & cposix_event_in != 0 { connection.restartFrameClock() }
+    connection.watched = wanted
+    cposix_epoll_modify(epoll, connection.descriptor, wanted, connection.token)
   }
 
   private func drop(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: connection.token) != nil else { return }
-    for call in connection.calls.values {
-      call.task?.cancel()
-      policy.observe(
-        call.method, connection.peer, ContinuousClock.now - call.started,
-        RPCError(.cancelled, "the connection ended before the call did"))
+    abandonCalls(of: connection)
+    if connection.refusal != nil {
+      refused -= 1
+    } else if let count = users[connection.peer.uid] {
+      users[connection.peer.uid] = count == 1 ? nil : count - 1
     }
     close(connection.descriptor)
     wakeListener()
   }
-}
-
-/// A thread's identity, to be compared only.
-private struct LoopThread: Sendable {
-  private let identity: UInt
-  init(_ thread: pthread_t) { identity = UInt(thread) }
-  var isCurrent: Bool { identity == UInt(pthread_self()) }
 }

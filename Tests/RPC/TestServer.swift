@@ -127,7 +127,7 @@ final class TestServer: Sendable {
     func method(
       _ name: String, _ handle: @escaping @Sendable ([UInt8], CallContext) async throws -> [UInt8]
     ) -> RPCMethod {
-      RPCMethod(service: "demo.Echo", name: name, handle: handle)
+      RPCMethod(service: "demo.Echo", name: name, handler: .unary(handle))
     }
     return [
       method("Ping") { payload, context in

@@ -37,6 +37,7 @@ typedef struct Tidewaiter__V1__TestIntegrationResponse Tidewaiter__V1__TestInteg
 typedef struct Tidewaiter__V1__TestStep Tidewaiter__V1__TestStep;
 typedef struct Tidewaiter__V1__PollIntegrationRequest Tidewaiter__V1__PollIntegrationRequest;
 typedef struct Tidewaiter__V1__GetPollRequest Tidewaiter__V1__GetPollRequest;
+typedef struct Tidewaiter__V1__WatchPollRequest Tidewaiter__V1__WatchPollRequest;
 typedef struct Tidewaiter__V1__Poll Tidewaiter__V1__Poll;
 typedef struct Tidewaiter__V1__ErrorDetail Tidewaiter__V1__ErrorDetail;
 typedef struct Tidewaiter__V1__AddImageRequest Tidewaiter__V1__AddImageRequest;
@@ -55,6 +56,8 @@ typedef struct Tidewaiter__V1__Layer Tidewaiter__V1__Layer;
 typedef struct Tidewaiter__V1__ListJobsRequest Tidewaiter__V1__ListJobsRequest;
 typedef struct Tidewaiter__V1__ListJobsResponse Tidewaiter__V1__ListJobsResponse;
 typedef struct Tidewaiter__V1__GetJobRequest Tidewaiter__V1__GetJobRequest;
+typedef struct Tidewaiter__V1__WatchJobsRequest Tidewaiter__V1__WatchJobsRequest;
+typedef struct Tidewaiter__V1__WatchJobsResponse Tidewaiter__V1__WatchJobsResponse;
 typedef struct Tidewaiter__V1__Job Tidewaiter__V1__Job;
 typedef struct Tidewaiter__V1__CreateUploadRequest Tidewaiter__V1__CreateUploadRequest;
 typedef struct Tidewaiter__V1__Upload Tidewaiter__V1__Upload;
@@ -77,6 +80,13 @@ typedef struct Tidewaiter__V1__Status Tidewaiter__V1__Status;
 typedef struct Tidewaiter__V1__StateCount Tidewaiter__V1__StateCount;
 typedef struct Tidewaiter__V1__Problem Tidewaiter__V1__Problem;
 typedef struct Tidewaiter__V1__MethodMetrics Tidewaiter__V1__MethodMetrics;
+typedef struct Tidewaiter__V1__CancelRequest Tidewaiter__V1__CancelRequest;
+typedef struct Tidewaiter__V1__CancelResponse Tidewaiter__V1__CancelResponse;
+typedef struct Tidewaiter__V1__WatchEventsRequest Tidewaiter__V1__WatchEventsRequest;
+typedef struct Tidewaiter__V1__Event Tidewaiter__V1__Event;
+typedef struct Tidewaiter__V1__GetDescriptorsRequest Tidewaiter__V1__GetDescriptorsRequest;
+typedef struct Tidewaiter__V1__Descriptors Tidewaiter__V1__Descriptors;
+typedef struct Tidewaiter__V1__MethodDescription Tidewaiter__V1__MethodDescription;
 
 
 /* --- enums --- */
@@ -391,6 +401,17 @@ struct  Tidewaiter__V1__GetPollRequest
     , {0,NULL}, 0 }
 
 
+struct  Tidewaiter__V1__WatchPollRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  uint64_t id;
+};
+#define TIDEWAITER__V1__WATCH_POLL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__watch_poll_request__descriptor) \
+    , {0,NULL}, 0 }
+
+
 struct  Tidewaiter__V1__Poll
 {
   ProtobufCMessage base;
@@ -662,6 +683,33 @@ struct  Tidewaiter__V1__GetJobRequest
 #define TIDEWAITER__V1__GET_JOB_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__get_job_request__descriptor) \
     , 0 }
+
+
+struct  Tidewaiter__V1__WatchJobsRequest
+{
+  ProtobufCMessage base;
+  size_t n_job_ids;
+  uint64_t *job_ids;
+  ProtobufCBinaryData integration;
+  uint64_t poll_id;
+  size_t n_states;
+  Tidewaiter__V1__JobState *states;
+  protobuf_c_boolean until_ended;
+};
+#define TIDEWAITER__V1__WATCH_JOBS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__watch_jobs_request__descriptor) \
+    , 0,NULL, {0,NULL}, 0, 0,NULL, 0 }
+
+
+struct  Tidewaiter__V1__WatchJobsResponse
+{
+  ProtobufCMessage base;
+  Tidewaiter__V1__Job *job;
+  protobuf_c_boolean snapshot_complete;
+};
+#define TIDEWAITER__V1__WATCH_JOBS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__watch_jobs_response__descriptor) \
+    , NULL, 0 }
 
 
 struct  Tidewaiter__V1__Job
@@ -940,6 +988,92 @@ struct  Tidewaiter__V1__MethodMetrics
 #define TIDEWAITER__V1__METHOD_METRICS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__method_metrics__descriptor) \
     , {0,NULL}, 0, 0, 0 }
+
+
+struct  Tidewaiter__V1__CancelRequest
+{
+  ProtobufCMessage base;
+  uint32_t stream_id;
+};
+#define TIDEWAITER__V1__CANCEL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__cancel_request__descriptor) \
+    , 0 }
+
+
+struct  Tidewaiter__V1__CancelResponse
+{
+  ProtobufCMessage base;
+  protobuf_c_boolean found;
+};
+#define TIDEWAITER__V1__CANCEL_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__cancel_response__descriptor) \
+    , 0 }
+
+
+struct  Tidewaiter__V1__WatchEventsRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData cursor;
+  ProtobufCBinaryData integration;
+  protobuf_c_boolean follow;
+};
+#define TIDEWAITER__V1__WATCH_EVENTS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__watch_events_request__descriptor) \
+    , {0,NULL}, {0,NULL}, 0 }
+
+
+struct  Tidewaiter__V1__Event
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData cursor;
+  Google__Protobuf__Timestamp *time;
+  ProtobufCBinaryData kind;
+  ProtobufCBinaryData integration;
+  ProtobufCBinaryData reference;
+  uint64_t job_id;
+  uint64_t poll_id;
+  ProtobufCBinaryData state;
+  ProtobufCBinaryData detail;
+  ProtobufCBinaryData actor;
+};
+#define TIDEWAITER__V1__EVENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__event__descriptor) \
+    , {0,NULL}, NULL, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__V1__GetDescriptorsRequest
+{
+  ProtobufCMessage base;
+};
+#define TIDEWAITER__V1__GET_DESCRIPTORS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__get_descriptors_request__descriptor) \
+     }
+
+
+struct  Tidewaiter__V1__Descriptors
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData version;
+  ProtobufCBinaryData file_descriptor_set;
+  size_t n_methods;
+  Tidewaiter__V1__MethodDescription **methods;
+};
+#define TIDEWAITER__V1__DESCRIPTORS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__descriptors__descriptor) \
+    , {0,NULL}, {0,NULL}, 0,NULL }
+
+
+struct  Tidewaiter__V1__MethodDescription
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData role;
+  protobuf_c_boolean server_streaming;
+  protobuf_c_boolean client_streaming;
+};
+#define TIDEWAITER__V1__METHOD_DESCRIPTION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__method_description__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, 0 }
 
 
 /* Tidewaiter__V1__Integration methods */
@@ -1284,6 +1418,25 @@ Tidewaiter__V1__GetPollRequest *
 void   tidewaiter__v1__get_poll_request__free_unpacked
                      (Tidewaiter__V1__GetPollRequest *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__WatchPollRequest methods */
+void   tidewaiter__v1__watch_poll_request__init
+                     (Tidewaiter__V1__WatchPollRequest         *message);
+size_t tidewaiter__v1__watch_poll_request__get_packed_size
+                     (const Tidewaiter__V1__WatchPollRequest   *message);
+size_t tidewaiter__v1__watch_poll_request__pack
+                     (const Tidewaiter__V1__WatchPollRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__watch_poll_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchPollRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__WatchPollRequest *
+       tidewaiter__v1__watch_poll_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__watch_poll_request__free_unpacked
+                     (Tidewaiter__V1__WatchPollRequest *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Poll methods */
 void   tidewaiter__v1__poll__init
                      (Tidewaiter__V1__Poll         *message);
@@ -1625,6 +1778,44 @@ Tidewaiter__V1__GetJobRequest *
                       const uint8_t       *data);
 void   tidewaiter__v1__get_job_request__free_unpacked
                      (Tidewaiter__V1__GetJobRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__WatchJobsRequest methods */
+void   tidewaiter__v1__watch_jobs_request__init
+                     (Tidewaiter__V1__WatchJobsRequest         *message);
+size_t tidewaiter__v1__watch_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__WatchJobsRequest   *message);
+size_t tidewaiter__v1__watch_jobs_request__pack
+                     (const Tidewaiter__V1__WatchJobsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__watch_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchJobsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__WatchJobsRequest *
+       tidewaiter__v1__watch_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__watch_jobs_request__free_unpacked
+                     (Tidewaiter__V1__WatchJobsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__WatchJobsResponse methods */
+void   tidewaiter__v1__watch_jobs_response__init
+                     (Tidewaiter__V1__WatchJobsResponse         *message);
+size_t tidewaiter__v1__watch_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__WatchJobsResponse   *message);
+size_t tidewaiter__v1__watch_jobs_response__pack
+                     (const Tidewaiter__V1__WatchJobsResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__watch_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__WatchJobsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__WatchJobsResponse *
+       tidewaiter__v1__watch_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__watch_jobs_response__free_unpacked
+                     (Tidewaiter__V1__WatchJobsResponse *message,
                       ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Job methods */
 void   tidewaiter__v1__job__init
@@ -2044,6 +2235,139 @@ Tidewaiter__V1__MethodMetrics *
 void   tidewaiter__v1__method_metrics__free_unpacked
                      (Tidewaiter__V1__MethodMetrics *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CancelRequest methods */
+void   tidewaiter__v1__cancel_request__init
+                     (Tidewaiter__V1__CancelRequest         *message);
+size_t tidewaiter__v1__cancel_request__get_packed_size
+                     (const Tidewaiter__V1__CancelRequest   *message);
+size_t tidewaiter__v1__cancel_request__pack
+                     (const Tidewaiter__V1__CancelRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__cancel_request__pack_to_buffer
+                     (const Tidewaiter__V1__CancelRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CancelRequest *
+       tidewaiter__v1__cancel_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__cancel_request__free_unpacked
+                     (Tidewaiter__V1__CancelRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CancelResponse methods */
+void   tidewaiter__v1__cancel_response__init
+                     (Tidewaiter__V1__CancelResponse         *message);
+size_t tidewaiter__v1__cancel_response__get_packed_size
+                     (const Tidewaiter__V1__CancelResponse   *message);
+size_t tidewaiter__v1__cancel_response__pack
+                     (const Tidewaiter__V1__CancelResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__cancel_response__pack_to_buffer
+                     (const Tidewaiter__V1__CancelResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CancelResponse *
+       tidewaiter__v1__cancel_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__cancel_response__free_unpacked
+                     (Tidewaiter__V1__CancelResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__WatchEventsRequest methods */
+void   tidewaiter__v1__watch_events_request__init
+                     (Tidewaiter__V1__WatchEventsRequest         *message);
+size_t tidewaiter__v1__watch_events_request__get_packed_size
+                     (const Tidewaiter__V1__WatchEventsRequest   *message);
+size_t tidewaiter__v1__watch_events_request__pack
+                     (const Tidewaiter__V1__WatchEventsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__watch_events_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchEventsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__WatchEventsRequest *
+       tidewaiter__v1__watch_events_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__watch_events_request__free_unpacked
+                     (Tidewaiter__V1__WatchEventsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Event methods */
+void   tidewaiter__v1__event__init
+                     (Tidewaiter__V1__Event         *message);
+size_t tidewaiter__v1__event__get_packed_size
+                     (const Tidewaiter__V1__Event   *message);
+size_t tidewaiter__v1__event__pack
+                     (const Tidewaiter__V1__Event   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__event__pack_to_buffer
+                     (const Tidewaiter__V1__Event   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Event *
+       tidewaiter__v1__event__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__event__free_unpacked
+                     (Tidewaiter__V1__Event *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__GetDescriptorsRequest methods */
+void   tidewaiter__v1__get_descriptors_request__init
+                     (Tidewaiter__V1__GetDescriptorsRequest         *message);
+size_t tidewaiter__v1__get_descriptors_request__get_packed_size
+                     (const Tidewaiter__V1__GetDescriptorsRequest   *message);
+size_t tidewaiter__v1__get_descriptors_request__pack
+                     (const Tidewaiter__V1__GetDescriptorsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__get_descriptors_request__pack_to_buffer
+                     (const Tidewaiter__V1__GetDescriptorsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__GetDescriptorsRequest *
+       tidewaiter__v1__get_descriptors_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__get_descriptors_request__free_unpacked
+                     (Tidewaiter__V1__GetDescriptorsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Descriptors methods */
+void   tidewaiter__v1__descriptors__init
+                     (Tidewaiter__V1__Descriptors         *message);
+size_t tidewaiter__v1__descriptors__get_packed_size
+                     (const Tidewaiter__V1__Descriptors   *message);
+size_t tidewaiter__v1__descriptors__pack
+                     (const Tidewaiter__V1__Descriptors   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__descriptors__pack_to_buffer
+                     (const Tidewaiter__V1__Descriptors   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Descriptors *
+       tidewaiter__v1__descriptors__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__descriptors__free_unpacked
+                     (Tidewaiter__V1__Descriptors *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__MethodDescription methods */
+void   tidewaiter__v1__method_description__init
+                     (Tidewaiter__V1__MethodDescription         *message);
+size_t tidewaiter__v1__method_description__get_packed_size
+                     (const Tidewaiter__V1__MethodDescription   *message);
+size_t tidewaiter__v1__method_description__pack
+                     (const Tidewaiter__V1__MethodDescription   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__method_description__pack_to_buffer
+                     (const Tidewaiter__V1__MethodDescription   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__MethodDescription *
+       tidewaiter__v1__method_description__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__method_description__free_unpacked
+                     (Tidewaiter__V1__MethodDescription *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Tidewaiter__V1__Integration_Closure)
@@ -2100,6 +2424,9 @@ typedef void (*Tidewaiter__V1__PollIntegrationRequest_Closure)
 typedef void (*Tidewaiter__V1__GetPollRequest_Closure)
                  (const Tidewaiter__V1__GetPollRequest *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__WatchPollRequest_Closure)
+                 (const Tidewaiter__V1__WatchPollRequest *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__Poll_Closure)
                  (const Tidewaiter__V1__Poll *message,
                   void *closure_data);
@@ -2153,6 +2480,12 @@ typedef void (*Tidewaiter__V1__ListJobsResponse_Closure)
                   void *closure_data);
 typedef void (*Tidewaiter__V1__GetJobRequest_Closure)
                  (const Tidewaiter__V1__GetJobRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__WatchJobsRequest_Closure)
+                 (const Tidewaiter__V1__WatchJobsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__WatchJobsResponse_Closure)
+                 (const Tidewaiter__V1__WatchJobsResponse *message,
                   void *closure_data);
 typedef void (*Tidewaiter__V1__Job_Closure)
                  (const Tidewaiter__V1__Job *message,
@@ -2220,6 +2553,27 @@ typedef void (*Tidewaiter__V1__Problem_Closure)
 typedef void (*Tidewaiter__V1__MethodMetrics_Closure)
                  (const Tidewaiter__V1__MethodMetrics *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__CancelRequest_Closure)
+                 (const Tidewaiter__V1__CancelRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__CancelResponse_Closure)
+                 (const Tidewaiter__V1__CancelResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__WatchEventsRequest_Closure)
+                 (const Tidewaiter__V1__WatchEventsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__Event_Closure)
+                 (const Tidewaiter__V1__Event *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__GetDescriptorsRequest_Closure)
+                 (const Tidewaiter__V1__GetDescriptorsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__Descriptors_Closure)
+                 (const Tidewaiter__V1__Descriptors *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__MethodDescription_Closure)
+                 (const Tidewaiter__V1__MethodDescription *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -2254,6 +2608,7 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__test_integration_respons
 extern const ProtobufCMessageDescriptor tidewaiter__v1__test_step__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__poll_integration_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_poll_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_poll_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__poll__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__error_detail__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__add_image_request__descriptor;
@@ -2272,6 +2627,8 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__layer__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__list_jobs_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__list_jobs_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_job_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_jobs_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_jobs_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__job__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__create_upload_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__upload__descriptor;
@@ -2294,6 +2651,13 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__problem__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__method_metrics__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__cancel_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__cancel_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_events_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__event__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__get_descriptors_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__descriptors__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__method_description__descriptor;
 
 PROTOBUF_C__END_DECLS
 

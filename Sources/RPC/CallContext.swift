@@ -1,0 +1,46 @@
+/// Who calls, and under which conditions.
+package struct CallContext: Sendable {
+  package let peer: Peer
+  /// When the caller stops waiting; nil when it set no deadline.
+  package let deadline: ContinuousClock.Instant?
+  /// The call's metadata, in the order sent.
+  package let metadata: [(key: String, value: String)]
+  let connection: UInt64
+  let stream: UInt32
+  private let shared: LoopShared?
+
+  /// A context without a connection: `cancelStream` finds nothing.
+  package init(peer: Peer, deadline: ContinuousClock.Instant?, metadata: [(key: String, value: String)]) {
+    self.init(peer: peer, deadline: deadline, metadata: metadata, connection: 0, stream: 0, shared: nil)
+  }
+
+  init(
+    peer: Peer, deadline: ContinuousClock.Instant?, metadata: [(key: String, value: String)], connection: UInt64,
+    stream: UInt32, shared: LoopShared?
+  ) {
+    self.peer = peer
+    self.deadline = deadline
+    self.metadata = metadata
+    self.connection = connection
+    self.stream = stream
+    self.shared = shared
+  }
+
+  /// Names the call in logs: the caller's metadata `request-id`, if it is 1 to 64 printable ASCII characters, or else
+  /// `CONNECTION-STREAM`, unique while the daemon runs.
+  package var requestID: String {
+    let given = metadata.first { $0.key == "request-id" }?.value
+    if let given, (1...64).contains(given.utf8.count), given.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) {
+      return given
+    }
+    return "\(connection)-\(stream)"
+  }
+
+  /// Ends another call of the same connection with CANCELLED; false when none with that id is in flight.
+  package func cancelStream(_ id: UInt32) async -> Bool {
+    guard let shared, id != stream else { return false }
+    return await withCheckedContinuation { continuation in
+      shared.deliver(.cancel(connection: connection, stream: id, continuation))
+    }
+  }
+}

@@ -1,0 +1,285 @@
+/// From frames to calls, and from calls to frames.
+extension ServerLoop {
+  /// How much of a name that is not ours an answer repeats.
+  private static let echoedMaximum = 128
+
+  // MARK: - Frames
+
+  /// Takes a frame; `data` is nil when it is over the limit.
+  func accept(_ header: Frame.Header, _ data: UnsafeRawBufferPointer?, on connection: ServerConnection) {
+    if connection.isClosing { return }
+    guard let data else { return refuseOversized(header, on: connection) }
+    switch Frame.Kind(rawValue: header.kind) {
+    case .request: begin(header, data, on: connection)
+    case .data: take(header, data, on: connection)
+    case .response, nil: break
+    }
+  }
+
+  private func refuseOversized(_ header: Frame.Header, on connection: ServerConnection) {
+    let stream = header.stream
+    let error = RPCError(
+      .resourceExhausted, "a frame of \(header.length) bytes is over the limit of \(Frame.dataMaximum)")
+    switch Frame.Kind(rawValue: header.kind) {
+    case .request:
+      // Refused or not, the id is used up.
+      if stream % 2 == 1 { connection.highestStream = max(connection.highestStream, stream) }
+    case .data:
+      if connection.calls[stream] != nil {
+        return end(stream, of: connection, .failure(error), discarding: true)
+      }
+      if stream <= connection.highestStream { return }
+    case .response, nil: return
+    }
+    connection.respond(stream: stream, .failure(error))
+  }
+
+  private func refuse(
+    _ stream: UInt32, _ message: String, code: RPCError.Code = .invalidArgument, on connection: ServerConnection
+  ) {
+    connection.respond(stream: stream, .failure(RPCError(code, message)))
+  }
+
+  /// A message of a stream, or its end.
+  private func take(_ header: Frame.Header, _ data: UnsafeRawBufferPointer, on connection: ServerConnection) {
+    let stream = header.stream
+    guard let call = connection.calls[stream] else {
+      // What crossed the call's end on the wire is dropped.
+      if stream > connection.highestStream || stream % 2 == 0 {
+        refuse(stream, "no call with id \(stream) was begun", on: connection)
+      }
+      return
+    }
+    func violate(_ message: String) {
+      end(stream, of: connection, .failure(RPCError(.invalidArgument, message)), discarding: true)
+    }
+    let isEmpty = header.flags.contains(.noData)
+    guard !isEmpty || data.isEmpty else { return violate("a data frame with the flag no-data holds data") }
+    guard let streaming = call.streaming else { return violate("\(call.method) takes no data frames") }
+    if streaming.outcome != nil { return }
+    guard let inbound = streaming.inbound, !streaming.isRemoteClosed else {
+      // A second goodbye does no harm.
+      if !isEmpty { violate("a message after the end of the client's side") }
+      return
+    }
+    if !isEmpty && !inbound.push(Array(data)) {
+      let error = RPCError(
+        .resourceExhausted, "messages come faster than they are read: more than \(limits.streamQueueBytes) bytes wait")
+      return end(stream, of: connection, .failure(error), discarding: true)
+    }
+    if header.flags.contains(.remoteClosed) {
+      streaming.isRemoteClosed = true
+      inbound.end()
+    }
+  }
+
+  // MARK: - Beginning
+
+  private func begin(_ header: Frame.Header, _ data: UnsafeRawBufferPointer, on connection: ServerConnection) {
+    let stream = header.stream
+    guard stream % 2 == 1 else { return refuse(stream, "stream id \(stream) is not odd", on: connection) }
+    guard stream > connection.highestStream else {
+      return refuse(
+        stream, "stream id \(stream) is not above the last one, \(connection.highestStream)", on: connection)
+    }
+    connection.highestStream = stream
+    if let refusal = connection.refusal {
+      connection.isClosing = true
+      return connection.respond(stream: stream, .failure(refusal))
+    }
+    let request: RequestEnvelope
+    do {
+      request = try RequestEnvelope(reading: data)
+    } catch {
+      return refuse(stream, "the request does not decode: \(error.reason)", on: connection)
+    }
+    let name = "\(request.service)/\(request.method)"
+    guard let method = methods[name] else {
+      let unknown =
+        services.contains(request.service)
+        ? "method \(request.method.prefix(Self.echoedMaximum))"
+        : "service \(request.service.prefix(Self.echoedMaximum))"
+      return refuse(stream, unknown, code: .unimplemented, on: connection)
+    }
+    let started = ContinuousClock.now
+    if let refusal = refusal(of: request, method, name, header.flags, on: connection) {
+      policy.observe(name, connection.peer, ContinuousClock.now - started, refusal)
+      return connection.respond(stream: stream, .failure(refusal))
+    }
+    let deadline = request.timeoutNanoseconds == 0 ? nil : started + .nanoseconds(request.timeoutNanoseconds)
+    if let deadline { watchDeadline(deadline, connection, stream) }
+    let context = CallContext(
+      peer: connection.peer, deadline: deadline, metadata: request.metadata.map { ($0.key, $0.value) },
+      connection: connection.token, stream: stream, shared: shared)
+    let streaming = streaming(method.kind, header.flags, request.payload, connection.token, stream)
+    connection.add(.init(task: nil, method: name, started: started, streaming: streaming), stream)
+    connection.runningHandlers += 1
+    connection.setTask(start(method.handler, request.payload, streaming, context), of: stream)
+  }
+
+  /// Why the call may not begin.
+  private func refusal(
+    of request: RequestEnvelope, _ method: RPCMethod, _ name: String, _ flags: Frame.Flags,
+    on connection: ServerConnection
+  ) -> RPCError? {
+    if let mismatch = Self.mismatch(method.kind, flags) { return RPCError(.invalidArgument, "\(name) \(mismatch)") }
+    if stopBy != nil { return RPCError(.unavailable, "the daemon is stopping") }
+    guard max(connection.calls.count, connection.runningHandlers) < limits.streamsPerConnection else {
+      return RPCError(
+        .resourceExhausted, "\(limits.streamsPerConnection) calls are in flight on this connection")
+    }
+    if let refusal = policy.authorise(connection.peer, name) { return refusal }
+    if request.timeoutNanoseconds < 0 {
+      return RPCError(.deadlineExceeded, "the deadline was over before the call began")
+    }
+    return nil
+  }
+
+  /// What is wrong with a request's flags for a method; a client that does not stream gets no frames it cannot read.
+  private static func mismatch(_ kind: RPCMethod.Kind, _ flags: Frame.Flags) -> String? {
+    let direction = flags.intersection([.remoteClosed, .remoteOpen])
+    switch kind {
+    case .unary: return direction.isEmpty ? nil : "is a unary method: its request has neither stream flag"
+    case .serverStreaming:
+      return direction == .remoteClosed ? nil : "streams its answers: its request has the flag remote-closed"
+    case .clientStreaming, .bidirectional:
+      // With remote-closed, the request's payload is the only message.
+      return direction == .remoteClosed || direction == .remoteOpen
+        ? nil : "takes a stream: its request has the flag remote-open, or remote-closed with the only message"
+    }
+  }
+
+  private func streaming(
+    _ kind: RPCMethod.Kind, _ flags: Frame.Flags, _ payload: [UInt8], _ connection: UInt64, _ stream: UInt32
+  ) -> ServerConnection.Streaming? {
+    if kind == .unary { return nil }
+    let isClosed = flags.contains(.remoteClosed)
+    var inbound: MessageQueue?
+    if kind != .serverStreaming {
+      let queue = MessageQueue(limit: limits.streamQueueBytes)
+      // An empty queue takes any message.
+      if isClosed || !payload.isEmpty { _ = queue.push(payload) }
+      if isClosed { queue.end() }
+      inbound = queue
+    }
+    var outbound: OutboundStream?
+    if kind != .clientStreaming {
+      let shared = self.shared
+      outbound = OutboundStream(
+        stream: stream, limit: limits.streamQueueBytes,
+        ready: { shared.deliver(.ready(connection: connection, stream: stream)) },
+        overflowed: { shared.deliver(.overflowed(connection: connection, stream: stream, $0)) })
+    }
+    return ServerConnection.Streaming(inbound: inbound, outbound: outbound, isRemoteClosed: isClosed)
+  }
+
+  private func start(
+    _ handler: RPCMethod.Handler, _ payload: [UInt8], _ streaming: ServerConnection.Streaming?, _ context: CallContext
+  ) -> Task<Void, Never> {
+    switch (handler, streaming?.inbound, streaming?.outbound) {
+    case (.unary(let handle), _, _): return run(context) { try await handle(payload, context) }
+    case (.serverStreaming(let handle), _, let responses?):
+      return run(context) {
+        try await handle(payload, responses, context)
+        return []
+      }
+    case (.clientStreaming(let handle), let requests?, _):
+      return run(context) { try await handle(requests, context) }
+    case (.bidirectional(let handle), let requests?, let responses?):
+      return run(context) {
+        try await handle(requests, responses, context)
+        return []
+      }
+    default: preconditionFailure("a streaming call without its streams")
+    }
+  }
+
+  /// Runs a handler's first part here, the rest wherever it resumes.
+  private func run(
+    _ context: CallContext, _ body: @escaping @Sendable () async throws -> [UInt8]
+  ) -> Task<Void, Never> {
+    let shared = self.shared
+    let policy = self.policy
+    let thread = self.thread
+    // Touched on the loop's own thread alone: that is what the comparison below is for. A thread that got the same
+    // identity after the loop's end finds no connections in it.
+    nonisolated(unsafe) let loop = self
+    return Task.immediate {
+      let result: Result<[UInt8], RPCError>
+      do {
+        result = .success(try await body())
+      } catch let error as RPCError {
+        result = .failure(error)
+      } catch {
+        result = .failure(policy.translate(error))
+      }
+      if thread.isCurrent {
+        // A handler that never suspended: the answer needs no mailbox.
+        loop.handlerEnded(context.connection, context.stream, result)
+      } else {
+        shared.deliver(.ended(connection: context.connection, stream: context.stream, result))
+      }
+    }
+  }
+
+  // MARK: - Ending
+
+  func handlerEnded(_ token: UInt64, _ stream: UInt32, _ result: Result<[UInt8], RPCError>) {
+    guard let connection = connections[token] else { return }
+    connection.runningHandlers -= 1
+    end(stream, of: connection, result, discarding: false)
+  }
+
+  /// Ends a call, once: its handler is cancelled if it still runs, its client told. Queued messages are sent first, or
+  /// dropped.
+  func end(
+    _ stream: UInt32, of connection: ServerConnection, _ result: Result<[UInt8], RPCError>, discarding: Bool
+  ) {
+    guard let call = connection.calls[stream], call.streaming?.outcome == nil else { return }
+    var failure: RPCError?
+    if case .failure(let error) = result { failure = error }
+    policy.observe(call.method, connection.peer, ContinuousClock.now - call.started, failure)
+    call.task?.cancel()
+    touch(connection)
+    guard let streaming = call.streaming else {
+      _ = connection.removeCall(stream)
+      return connection.respond(stream: stream, result)
+    }
+    let reason = failure ?? RPCError(.cancelled, "the call has ended")
+    streaming.inbound?.end(reason, discarding: true)
+    streaming.outbound?.close(reason, discarding: discarding)
+    streaming.outcome = result
+    connection.markReady(stream)
+  }
+
+  /// False when no such call is in flight.
+  func cancel(_ stream: UInt32, of connection: ServerConnection) -> Bool {
+    guard let call = connection.calls[stream] else { return false }
+    // One that has ended and only waits to be read loses what is queued.
+    call.streaming?.outbound?.close(RPCError(.cancelled, "the call has ended"), discarding: true)
+    end(stream, of: connection, .failure(RPCError(.cancelled, "cancelled by the client")), discarding: true)
+    return true
+  }
+
+  /// Ends the calls that stream answers, for the daemon stops.
+  func endStreams(of connection: ServerConnection) {
+    for (stream, call) in connection.calls {
+      guard let outbound = call.streaming?.outbound else { continue }
+      let error = RPCError(.unavailable, "the daemon is stopping").withCursor(outbound.cursor, reason: "STOPPING")
+      end(stream, of: connection, .failure(error), discarding: false)
+    }
+  }
+
+  /// The connection is gone: nobody waits for its calls.
+  func abandonCalls(of connection: ServerConnection) {
+    let reason = RPCError(.cancelled, "the connection ended before the call did")
+    for call in connection.calls.values {
+      call.task?.cancel()
+      call.streaming?.inbound?.end(reason, discarding: true)
+      call.streaming?.outbound?.close(reason, discarding: true)
+      if call.streaming?.outcome == nil {
+        policy.observe(call.method, connection.peer, ContinuousClock.now - call.started, reason)
+      }
+    }
+  }
+}
