@@ -908,6 +908,51 @@ void   tidewaiter__storage__v1__poll_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__poll_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__storage__v1__event_record__init
+                     (Tidewaiter__Storage__V1__EventRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__EventRecord init_value = TIDEWAITER__STORAGE__V1__EVENT_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__event_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__EventRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__event_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__event_record__pack
+                     (const Tidewaiter__Storage__V1__EventRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__event_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__event_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__EventRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__event_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__EventRecord *
+       tidewaiter__storage__v1__event_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__EventRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__event_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__event_record__free_unpacked
+                     (Tidewaiter__Storage__V1__EventRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__event_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__storage__v1__advisory_record__init
                      (Tidewaiter__Storage__V1__AdvisoryRecord         *message)
 {
@@ -3859,6 +3904,200 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descripto
   tidewaiter__storage__v1__poll_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__poll_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__poll_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__field_descriptors[13] =
+{
+  {
+    "time",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, time),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, repository),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tag",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "digest",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, state),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, job),
+    &tidewaiter__storage__v1__job_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration_id",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, integration_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__event_record__field_indices_by_name[] = {
+  10,   /* field[10] = actor */
+  9,   /* field[9] = detail */
+  5,   /* field[5] = digest */
+  2,   /* field[2] = integration */
+  12,   /* field[12] = integration_id */
+  11,   /* field[11] = job */
+  6,   /* field[6] = job_id */
+  1,   /* field[1] = kind */
+  7,   /* field[7] = poll_id */
+  3,   /* field[3] = repository */
+  8,   /* field[8] = state */
+  4,   /* field[4] = tag */
+  0,   /* field[0] = time */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__event_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 13 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__event_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.EventRecord",
+  "EventRecord",
+  "Tidewaiter__Storage__V1__EventRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__EventRecord),
+  13,
+  tidewaiter__storage__v1__event_record__field_descriptors,
+  tidewaiter__storage__v1__event_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__event_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__event_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__advisory_record__field_descriptors[11] =

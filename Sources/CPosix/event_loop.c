@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "event_loop.h"
 
+#include "service_life.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -98,6 +100,14 @@ static int free_to_take(const char *path) {
 }
 
 int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog) {
+  const cposix_acl none = {0};
+  int acl_errno;
+  return cposix_listen_unix_acl(path, mode, gid, &none, backlog, &acl_errno);
+}
+
+int cposix_listen_unix_acl(
+    const char *path, mode_t mode, int64_t gid, const cposix_acl *acl, int backlog, int *acl_errno) {
+  *acl_errno = 0;
   char temporary[sizeof(((struct sockaddr_un *)0)->sun_path)];
   struct sockaddr_un at;
   int length = snprintf(temporary, sizeof temporary, "%s.%x", path, (unsigned)getpid());
@@ -114,7 +124,10 @@ int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog) 
   if (fchmod(descriptor, 0600) < 0) goto failed;
   if (bind(descriptor, (struct sockaddr *)&at, sizeof at) < 0) goto failed;
   if (gid >= 0 && chown(temporary, (uid_t)-1, (gid_t)gid) < 0) goto unlink_failed;
-  if (chmod(temporary, mode) < 0) goto unlink_failed;
+  if (cposix_set_access(temporary, mode, acl) < 0) {
+    if (errno != EOPNOTSUPP) goto unlink_failed;
+    *acl_errno = errno;
+  }
   if (listen(descriptor, backlog) < 0) goto unlink_failed;
   if (rename(temporary, path) < 0) goto unlink_failed;
   return descriptor;

@@ -11,6 +11,10 @@ package struct Configuration: Sendable, Equatable {
   package var socket: String
   /// Group of the socket; nil leaves the process's own.
   package var socketGroup: String?
+  /// Of the socket: wider than 0660 only where it is set so.
+  package var socketMode: mode_t = 0o660
+  /// Who has which role; nil gives the socket's group that of an admin.
+  package var access: Access?
   package var logLevel = LogLevel.info
   package var logFormat = LogFormat.text
   /// Scans at a time.
@@ -24,6 +28,17 @@ package struct Configuration: Sendable, Equatable {
   package var uploadBytesMaximum = 8 << 30
   /// How long a stop waits for calls in flight.
   package var drainSeconds = 10
+
+  /// Users and groups of each role, by name or number.
+  package struct Access: Sendable, Equatable {
+    package var adminUsers: [String] = []
+    package var adminGroups: [String] = []
+    package var operatorUsers: [String] = []
+    package var operatorGroups: [String] = []
+    package var viewerUsers: [String] = []
+    package var viewerGroups: [String] = []
+    package init() {}
+  }
 
   /// What a YAML file may say; absent keys keep their defaults.
   struct File: Decodable {
@@ -40,9 +55,19 @@ package struct Configuration: Sendable, Equatable {
       var level: LogLevel?
       var format: LogFormat?
     }
+    struct Access: Decodable {
+      var adminUsers: [String]?
+      var adminGroups: [String]?
+      var operatorUsers: [String]?
+      var operatorGroups: [String]?
+      var viewerUsers: [String]?
+      var viewerGroups: [String]?
+    }
     var stateDirectory: String?
     var socket: String?
     var socketGroup: String?
+    var socketMode: String?
+    var access: Access?
     var drainSeconds: Int?
     var store: Store?
     var scanner: Scanner?
@@ -50,7 +75,14 @@ package struct Configuration: Sendable, Equatable {
     var log: Log?
 
     static let keys: [String: [String]] = [
-      "": ["stateDirectory", "socket", "socketGroup", "drainSeconds", "store", "scanner", "advisories", "log"],
+      "": [
+        "stateDirectory", "socket", "socketGroup", "socketMode", "access", "drainSeconds", "store", "scanner",
+        "advisories",
+        "log",
+      ],
+      "access": [
+        "adminUsers", "adminGroups", "operatorUsers", "operatorGroups", "viewerUsers", "viewerGroups",
+      ],
       "store": ["mapSizeBytes"], "scanner": ["slots", "workers"],
       "advisories": ["mapSizeBytes", "uploadBytesMaximum"], "log": ["level", "format"],
     ]
@@ -123,6 +155,8 @@ package struct Configuration: Sendable, Equatable {
     stateDirectory = file.stateDirectory ?? stateDirectory
     socket = file.socket ?? socket
     socketGroup = file.socketGroup ?? socketGroup
+    if let text = file.socketMode { socketMode = try Self.mode(text, "socketMode") }
+    access = file.access.map(Access.init) ?? access
     drainSeconds = file.drainSeconds ?? drainSeconds
     storeMapBytes = file.store?.mapSizeBytes ?? storeMapBytes
     scannerSlots = file.scanner?.slots ?? scannerSlots
@@ -157,6 +191,7 @@ package struct Configuration: Sendable, Equatable {
     stateDirectory = environment["TIDEWAITER_STATE_DIR"] ?? stateDirectory
     socket = environment["TIDEWAITER_SOCKET"] ?? socket
     socketGroup = environment["TIDEWAITER_SOCKET_GROUP"] ?? socketGroup
+    if let text = environment["TIDEWAITER_SOCKET_MODE"] { socketMode = try Self.mode(text, "TIDEWAITER_SOCKET_MODE") }
     logLevel = try Self.choice("TIDEWAITER_LOG_LEVEL", environment) ?? logLevel
     logFormat = try Self.choice("TIDEWAITER_LOG_FORMAT", environment) ?? logFormat
   }
@@ -173,6 +208,19 @@ package struct Configuration: Sendable, Equatable {
     return value
   }
 
+  /// Octal, as everywhere else; what no socket needs is refused.
+  private static func mode(_ text: String, _ name: String) throws(Invalid) -> mode_t {
+    let digits = text.hasPrefix("0o") ? text.dropFirst(2) : text[...]
+    guard let mode = mode_t(digits, radix: 8), mode & ~0o666 == 0, mode & 0o600 == 0o600 else {
+      throw Invalid(
+        description: "\(name): \"\(text)\" is no mode of a socket", hint: "octal, from 0600 to 0666: 0660 by default")
+    }
+    return mode
+  }
+
+  /// More would not fit into the socket's list of those it lets in.
+  private static let accountsMaximum = 256
+
   private func check() throws(Invalid) {
     func bound(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(Invalid) {
       guard range.contains(value) else {
@@ -186,8 +234,29 @@ package struct Configuration: Sendable, Equatable {
     try bound("advisories.mapSizeBytes", advisoriesMapBytes, 1 << 20...1 << 46)
     try bound("advisories.uploadBytesMaximum", uploadBytesMaximum, 1 << 20...1 << 46)
     try bound("drainSeconds", drainSeconds, 0...3600)
+    if let access, access.all.count > Self.accountsMaximum {
+      throw Invalid(
+        description: "access: names \(access.all.count) users and groups",
+        hint: "at most \(Self.accountsMaximum); put users into groups")
+    }
     for (name, path) in [("stateDirectory", stateDirectory), ("socket", socket)] where path.isEmpty {
       throw Invalid(description: "\(name): is empty", hint: "give a path")
     }
+  }
+}
+
+extension Configuration.Access {
+  fileprivate init(_ file: Configuration.File.Access) {
+    self.init()
+    adminUsers = file.adminUsers ?? []
+    adminGroups = file.adminGroups ?? []
+    operatorUsers = file.operatorUsers ?? []
+    operatorGroups = file.operatorGroups ?? []
+    viewerUsers = file.viewerUsers ?? []
+    viewerGroups = file.viewerGroups ?? []
+  }
+
+  fileprivate var all: [String] {
+    adminUsers + adminGroups + operatorUsers + operatorGroups + viewerUsers + viewerGroups
   }
 }

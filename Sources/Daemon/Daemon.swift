@@ -10,11 +10,17 @@ import RPC
 import Registry
 import StorageMessages
 import Store
+import Synchronization
 
 /// The daemon: opens what it owns, wires it together, starts it in order and stops it in the opposite one.
 package final class Daemon: Sendable {
-  private let configuration: Configuration
-  private let log: Logger
+  let configuration: Configuration
+  let log: Logger
+  let logSettings: LogSettings
+  let live: LiveSettings
+  let listener: Listener
+  let notifier: ServiceNotifier
+  private let health = Health()
   private let directory: StateDirectory
   private let store: StateStore
   private let transport: HTTPTransport
@@ -27,11 +33,20 @@ package final class Daemon: Sendable {
   private let reader: SerialThread
   private let server: RPCServer
   private let scanning: Task<Void, Never>
+  private let isHurried = Atomic(false)
 
-  /// Opens the state, returns what a dead process left leased, and serves. Throws `StoreError` or `StartError`.
-  package init(_ configuration: Configuration, log: Logger) async throws {
+  /// Opens the state, returns what a dead process left leased, and serves: on `inherited`, or a socket of its own. Throws
+  /// `StoreError` or `StartError`.
+  package init(
+    _ configuration: Configuration, inherited: InheritedSocket?, notifier: ServiceNotifier, logSettings: LogSettings,
+    log: Logger
+  ) async throws {
     self.configuration = configuration
     self.log = log
+    self.logSettings = logSettings
+    self.notifier = notifier
+    let live = LiveSettings(access: try Self.access(configuration), drainSeconds: configuration.drainSeconds)
+    self.live = live
     let clock = WallClock.system
     let startedAt = clock.now
     directory = try StateDirectory(opening: configuration.stateDirectory)
@@ -61,13 +76,15 @@ package final class Daemon: Sendable {
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
     poller = Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
     removals = Removals(
-      store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, log: log)
+      store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
+      log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
     let uploads = try Uploads(
       directory: directory.uploadsDirectory, bytesMaximum: configuration.uploadBytesMaximum, thread: files)
     imports = Imports(
-      advisories: advisories, uploads: uploads, rematcher: Rematcher(store: store, matcher: matcher), log: log)
+      store: store, advisories: advisories, uploads: uploads, rematcher: Rematcher(store: store, matcher: matcher),
+      clock: clock, log: log)
 
     let metrics = Metrics()
     let system = SystemHandler(
@@ -80,23 +97,38 @@ package final class Daemon: Sendable {
       + ImagesHandler(store: store, registries: registries, intake: intake, reader: reader).imagesMethods
       + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, reader: reader).queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
+    let audit = Audit(store: store, clock: clock, log: log)
+    listener = try inherited.map { Listener(inherited: $0, log: log) } ?? Listener(configuration, live.access, log: log)
     server = try RPCServer(
-      listener: try Self.listen(configuration), methods: methods, policy: Self.policy(metrics: metrics, log: log))
+      listener: listener.descriptor, methods: methods,
+      policy: Self.policy(live: live, audit: audit, metrics: metrics, log: log))
     scanning = Task { await scanner.run() }
     try removals.resume()
     imports.resume()
+    notifier.ready(servingStatus)
   }
 
-  /// Ends in order: no new calls, no new work, leases back, everything on disk, the socket gone.
+  /// Where clients find the daemon.
+  package var socket: String { listener.path }
+  var servingStatus: String { "serving on \(socket)" }
+
+  /// Ends in order: no new calls, no new work, leases back, everything on disk, the socket gone. Calls in flight are
+  /// answered for as long as the settings say, or until `hurry`.
   package func stop() async {
     log.info("stopping")
-    unlink(configuration.socket)
+    notifier.stopping("returning scans to the queue")
+    health.stop()
+    listener.remove()
     scanner.stop()
     await poller.stop()
     await imports.stop()
     await removals.stop()
     await scanning.value
-    let drain = Duration.seconds(configuration.drainSeconds)
+    notifier.status("answering calls in flight")
+    // Watchers would go on for ever; they have seen what became of the scans, and go on from their cursors at the next start.
+    store.feed.close()
+    health.close()
+    let drain = isHurried.load(ordering: .acquiring) ? .zero : live.drain
     await blocking { [server] in server.stop(drain: drain) }
     transport.shutDown()
     matcher.close()
@@ -104,6 +136,12 @@ package final class Daemon: Sendable {
     reader.close()
     await blocking { [store] in store.close() }
     log.info("stopped")
+  }
+
+  /// Has a stop wait for no call any more. From any thread but a task's: it blocks until the calls are ended.
+  package func hurry() {
+    isHurried.store(true, ordering: .releasing)
+    server.stop(drain: .zero)
   }
 
   /// Runs what blocks on a thread of its own.
@@ -125,45 +163,27 @@ package final class Daemon: Sendable {
     guard count > 0 else { throw StartError("/proc/self/exe: \(PosixError("readlink").reason)", hint: "mount /proc") }
     let own = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let path = (own.lastIndex(of: "/").map { String(own[...$0]) } ?? "/") + "tidewaiter-worker"
-    guard access(path, X_OK) == 0 else {
+    guard Glibc.access(path, X_OK) == 0 else {
       throw StartError("the worker program \(path) cannot be run", hint: "install tidewaiter-worker beside tidewaiterd")
     }
     return path
   }
 
-  private static func listen(_ configuration: Configuration) throws -> Int32 {
-    let path = configuration.socket
-    if let directory = path.lastIndex(of: "/").map({ String(path[..<$0]) }), !directory.isEmpty {
-      do {
-        try File.createDirectories(directory, mode: 0o755)
-      } catch {
-        throw StartError("\(error)", hint: "choose another --socket")
-      }
+  static func access(_ configuration: Configuration) throws -> Access {
+    do {
+      return try Access(configuration.access, socketGroup: configuration.socketGroup, own: geteuid())
+    } catch let error as UnknownAccount {
+      throw StartError(error.description, hint: error.hint)
     }
-    // The lock on the state directory is held: a socket that answers belongs to another state directory.
-    let probe = cposix_connect_unix(path)
-    if probe >= 0 {
-      close(probe)
-      throw StartError("another daemon answers on \(path)", hint: "stop it, or choose another --socket")
-    }
-    var gid: Int64 = -1
-    if let group = configuration.socketGroup {
-      guard let entry = getgrnam(group) else {
-        throw StartError("socketGroup: no group \(group) on this system", hint: "create it, or leave the setting out")
-      }
-      gid = Int64(entry.pointee.gr_gid)
-    }
-    let listener = cposix_listen_unix(path, 0o660, gid, 1024)
-    guard listener >= 0 else {
-      throw StartError("\(PosixError("listen on \(path)"))", hint: "choose another --socket (at most 107 bytes)")
-    }
-    return listener
   }
 
-  private static func policy(metrics: Metrics, log: Logger) -> RPCServer.Policy {
+  private static func policy(live: LiveSettings, audit: Audit, metrics: Metrics, log: Logger) -> RPCServer.Policy {
     RPCServer.Policy(
-      // The socket's mode and group say who may come in.
-      authorise: { _, _ in nil },
+      authorise: { peer, method in
+        let refusal = live.access.refusal(peer, method)
+        if let refusal { audit.denied(peer, method, refusal) }
+        return refusal
+      },
       observe: { method, peer, time, failure in
         metrics.record(method, time, failed: failure != nil)
         guard let failure, [.internal, .dataLoss, .unknown].contains(failure.code) else { return }

@@ -2,7 +2,9 @@ import API
 import Advisories
 import Logging
 import Pipeline
+import Posix
 import RPC
+import StorageMessages
 import Store
 import Synchronization
 
@@ -21,13 +23,20 @@ final class Imports: Sendable {
     var isStopping = false
   }
 
+  private let store: StateStore
   private let advisories: AdvisoryDatabase
   private let uploads: Uploads
   private let rematcher: Rematcher
+  private let clock: WallClock
   private let log: Logger
   private let state = Mutex(State())
 
-  init(advisories: AdvisoryDatabase, uploads: Uploads, rematcher: Rematcher, log: Logger) {
+  init(
+    store: StateStore, advisories: AdvisoryDatabase, uploads: Uploads, rematcher: Rematcher, clock: WallClock,
+    log: Logger
+  ) {
+    self.store = store
+    self.clock = clock
     self.advisories = advisories
     self.uploads = uploads
     self.rematcher = rematcher
@@ -37,17 +46,17 @@ final class Imports: Sendable {
   func status(_ id: String) -> API.Import? { state.withLock { $0.imports.first { $0.id == id }?.status } }
 
   /// Starts an import of complete uploads, which are gone at its end. Refused while another one runs, and the uploads stay.
-  func start(_ uploadIDs: [String], owner: UInt32) throws -> API.Import {
+  func start(_ uploadIDs: [String], owner: UInt32, actor: String) throws -> API.Import {
     let taken = try uploads.take(uploadIDs, owner: owner)
     do {
-      return try begin(taken)
+      return try begin(taken, actor)
     } catch {
       uploads.giveBack(taken)
       throw error
     }
   }
 
-  private func begin(_ taken: [Uploads.Upload]) throws -> API.Import {
+  private func begin(_ taken: [Uploads.Upload], _ actor: String) throws -> API.Import {
     try state.withLock { state in
       if state.isStopping {
         throw RPCError(.unavailable, reason: "STOPPING", "the daemon is stopping", hint: "try again when it runs")
@@ -68,7 +77,7 @@ final class Imports: Sendable {
         state.imports.remove(at: index)
       }
       state.imports.append((id, status))
-      state.tasks[id] = Task { await run(id, taken) }
+      state.tasks[id] = Task { await run(id, taken, actor) }
       return status
     }
   }
@@ -80,7 +89,7 @@ final class Imports: Sendable {
     }
   }
 
-  private func run(_ id: String, _ taken: [Uploads.Upload]) async {
+  private func run(_ id: String, _ taken: [Uploads.Upload], _ actor: String) async {
     var log = log
     log[metadataKey: "import"] = "\(id)"
     log.info("import begins", metadata: ["sets": "\(taken.map(\.name).joined(separator: ", "))"])
@@ -105,6 +114,7 @@ final class Imports: Sendable {
       change(id) { $0.take(summary) }
       log.info(
         "advisories are in force", metadata: ["records": "\(summary.kept)", "skipped": "\(summary.skipped)"])
+      await announce("\(taken.map(\.name).joined(separator: ", ")): \(summary.kept) records", actor, log)
       failure = await rematch(log) { images in change(id) { $0.imagesRematched = UInt64(images) } }
     case .failure(let error):
       failure = Self.detail(error)
@@ -122,9 +132,29 @@ final class Imports: Sendable {
     state.withLock { state in
       if state.isStopping { return }
       state.tasks[""] = Task {
+        await announce("imported before this start", "", log)
         _ = await rematch(log) { _ in }
         self.state.withLock { _ = $0.tasks.removeValue(forKey: "") }
       }
+    }
+  }
+
+  /// Writes the event of the advisories in force, unless it was written. They are an environment of their own, so that it
+  /// cannot be done in the transaction that brings them in; what a death comes between is made up for at the next start.
+  private func announce(_ detail: String, _ actor: String, _ log: Logger) async {
+    let generation = advisories.generation
+    var event = EventRecord(.advisoriesImported, time: clock.now)
+    event.detail = detail
+    event.actor = actor
+    do {
+      try await store.write { [store, event] transaction in
+        let told = try transaction.get(StateStore.meta, "announced_advisories") ?? 0
+        guard generation > 0 && generation != told else { return }
+        try transaction.put(StateStore.meta, "announced_advisories", generation)
+        try store.append(event, in: transaction)
+      }
+    } catch {
+      log.error("the import could not be recorded as an event", metadata: ["error": "\(error)"])
     }
   }
 

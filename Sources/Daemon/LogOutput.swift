@@ -8,23 +8,19 @@ import Synchronization
 /// nothing from outside can start a line of its own.
 package struct LogOutput: LogHandler {
   package var metadata: Logger.Metadata = [:]
-  package var logLevel: Logger.Level
-  private let format: Configuration.LogFormat
+  /// A logger may have a level of its own; else it is that of the settings, as they are now.
+  package var logLevel: Logger.Level {
+    get { ownLevel ?? settings.level }
+    set { ownLevel = newValue }
+  }
+  private var ownLevel: Logger.Level?
+  private let settings: LogSettings
   /// Of one value: what comes from outside must not fill the log.
   private static let textScalarsMaximum = 4096
   /// Whole lines: two threads must not mix theirs.
   private static let writing = Mutex(())
 
-  package init(level: Configuration.LogLevel, format: Configuration.LogFormat) {
-    self.format = format
-    logLevel =
-      switch level {
-      case .debug: .debug
-      case .info: .info
-      case .warning: .warning
-      case .error: .error
-      }
-  }
+  package init(_ settings: LogSettings) { self.settings = settings }
 
   package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }
@@ -51,7 +47,7 @@ package struct LogOutput: LogHandler {
     let all = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
     let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     var line: String
-    switch format {
+    switch settings.format {
     case .text:
       line = "\(time) \(event.level) \(Self.escaped("\(event.message)", quotesToo: false))"
       for (key, value) in all { line += " \(key)=\(Self.quoted("\(value)"))" }

@@ -1,5 +1,6 @@
 import Logging
 import Pipeline
+import Posix
 import Queue
 import Store
 import Synchronization
@@ -21,23 +22,27 @@ final class Removals: Sendable {
   private let scanner: Scanner
   private let poller: Poller
   private let registries: RegistryClients
+  private let clock: WallClock
   private let log: Logger
   private let state = Mutex(State())
 
   init(
-    store: StateStore, queue: JobQueue, scanner: Scanner, poller: Poller, registries: RegistryClients, log: Logger
+    store: StateStore, queue: JobQueue, scanner: Scanner, poller: Poller, registries: RegistryClients, clock: WallClock,
+    log: Logger
   ) {
     self.store = store
     self.queue = queue
     self.scanner = scanner
     self.poller = poller
     self.registries = registries
+    self.clock = clock
     self.log = log
   }
 
   /// Returns when the secret is wiped, the jobs are cancelled and nobody finds the integration any more.
-  func begin(_ name: String) async throws {
-    let id = try await store.beginRemoval(named: name) { [queue] id, transaction in
+  /// `actor` is who wants it, for the event log.
+  func begin(_ name: String, actor: String) async throws {
+    let id = try await store.beginRemoval(named: name, now: clock.now, actor: actor) { [queue] id, transaction in
       _ = try queue.cancelAll(
         of: id,
         JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "its integration was removed", hint: ""),

@@ -39,7 +39,7 @@ package struct JobQueue: Sendable {
   }
 
   package let store: StateStore
-  private let clock: WallClock
+  let clock: WallClock
 
   package init(store: StateStore, clock: WallClock = .system) {
     self.store = store
@@ -92,8 +92,10 @@ package struct JobQueue: Sendable {
   // MARK: - Changing
 
   /// Queues an image inside a transaction; an image already pending or in progress keeps its job, which is returned.
+  /// `actor` is who wants it, for the event log.
   package func enqueue(
-    _ image: ImageKey, tag: String, priority: Priority, poll: UInt64 = 0, in transaction: WriteTransaction
+    _ image: ImageKey, tag: String, priority: Priority, poll: UInt64 = 0, actor: String = "",
+    in transaction: WriteTransaction
   ) throws -> (job: JobRecord, existed: Bool) {
     if let id = try transaction.get(QueueTables.active, image),
       let existing = try transaction.get(QueueTables.jobs, id)
@@ -111,7 +113,7 @@ package struct JobQueue: Sendable {
     job.priority = UInt32(priority.rawValue)
     job.enqueuedAt = clock.now
     job.pollId = poll
-    try transaction.put(QueueTables.jobs, job.id, job)
+    try put(job, .jobQueued, actor: actor, in: transaction)
     try transaction.put(QueueTables.active, image, job.id)
     try transaction.put(QueueTables.ready, job.readyKey, job.id)
     try Self.count(job.state, by: 1, in: transaction)
@@ -133,7 +135,7 @@ package struct JobQueue: Sendable {
       job.startedAt = now
       job.notBefore = 0
       try transaction.put(QueueTables.running, job.id, job.lease)
-      try transaction.put(QueueTables.jobs, job.id, job)
+      try put(job, .jobChanged, in: transaction)
       return Lease(job: job)
     }
   }
@@ -153,7 +155,7 @@ package struct JobQueue: Sendable {
     try await store.write { transaction in
       var job = try held(lease, in: transaction)
       try change(&job, .parse, in: transaction)
-      try transaction.put(QueueTables.jobs, job.id, job)
+      try put(job, .jobChanged, in: transaction)
     }
   }
 
@@ -188,15 +190,6 @@ package struct JobQueue: Sendable {
     job.errorHint = failure.hint
     try putBack(&job, notBefore: delay > .zero ? instant(after: delay) : 0, in: transaction)
     return job
-  }
-
-  /// A registry may ask for any delay at all: at most the end of the clock.
-  private func instant(after delay: Duration) -> Int64 {
-    let (seconds, attoseconds) = delay.components
-    let (whole, isTooLong) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    if isTooLong { return .max }
-    let (instant, isTooLate) = clock.now.addingReportingOverflow(whole)
-    return isTooLate ? .max : instant + min(attoseconds / 1_000_000_000, .max - instant)
   }
 
   /// Told, in the transaction that ends it, of a job that was interrupted too often.
@@ -277,125 +270,6 @@ package struct JobQueue: Sendable {
         try Self.count(job.state, by: -1, in: transaction)
       }
     }
-  }
-
-  // MARK: - Rules
-
-  private func interrupt(_ job: inout JobRecord, in transaction: WriteTransaction) throws {
-    job.interruptions += 1
-    guard job.interruptions < Self.interruptionsMaximum else {
-      return try fail(
-        &job,
-        Failure(
-          code: "INTERRUPTED",
-          message: "the daemon stopped \(job.interruptions) times in a row while scanning this image",
-          hint: "look for a crash in the daemon's log, then queue the image again"), in: transaction)
-    }
-    job.attempt -= min(job.attempt, 1)
-    try putBack(&job, notBefore: 0, in: transaction)
-  }
-
-  private func putBack(_ job: inout JobRecord, notBefore: Int64, in transaction: WriteTransaction) throws {
-    try transaction.delete(QueueTables.running, job.id)
-    try change(&job, .giveBack, in: transaction)
-    job.lease = 0
-    job.notBefore = notBefore
-    try transaction.put(QueueTables.jobs, job.id, job)
-    if notBefore > 0 {
-      try transaction.put(QueueTables.delayed, DelayedKey(notBefore: notBefore, job: job.id), NoValue())
-    } else {
-      try transaction.put(QueueTables.ready, job.readyKey, job.id)
-    }
-  }
-
-  private func fail(_ job: inout JobRecord, _ failure: Failure, in transaction: WriteTransaction) throws {
-    try change(&job, .fail, in: transaction)
-    job.errorCode = failure.code
-    job.errorMessage = failure.message
-    job.errorHint = failure.hint
-    try close(&job, in: transaction)
-  }
-
-  private func close(_ job: inout JobRecord, in transaction: WriteTransaction) throws {
-    try transaction.delete(QueueTables.running, job.id)
-    try transaction.delete(QueueTables.active, job.imageKey)
-    if job.state == .finished {
-      job.errorCode = ""
-      job.errorMessage = ""
-      job.errorHint = ""
-    }
-    job.lease = 0
-    job.finishedAt = clock.now
-    try transaction.put(QueueTables.jobs, job.id, job)
-  }
-
-  private func removeFromIndexes(_ job: JobRecord, in transaction: WriteTransaction) throws {
-    try transaction.delete(QueueTables.ready, job.readyKey)
-    try transaction.delete(QueueTables.delayed, DelayedKey(notBefore: job.notBefore, job: job.id))
-    try transaction.delete(QueueTables.running, job.id)
-  }
-
-  private func held(_ lease: Lease, in transaction: ReadTransaction) throws -> JobRecord {
-    guard let job = try transaction.get(QueueTables.jobs, lease.job.id), job.lease == lease.number, !job.state.isFinal,
-      try transaction.get(QueueTables.running, job.id) == lease.number
-    else { throw StaleLease(job: lease.job.id) }
-    return job
-  }
-
-  private func change(_ job: inout JobRecord, _ event: JobEvent, in transaction: WriteTransaction) throws {
-    guard let next = event.next(from: job.state) else {
-      preconditionFailure("job \(job.id): \(event) cannot happen in state \(job.state)")
-    }
-    try Self.count(job.state, by: -1, in: transaction)
-    try Self.count(next, by: 1, in: transaction)
-    job.state = next
-  }
-
-  private func promoteDelayed(_ now: Int64, in transaction: WriteTransaction) throws {
-    var due: [DelayedKey] = []
-    try transaction.scan(QueueTables.delayed) { key, _ in
-      guard key.notBefore <= UInt64(max(0, now)) else { return false }
-      due.append(key)
-      return due.count < 256
-    }
-    for key in due {
-      try transaction.delete(QueueTables.delayed, key)
-      guard let job = try transaction.get(QueueTables.jobs, key.job), job.state == .pending else { continue }
-      try transaction.put(QueueTables.ready, job.readyKey, job.id)
-    }
-  }
-
-  /// One seek an integration: the first ready key of each, and the best of those that may run.
-  private func nextReady(_ mayRun: (UInt64) -> Bool, in transaction: ReadTransaction) throws -> ReadyKey? {
-    var best: ReadyKey?
-    var from: ReadyKey? = nil
-    while true {
-      var first: ReadyKey?
-      try transaction.scan(QueueTables.ready, from: from) { key, _ in
-        first = key
-        return false
-      }
-      guard let first else { return best }
-      if mayRun(first.integration),
-        best.map({ (first.priority, first.sequence) < ($0.priority, $0.sequence) }) ?? true
-      {
-        best = first
-      }
-      guard first.integration < UInt64.max else { return best }
-      from = ReadyKey(integration: first.integration + 1, priority: 0, sequence: 0)
-    }
-  }
-
-  private static func count(_ state: JobState, by change: Int64, in transaction: WriteTransaction) throws {
-    let key = UInt64(state.rawValue)
-    let count = Int64(try transaction.get(QueueTables.counts, key) ?? 0)
-    try transaction.put(QueueTables.counts, key, UInt64(max(0, count + change)))
-  }
-
-  private static func take(_ counter: String, in transaction: WriteTransaction) throws -> UInt64 {
-    let next = try transaction.get(StateStore.meta, counter) ?? 1
-    try transaction.put(StateStore.meta, counter, next + 1)
-    return next
   }
 }
 

@@ -1146,6 +1146,72 @@ package struct PollRecord: ProtoMessage {
   }
 }
 
+/// Something that happened, written in the transaction that made it so.
+package struct EventRecord: ProtoMessage {
+  /// nanoseconds since 1970
+  package var time: Int64 = 0
+  /// "integration.created", "job.changed", …
+  package var kind: String = ""
+  /// its name at that time, "" for what belongs to none
+  package var integration: String = ""
+  package var repository: String = ""
+  package var tag: String = ""
+  package var digest: String = ""
+  package var jobId: UInt64 = 0
+  package var pollId: UInt64 = 0
+  /// that was reached, where the kind has states
+  package var state: String = ""
+  /// for people
+  package var detail: String = ""
+  /// who wanted it, "uid:1000"; "" for the daemon itself
+  package var actor: String = ""
+  /// a job as it then stood, in events of jobs
+  package var job: JobRecord? = nil
+  package var integrationId: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.EventRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__EventRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__event_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__EventRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__EventRecord.self)
+    self.time = c.pointee.time
+    self.kind = try readText(c.pointee.kind, "tidewaiter.storage.v1.EventRecord.kind")
+    self.integration = try readText(c.pointee.integration, "tidewaiter.storage.v1.EventRecord.integration")
+    self.repository = try readText(c.pointee.repository, "tidewaiter.storage.v1.EventRecord.repository")
+    self.tag = try readText(c.pointee.tag, "tidewaiter.storage.v1.EventRecord.tag")
+    self.digest = try readText(c.pointee.digest, "tidewaiter.storage.v1.EventRecord.digest")
+    self.jobId = c.pointee.job_id
+    self.pollId = c.pointee.poll_id
+    self.state = try readText(c.pointee.state, "tidewaiter.storage.v1.EventRecord.state")
+    self.detail = try readText(c.pointee.detail, "tidewaiter.storage.v1.EventRecord.detail")
+    self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.EventRecord.actor")
+    self.job = try readMessage(c.pointee.job)
+    self.integrationId = c.pointee.integration_id
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__EventRecord.self)
+    c.pointee.time = self.time
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.repository = arena.copy(self.repository)
+    c.pointee.tag = arena.copy(self.tag)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.job_id = self.jobId
+    c.pointee.poll_id = self.pollId
+    c.pointee.state = arena.copy(self.state)
+    c.pointee.detail = arena.copy(self.detail)
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.job = arena.pointer(self.job)
+    c.pointee.integration_id = self.integrationId
+  }
+}
+
 package struct AdvisoryRecord: ProtoMessage {
   package var id: String = ""
   package var modifiedAt: Int64 = 0

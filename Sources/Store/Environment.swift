@@ -50,6 +50,8 @@ package final class Environment: Sendable {
   private let handles: EnvironmentHandles
   /// LMDB environments may be used by any thread at any time; the pointer itself never changes.
   private nonisolated(unsafe) let environment: OpaquePointer
+  /// Told after each commit that wrote events, on the writer's thread and before its writes return: the newest one.
+  private let announce: @Sendable (UInt64) -> Void
   private let state = Mutex(State())
   private let wake = Signal()
   private let ended = Signal()
@@ -60,6 +62,7 @@ package final class Environment: Sendable {
   /// that makes missing tables: where it throws, the file is left as it was.
   package init(
     path: String, tables: [TableDescription], options: Options = Options(),
+    announce: @escaping @Sendable (UInt64) -> Void = { _ in },
     admit: (WriteTransaction) throws(StoreError) -> Void = { _ in }
   ) throws(StoreError) {
     try FileCheck.verify(path)
@@ -105,6 +108,7 @@ package final class Environment: Sendable {
     }
     try check(mdb_txn_commit(transaction), "commit")
     self.path = path
+    self.announce = announce
     self.mapSizeBytes = options.mapSizeBytes
     self.environment = environment
     self.handles = handles
@@ -277,6 +281,7 @@ package final class Environment: Sendable {
       if committed != 0 {
         return finish(group, outcomes, StoreError(status: committed, operation: "commit", path: path))
       }
+      if view.announced > 0 { announce(view.announced) }
       for (index, pending) in group.enumerated() { pending.finish(outcomes[index]) }
       return
     }

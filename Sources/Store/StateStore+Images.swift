@@ -169,17 +169,38 @@ extension StateStore {
 
   package func poll(_ key: PollKey) throws -> PollRecord? { try read { try $0.get(Self.polls, key) } }
 
-  /// Nothing happens when the integration is gone.
+  /// Stores a poll that has ended. Nothing happens when the integration is gone.
   package func putPoll(_ poll: PollRecord) async throws {
-    try await write { transaction in
+    try await write { [self] transaction in
       guard try transaction.get(Self.integrations, poll.integrationId) != nil else { return }
-      try transaction.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll)
+      try put(ended: poll, in: transaction)
     }
   }
 
-  /// Throws `IntegrationError` for an integration that is gone or being removed.
-  package func createPoll(integration: UInt64, now: Int64) async throws -> PollRecord {
-    try await write { transaction in
+  private func put(ended poll: PollRecord, in transaction: WriteTransaction) throws {
+    try transaction.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll)
+    var event = try pollEvent(.pollEnded, poll, time: poll.finishedAt, in: transaction)
+    event.detail =
+      poll.errorCode.isEmpty
+      ? "\(poll.repositoriesDone) repositories, \(poll.tags) tags, \(poll.queued) images queued"
+      : "\(poll.errorCode): \(poll.errorMessage)"
+    try append(event, in: transaction)
+  }
+
+  private func pollEvent(
+    _ kind: EventKind, _ poll: PollRecord, time: Int64, in transaction: ReadTransaction
+  ) throws -> EventRecord {
+    var event = EventRecord(kind, time: time)
+    event.integration = try integrationName(poll.integrationId, in: transaction)
+    event.integrationId = poll.integrationId
+    event.pollId = poll.id
+    event.state = poll.state.name
+    return event
+  }
+
+  /// Throws `IntegrationError` for an integration that is gone or being removed. `actor` is who wants it.
+  package func createPoll(integration: UInt64, now: Int64, actor: String = "") async throws -> PollRecord {
+    try await write { [self] transaction in
       try Self.requireIntegration(integration, in: transaction)
       var poll = PollRecord()
       poll.id = try transaction.get(Self.meta, "next_poll") ?? 1
@@ -188,26 +209,29 @@ extension StateStore {
       poll.state = .running
       poll.startedAt = now
       try transaction.put(Self.polls, PollKey(integration: integration, poll: poll.id), poll)
+      var event = try pollEvent(.pollStarted, poll, time: now, in: transaction)
+      event.actor = actor
+      try append(event, in: transaction)
       return poll
     }
   }
 
   /// At start: polls of the process that died are recorded as interrupted.
   package func interruptRunningPolls(now: Int64) async throws {
-    try await write { transaction in
-      var running: [(PollKey, PollRecord)] = []
-      try transaction.scan(Self.polls) { key, poll in
-        if poll.state == .running { running.append((key, poll)) }
+    try await write { [self] transaction in
+      var running: [PollRecord] = []
+      try transaction.scan(Self.polls) { _, poll in
+        if poll.state == .running { running.append(poll) }
         return true
       }
-      for (key, poll) in running {
+      for poll in running {
         var poll = poll
         poll.state = .interrupted
         poll.finishedAt = now
         poll.errorCode = "INTERRUPTED"
         poll.errorMessage = "the daemon stopped during this poll"
         poll.errorHint = "poll again"
-        try transaction.put(Self.polls, key, poll)
+        try put(ended: poll, in: transaction)
       }
     }
   }

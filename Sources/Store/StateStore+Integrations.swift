@@ -65,10 +65,10 @@ extension StateStore {
 
   // MARK: - Changing
 
-  /// Stores a new integration; id, times and revision are set here.
-  package func createIntegration(_ wanted: IntegrationRecord, secret: [UInt8]?, now: Int64) async throws
-    -> IntegrationRecord
-  {
+  /// Stores a new integration; id, times and revision are set here. `actor` is who wants it, for the event log.
+  package func createIntegration(
+    _ wanted: IntegrationRecord, secret: [UInt8]?, now: Int64, actor: String = ""
+  ) async throws -> IntegrationRecord {
     try await write { [self] transaction in
       guard try transaction.get(Self.integrationNames, wanted.name) == nil else {
         throw IntegrationError.nameTaken(wanted.name)
@@ -82,6 +82,7 @@ extension StateStore {
       try transaction.put(Self.meta, "next_integration", record.id + 1)
       try transaction.put(Self.integrationNames, record.name, record.id)
       try put(&record, secret: secret.map { .some($0) }, in: transaction)
+      try append(EventRecord(.integrationCreated, record, time: now, actor: actor), in: transaction)
       return record
     }
   }
@@ -94,7 +95,7 @@ extension StateStore {
 
   /// Changes the integration `name` as `change` says, if its revision still is `revision` (0: whatever it is).
   package func updateIntegration(
-    named name: String, revision: UInt64, secret: SecretChange, now: Int64,
+    named name: String, revision: UInt64, secret: SecretChange, now: Int64, actor: String = "",
     _ change: @escaping @Sendable (inout IntegrationRecord) throws -> Void
   ) async throws -> IntegrationRecord {
     try await write { [self] transaction in
@@ -112,6 +113,7 @@ extension StateStore {
       case .drop: try put(&record, secret: .some(nil), in: transaction)
       case .replace(let bytes): try put(&record, secret: .some(bytes), in: transaction)
       }
+      try append(EventRecord(.integrationUpdated, record, time: now, actor: actor), in: transaction)
       return record
     }
   }
@@ -136,9 +138,10 @@ extension StateStore {
   /// First step of a removal: the secret is gone and nothing finds the integration any more. `also` runs in the same
   /// transaction (the queue cancels its jobs there). What is left goes with `removeRemains`.
   package func beginRemoval(
-    named name: String, also: @escaping @Sendable (UInt64, WriteTransaction) throws -> Void
+    named name: String, now: Int64, actor: String = "",
+    also: @escaping @Sendable (UInt64, WriteTransaction) throws -> Void
   ) async throws -> UInt64 {
-    try await write { transaction in
+    try await write { [self] transaction in
       guard let id = try transaction.get(Self.integrationNames, name),
         var record = try transaction.get(Self.integrations, id)
       else { throw IntegrationError.unknown(name) }
@@ -148,6 +151,7 @@ extension StateStore {
       record.credentialGeneration += 1
       try transaction.delete(Self.secrets, SecretKey(integration: id, field: Self.secretField))
       try transaction.put(Self.integrations, id, record)
+      try append(EventRecord(.integrationRemoved, record, time: now, actor: actor), in: transaction)
       try also(id, transaction)
       return id
     }

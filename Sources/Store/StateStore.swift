@@ -9,23 +9,34 @@ package final class StateStore: Sendable {
   package static let schemaVersion: UInt64 = 1
 
   package let environment: Environment
+  /// Rises to the number of each event that is on disk.
+  package let feed: Broadcast
   package let sealer: SecretSealer
+
+  /// Events that are kept, apart from a batch.
+  let eventsMaximum: Int
 
   /// Opens the state of `directory`. `tables` lists those of all rooms.
   package init(
-    directory: StateDirectory, tables: [TableDescription], options: Environment.Options = .init()
+    directory: StateDirectory, tables: [TableDescription], options: Environment.Options = .init(),
+    eventsMaximum: Int = StateStore.eventsKept
   ) async throws {
+    let feed = Broadcast()
     let environment = try Environment(
       path: directory.stateFile, tables: Self.ownTables + tables, options: options,
+      announce: { feed.raise(to: $0) },
       admit: { transaction throws(StoreError) in try Self.admit(transaction, path: directory.stateFile) })
     do {
       let hasSecrets = try environment.read { try $0.count(Self.secrets) > 0 }
       sealer = try SecretSealer(keyFile: directory.keyFile, hasSecrets: hasSecrets)
+      feed.raise(to: try environment.read { try Self.eventRange(in: $0) }.newest)
     } catch {
       environment.close()
       throw error
     }
     self.environment = environment
+    self.feed = feed
+    self.eventsMaximum = eventsMaximum
   }
 
   /// Writes the schema version into a new store; refuses one that this version does not know.

@@ -7,13 +7,14 @@ extension TagRecord: TableValue {}
 extension ReportRecord: TableValue {}
 extension LayerAnalysis: TableValue {}
 extension PollRecord: TableValue {}
+extension EventRecord: TableValue {}
 
 extension StateStore {
   /// Tables that the store itself owns; queue tables are declared in the queue's room.
   package static let ownTables: [TableDescription] = [
     meta.description, integrations.description, integrationNames.description, secrets.description,
     images.description, tags.description, reports.description, layers.description,
-    confirmations.description, polls.description,
+    confirmations.description, polls.description, events.description,
   ]
 
   package static let meta = Table<String, UInt64>(
@@ -28,6 +29,7 @@ extension StateStore {
   package static let confirmations = Table<ConfirmationKey, UInt64>(
     "confirmations", "D15: the registry confirmed this digest in this repository; value: seconds since 1970")
   package static let polls = Table<PollKey, PollRecord>("polls", "the record of polls")
+  package static let events = Table<UInt64, EventRecord>("events", "what happened, by its number in the log")
 }
 
 /// The field of an integration that a secret belongs to.

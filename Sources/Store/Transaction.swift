@@ -156,6 +156,12 @@ package final class WriteTransaction: ReadTransaction {
   /// Whether anything was written since the last `takeDirty`.
   private var isDirty = false
 
+  /// The newest event that was written, 0 for none.
+  private(set) var announced: UInt64 = 0
+
+  /// Notes an event's number, which those who wait for it are told after the commit.
+  func announce(_ event: UInt64) { announced = max(announced, event) }
+
   func takeDirty() -> Bool {
     defer { isDirty = false }
     return isDirty

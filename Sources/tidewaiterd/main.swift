@@ -44,46 +44,101 @@ struct Command: ParsableCommand {
     // Before the first thread starts, so that all of them leave these to the main thread.
     var signals = sigset_t()
     sigemptyset(&signals)
-    for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
+    for signal in [SIGTERM, SIGINT, SIGHUP, Self.stopped] { sigaddset(&signals, signal) }
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     signal(SIGPIPE, SIG_IGN)
     umask(0o077)
-    guard let daemon = start() else { throw ExitCode(1) }
+    // Credentials are in this process's memory: nobody else of its user reads them, and no core file holds them.
+    if cposix_not_dumpable() != 0 {
+      Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
+      throw ExitCode(1)
+    }
+    let environment = ProcessEnvironment.variables
+    let inherited: InheritedSocket?
+    do {
+      inherited = try InheritedSocket.take(from: environment)
+    } catch {
+      Self.say(error.description, error.hint)
+      throw ExitCode(1)
+    }
+    for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] { unsetenv(name) }
+    guard let daemon = start(environment, inherited) else { throw ExitCode(1) }
     print("tidewaiterd \(Build.version) ready on \(daemon.socket)")
     fflush(nil)
-    var received: Int32 = 0
-    repeat { sigwait(&signals, &received) } while received == SIGHUP
-    let stopped = Signal()
-    Task {
-      await daemon.daemon.stop()
-      stopped.send()
-    }
-    stopped.wait()
+    serve(daemon, environment, &signals)
   }
 
-  /// Nil after having said why not.
-  private func start() -> (daemon: Daemon, socket: String)? {
+  /// Sent by the daemon to itself when it has stopped.
+  private static let stopped = SIGUSR1
+  private static let hasStopped = Atomic(false)
+
+  /// Takes signals until the daemon has stopped: SIGHUP reads the settings anew, the first SIGTERM or SIGINT drains, the
+  /// second ends the wait for calls in flight, the third ends the process at once (which loses nothing that was announced).
+  private func serve(_ daemon: Daemon, _ environment: [String: String], _ signals: inout sigset_t) {
+    var stops = 0
+    while !Self.hasStopped.load(ordering: .acquiring) {
+      var received: Int32 = 0
+      sigwait(&signals, &received)
+      switch received {
+      case SIGHUP where stops == 0: reload(daemon, environment)
+      case SIGTERM, SIGINT:
+        stops += 1
+        if stops == 1 {
+          Task {
+            await daemon.stop()
+            Self.hasStopped.store(true, ordering: .releasing)
+            kill(getpid(), Self.stopped)
+          }
+        } else if stops == 2 {
+          startThread(named: "hurry") { daemon.hurry() }
+        } else {
+          _exit(1)
+        }
+      default: break
+      }
+    }
+  }
+
+  private func reload(_ daemon: Daemon, _ environment: [String: String]) {
+    do {
+      try daemon.reload(try Configuration(flags: flags, environment: environment))
+    } catch let error as Configuration.Invalid {
+      daemon.refuseReload(error.description, hint: error.hint)
+    } catch let error as StartError {
+      daemon.refuseReload(error.description, hint: error.hint)
+    } catch {
+      daemon.refuseReload("\(error)", hint: "see the message")
+    }
+  }
+
+  private var flags: Configuration.Flags {
     var flags = Configuration.Flags()
     flags.config = arguments.config
     flags.stateDirectory = arguments.stateDir
     flags.socket = arguments.socket
     flags.logLevel = arguments.logLevel
     flags.logFormat = arguments.logFormat
+    return flags
+  }
+
+  /// Nil after having said why not.
+  private func start(_ environment: [String: String], _ inherited: InheritedSocket?) -> Daemon? {
     let configuration: Configuration
     do {
-      configuration = try Configuration(flags: flags, environment: ProcessEnvironment.variables)
+      configuration = try Configuration(flags: flags, environment: environment)
     } catch {
       Self.say(error.description, error.hint)
       return nil
     }
-    let log = Logger(label: "tidewaiterd") { _ in
-      LogOutput(level: configuration.logLevel, format: configuration.logFormat)
-    }
+    let logSettings = LogSettings(level: configuration.logLevel, format: configuration.logFormat)
+    let log = Logger(label: "tidewaiterd") { _ in LogOutput(logSettings) }
+    let notifier = ServiceNotifier(path: environment["NOTIFY_SOCKET"].flatMap { $0.isEmpty ? nil : $0 }, log: log)
     let started = Signal()
     let outcome = Mutex<Result<Daemon, any Error>?>(nil)
     Task {
       do {
-        let daemon = try await Daemon(configuration, log: log)
+        let daemon = try await Daemon(
+          configuration, inherited: inherited, notifier: notifier, logSettings: logSettings, log: log)
         outcome.withLock { $0 = .success(daemon) }
       } catch {
         outcome.withLock { $0 = .failure(error) }
@@ -92,7 +147,7 @@ struct Command: ParsableCommand {
     }
     started.wait()
     switch outcome.withLock({ $0 }) {
-    case .success(let daemon): return (daemon, configuration.socket)
+    case .success(let daemon): return daemon
     case .failure(let error as StoreError): Self.say(error.message, error.hint)
     case .failure(let error as StartError): Self.say(error.description, error.hint)
     case .failure(let error as AdvisoryError): Self.say(error.message, error.hint)

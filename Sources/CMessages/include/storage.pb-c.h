@@ -36,6 +36,7 @@ typedef struct Tidewaiter__Storage__V1__WatchedEntry Tidewaiter__Storage__V1__Wa
 typedef struct Tidewaiter__Storage__V1__LayerFault Tidewaiter__Storage__V1__LayerFault;
 typedef struct Tidewaiter__Storage__V1__JobRecord Tidewaiter__Storage__V1__JobRecord;
 typedef struct Tidewaiter__Storage__V1__PollRecord Tidewaiter__Storage__V1__PollRecord;
+typedef struct Tidewaiter__Storage__V1__EventRecord Tidewaiter__Storage__V1__EventRecord;
 typedef struct Tidewaiter__Storage__V1__AdvisoryRecord Tidewaiter__Storage__V1__AdvisoryRecord;
 typedef struct Tidewaiter__Storage__V1__SeverityVector Tidewaiter__Storage__V1__SeverityVector;
 typedef struct Tidewaiter__Storage__V1__AffectedRecord Tidewaiter__Storage__V1__AffectedRecord;
@@ -474,6 +475,28 @@ struct  Tidewaiter__Storage__V1__PollRecord
 #define TIDEWAITER__STORAGE__V1__POLL_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__poll_record__descriptor) \
     , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__EventRecord
+{
+  ProtobufCMessage base;
+  int64_t time;
+  ProtobufCBinaryData kind;
+  ProtobufCBinaryData integration;
+  ProtobufCBinaryData repository;
+  ProtobufCBinaryData tag;
+  ProtobufCBinaryData digest;
+  uint64_t job_id;
+  uint64_t poll_id;
+  ProtobufCBinaryData state;
+  ProtobufCBinaryData detail;
+  ProtobufCBinaryData actor;
+  Tidewaiter__Storage__V1__JobRecord *job;
+  uint64_t integration_id;
+};
+#define TIDEWAITER__STORAGE__V1__EVENT_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__event_record__descriptor) \
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0 }
 
 
 struct  Tidewaiter__Storage__V1__AdvisoryRecord
@@ -984,6 +1007,25 @@ Tidewaiter__Storage__V1__PollRecord *
 void   tidewaiter__storage__v1__poll_record__free_unpacked
                      (Tidewaiter__Storage__V1__PollRecord *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__EventRecord methods */
+void   tidewaiter__storage__v1__event_record__init
+                     (Tidewaiter__Storage__V1__EventRecord         *message);
+size_t tidewaiter__storage__v1__event_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__EventRecord   *message);
+size_t tidewaiter__storage__v1__event_record__pack
+                     (const Tidewaiter__Storage__V1__EventRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__event_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__EventRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__EventRecord *
+       tidewaiter__storage__v1__event_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__event_record__free_unpacked
+                     (Tidewaiter__Storage__V1__EventRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__AdvisoryRecord methods */
 void   tidewaiter__storage__v1__advisory_record__init
                      (Tidewaiter__Storage__V1__AdvisoryRecord         *message);
@@ -1198,6 +1240,9 @@ typedef void (*Tidewaiter__Storage__V1__JobRecord_Closure)
 typedef void (*Tidewaiter__Storage__V1__PollRecord_Closure)
                  (const Tidewaiter__Storage__V1__PollRecord *message,
                   void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__EventRecord_Closure)
+                 (const Tidewaiter__Storage__V1__EventRecord *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__AdvisoryRecord_Closure)
                  (const Tidewaiter__Storage__V1__AdvisoryRecord *message,
                   void *closure_data);
@@ -1254,6 +1299,7 @@ extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__watched_entry__
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_fault__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__event_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__advisory_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_vector__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__affected_record__descriptor;

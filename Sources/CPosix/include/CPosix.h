@@ -2,4 +2,5 @@
 #pragma once
 #include "event_loop.h"
 #include "sandbox.h"
+#include "service_life.h"
 #include "worker_process.h"

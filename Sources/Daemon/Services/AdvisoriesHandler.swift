@@ -37,7 +37,7 @@ struct AdvisoriesHandler: AdvisoriesService {
 
   func importUploads(_ request: ImportUploadsRequest, _ context: CallContext) async throws -> API.Import {
     guard !request.uploadIds.isEmpty else { throw RPCError.invalidArgument([("upload_ids", "is required")]) }
-    return try imports.start(request.uploadIds, owner: context.peer.uid)
+    return try imports.start(request.uploadIds, owner: context.peer.uid, actor: context.peer.actor)
   }
 
   func getImport(_ request: GetImportRequest, _ context: CallContext) async throws -> API.Import {

@@ -30,7 +30,8 @@ struct ImagesHandler: ImagesService {
       integration: integration.id, repository: reference.repository.path, digest: digest.description)
     // A tag beside a digest is the asker's word, not the registry's.
     let tag = reference.digest == nil ? reference.tag?.name ?? "" : ""
-    let outcomes = try await intake.queue([Intake.Item(image: image, tag: tag)], priority: .person)
+    let outcomes = try await intake.queue(
+      [Intake.Item(image: image, tag: tag)], priority: .person, actor: context.peer.actor)
     guard let outcome = outcomes.first else { throw RPCError(.internal, "no job was made") }
     var response = AddImageResponse()
     response.job = API.Job(outcome.job, integration: integration.name, progress: nil)

@@ -20,7 +20,8 @@ struct IntegrationsHandler: IntegrationsService {
     let record = reader.create(wanted, secret: request.secret)
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
     let secret = request.secret.isEmpty ? nil : request.secret
-    return API.Integration(try await store.createIntegration(record, secret: secret, now: clock.now))
+    return API.Integration(
+      try await store.createIntegration(record, secret: secret, now: clock.now, actor: context.peer.actor))
   }
 
   func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
@@ -57,7 +58,7 @@ struct IntegrationsHandler: IntegrationsService {
     }
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
     let updated = try await store.updateIntegration(
-      named: wanted.name, revision: revision, secret: update.secret, now: clock.now
+      named: wanted.name, revision: revision, secret: update.secret, now: clock.now, actor: context.peer.actor
     ) { record in
       // Removed and made anew since it was read.
       guard record.id == current.id else { throw IntegrationError.changed(record.name) }
@@ -70,7 +71,7 @@ struct IntegrationsHandler: IntegrationsService {
   func deleteIntegration(
     _ request: DeleteIntegrationRequest, _ context: CallContext
   ) async throws -> DeleteIntegrationResponse {
-    try await removals.begin(request.name)
+    try await removals.begin(request.name, actor: context.peer.actor)
     return DeleteIntegrationResponse()
   }
 
@@ -85,7 +86,7 @@ struct IntegrationsHandler: IntegrationsService {
 
   func pollIntegration(_ request: PollIntegrationRequest, _ context: CallContext) async throws -> API.Poll {
     let record = try store.integration(named: request.name)
-    return API.Poll(try await poller.start(record), integration: record.name)
+    return API.Poll(try await poller.start(record, actor: context.peer.actor), integration: record.name)
   }
 
   func getPoll(_ request: GetPollRequest, _ context: CallContext) async throws -> API.Poll {

@@ -83,8 +83,9 @@ struct ImageScan: Sendable {
   /// stored reports may have passed this image by: looked at in the transaction, since that match waits for those before.
   private func finish(_ reports: [ReportRecord], scannedAt: Int64) async throws -> Bool {
     let image = job.imageKey
-    return try await store.write { [store, queue, lease, matcher] transaction in
+    return try await store.write { [store, queue, lease, matcher, clock] transaction in
       if matcher.isOutdated(reports) { return false }
+      let counts = reports.imageCounts
       try queue.finish(lease, in: transaction)
       try store.putReports(reports, of: image, in: transaction)
       try store.changeImage(image, in: transaction) { record in
@@ -92,9 +93,13 @@ struct ImageScan: Sendable {
         record.statusReason = ""
         record.scannedAt = scannedAt
         record.platforms = reports.map(\.platform)
-        record.counts = reports.imageCounts
+        record.counts = counts
         record.createdAt = reports.map(\.createdAt).max() ?? record.createdAt
       }
+      try store.append(
+        .imageScanned, lease.job,
+        "\(counts.critical) critical, \(counts.high) high, \(counts.medium) medium, \(counts.low) low, "
+          + "\(counts.unknown) unknown", time: clock.now, in: transaction)
       return true
     }
   }

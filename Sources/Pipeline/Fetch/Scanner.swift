@@ -201,7 +201,7 @@ package final class Scanner: Sendable {
     if error is JobQueue.StaleLease { throw error }
     let verdict = ScanFailure(error, lease.job, settings.backOff)
     let image = lease.job.imageKey
-    let state = try await store.write { [store, queue] transaction -> JobState in
+    let state = try await store.write { [store, queue, clock] transaction -> JobState in
       let state: JobState
       if let delay = verdict.retryAfter {
         state = try queue.giveBack(lease, after: delay, verdict.failure, in: transaction).state
@@ -214,6 +214,9 @@ package final class Scanner: Sendable {
           record.status = verdict.isNoImage ? .skipped : .failed
           record.statusReason = "\(verdict.failure.code): \(verdict.failure.message)"
         }
+        try store.append(
+          .imageFailed, lease.job, "\(verdict.failure.code): \(verdict.failure.message)", time: clock.now,
+          in: transaction)
       }
       return state
     }

@@ -42,7 +42,10 @@ package struct Intake: Sendable {
   }
 
   /// Queues `items`. Those of an integration that is being removed meanwhile are refused as a whole.
-  package func queue(_ items: [Item], priority: JobQueue.Priority, poll: UInt64 = 0) async throws -> [Outcome] {
+  /// `actor` is who wants them, for the event log.
+  package func queue(
+    _ items: [Item], priority: JobQueue.Priority, poll: UInt64 = 0, actor: String = ""
+  ) async throws -> [Outcome] {
     if items.isEmpty { return [] }
     let outcomes = try await store.write { [store, queue, clock] transaction in
       let now = clock.now
@@ -52,7 +55,7 @@ package struct Intake: Sendable {
       return try items.map { item in
         _ = try store.seen(item.image, tag: item.tag, now: now, in: transaction)
         let (job, existed) = try queue.enqueue(
-          item.image, tag: item.tag, priority: priority, poll: poll, in: transaction)
+          item.image, tag: item.tag, priority: priority, poll: poll, actor: actor, in: transaction)
         try store.changeImage(item.image, in: transaction) { record in
           if item.createdAt != 0 { record.createdAt = item.createdAt }
           record.lastJobId = job.id

@@ -54,8 +54,9 @@ package final class Poller: Sendable {
     return try store.poll(key)
   }
 
-  /// Starts a poll, or returns the one that runs. Throws `RegistryError` where the integration's settings cannot be used.
-  package func start(_ integration: IntegrationRecord) async throws -> PollRecord {
+  /// Starts a poll, or returns the one that runs. `actor` is who wants it, for the event log. Throws `RegistryError` where
+  /// the integration's settings cannot be used.
+  package func start(_ integration: IntegrationRecord, actor: String = "") async throws -> PollRecord {
     let client = try registries.client(for: integration)
     let criteria = try Criteria(integration)
     let running = try state.withLock { state throws -> PollRecord? in
@@ -66,7 +67,7 @@ package final class Poller: Sendable {
     }
     if let running { return running }
     defer { state.withLock { _ = $0.starting.remove(integration.id) } }
-    let record = try await store.createPoll(integration: integration.id, now: clock.now)
+    let record = try await store.createPoll(integration: integration.id, now: clock.now, actor: actor)
     let run = PollRun(
       integration: integration, client: client, criteria: criteria, store: store, intake: intake, clock: clock,
       poll: record.id

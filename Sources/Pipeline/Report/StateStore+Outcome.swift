@@ -9,5 +9,24 @@ extension StateStore {
       record.status = .failed
       record.statusReason = "\(job.errorCode): \(job.errorMessage)"
     }
+    try append(.imageFailed, job, "\(job.errorCode): \(job.errorMessage)", time: job.finishedAt, in: transaction)
+  }
+
+  /// An event of the image that a job was about.
+  func append(
+    _ kind: EventKind, _ job: JobRecord, _ detail: String, time: Int64, in transaction: WriteTransaction
+  ) throws {
+    guard let image = try transaction.get(Self.images, job.imageKey) else { return }
+    var event = EventRecord(kind, time: time)
+    event.integration = try integrationName(job.integrationId, in: transaction)
+    event.integrationId = job.integrationId
+    event.repository = job.repository
+    event.tag = job.tag
+    event.digest = job.digest
+    event.jobId = job.id
+    event.pollId = job.pollId
+    event.state = image.status.name
+    event.detail = detail
+    try append(event, in: transaction)
   }
 }

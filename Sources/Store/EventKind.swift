@@ -1,0 +1,19 @@
+/// What an event tells. The texts are part of the RPC and of what is stored: none changes its meaning.
+package enum EventKind: String, Sendable, CaseIterable {
+  case integrationCreated = "integration.created"
+  case integrationUpdated = "integration.updated"
+  /// Nothing finds it any more; its images go in the background.
+  case integrationRemoved = "integration.removed"
+  case pollStarted = "poll.started"
+  case pollEnded = "poll.ended"
+  case jobQueued = "job.queued"
+  /// The job reached another state.
+  case jobChanged = "job.changed"
+  /// Reports of the image are stored.
+  case imageScanned = "image.scanned"
+  /// The image could not be scanned, or is none.
+  case imageFailed = "image.failed"
+  case advisoriesImported = "advisories.imported"
+  /// A call was refused for want of a role.
+  case callDenied = "call.denied"
+}
