@@ -102,11 +102,17 @@ extension RPCError {
     return RPCError(.invalidArgument, message, details: [detail(request)])
   }
 
-  /// An error with a stable reason and what to do about it.
-  package init(_ code: Code, reason: String, _ message: String, hint: String) {
+  /// An error with a stable reason, what to do about it and, where there is one, a place to go on from.
+  package init(_ code: Code, reason: String, _ message: String, hint: String, cursor: String? = nil) {
     var info = ErrorInfo()
     info.reason = reason
     info.domain = Self.domain
+    if let cursor {
+      var entry = ErrorInfoMetadataEntry()
+      entry.key = "cursor"
+      entry.value = cursor
+      info.metadata = [entry]
+    }
     var details = [Self.detail(info)]
     if !hint.isEmpty {
       var link = HelpLink()

@@ -31,6 +31,7 @@ package final class Daemon: Sendable {
   private let removals: Removals
   private let files: SerialThread
   private let reader: SerialThread
+  private let watchers: SerialThread
   private let server: RPCServer
   private let scanning: Task<Void, Never>
   private let isHurried = Atomic(false)
@@ -86,17 +87,23 @@ package final class Daemon: Sendable {
       store: store, advisories: advisories, uploads: uploads, rematcher: Rematcher(store: store, matcher: matcher),
       clock: clock, log: log)
 
+    watchers = SerialThread(named: "watchers")
+    let events = EventReader(store: store, thread: watchers)
+    let catalogue = Catalogue()
     let metrics = Metrics()
     let system = SystemHandler(
       store: store, queue: queue, advisories: advisories, metrics: metrics, configuration: configuration,
-      startedAt: startedAt)
-    let methods =
+      startedAt: startedAt, events: events, catalogue: catalogue)
+    let served =
       system.systemMethods
       + IntegrationsHandler(store: store, registries: registries, poller: poller, removals: removals, clock: clock)
       .integrationsMethods
       + ImagesHandler(store: store, registries: registries, intake: intake, reader: reader).imagesMethods
-      + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, reader: reader).queueMethods
+      + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, events: events, reader: reader)
+      .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
+    let methods = served + HealthHandler(health: health, services: Set(served.map(\.service))).healthMethods
+    catalogue.publish(methods)
     let audit = Audit(store: store, clock: clock, log: log)
     listener = try inherited.map { Listener(inherited: $0, log: log) } ?? Listener(configuration, live.access, log: log)
     server = try RPCServer(
@@ -134,6 +141,7 @@ package final class Daemon: Sendable {
     matcher.close()
     files.close()
     reader.close()
+    watchers.close()
     await blocking { [store] in store.close() }
     log.info("stopped")
   }

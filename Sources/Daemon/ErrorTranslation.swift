@@ -22,7 +22,7 @@ enum ErrorTranslation {
       RPCError(.failedPrecondition, reason: error.code.rawValue, error.message, hint: error.hint)
     case let error as AdvisoryError:
       RPCError(.failedPrecondition, reason: error.code.rawValue, error.message, hint: error.hint)
-    case is Poller.Stopping:
+    case is Poller.Stopping, is Broadcast.Closed:
       RPCError(.unavailable, reason: "STOPPING", "the daemon is stopping", hint: "try again when it runs")
     case is Poller.AlreadyStarting:
       RPCError(.aborted, reason: "POLL_STARTS", "a poll is being started", hint: "ask again")

@@ -101,7 +101,7 @@ struct IntegrationsHandler: IntegrationsService {
 }
 
 extension API.Poll {
-  fileprivate init(_ poll: PollRecord, integration: String) {
+  init(_ poll: PollRecord, integration: String) {
     self.init()
     id = poll.id
     self.integration = integration

@@ -12,14 +12,12 @@ struct QueueHandler: QueueService {
   let queue: JobQueue
   let poller: Poller
   let progress: ScanProgress
+  let events: EventReader
   /// Long scans of tables run here, not on the RPC loop.
   let reader: SerialThread
 
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse {
-    let states = Set(request.states.map(\.rawValue))
-    if let unknown = request.states.first(where: { !API.JobState.known.contains($0) || $0.rawValue == 0 }) {
-      throw RPCError.invalidArgument([("states", "\(unknown.rawValue) is no state of a job")])
-    }
+    let states = try Self.states(request.states)
     var after: UInt64 = 0
     if !request.pageToken.isEmpty {
       guard let position = UInt64(try Paging.position(request.pageToken)) else { throw Paging.malformed() }
@@ -28,14 +26,7 @@ struct QueueHandler: QueueService {
     let integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
     var last = UInt64.max
     if request.pollId != 0 {
-      guard let integration else {
-        throw RPCError.invalidArgument([("poll_id", "needs the integration it belongs to beside it")])
-      }
-      guard let poll = try poller.poll(PollKey(integration: integration, poll: request.pollId)) else {
-        throw RPCError(
-          .notFound, reason: "UNKNOWN_POLL", "no poll \(request.pollId) of \(request.integration)",
-          hint: "start one with: tidewaiter integration poll \(request.integration)")
-      }
+      let poll = try poll(request.pollId, of: request.integration, id: integration)
       if poll.state != .running { last = poll.lastJobId }
       after = max(after, max(poll.firstJobId, 1) - 1)
     }
@@ -55,10 +46,34 @@ struct QueueHandler: QueueService {
 
   func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> API.Job {
     guard let job = try queue.job(request.id), let converted = try convert([job]).first else {
-      throw RPCError(
-        .notFound, reason: "UNKNOWN_JOB", "no job \(request.id)", hint: "list them with: tidewaiter queue list")
+      throw Self.unknown(request.id)
     }
     return converted
+  }
+
+  static func unknown(_ id: UInt64) -> RPCError {
+    RPCError(.notFound, reason: "UNKNOWN_JOB", "no job \(id)", hint: "list them with: tidewaiter queue list")
+  }
+
+  /// The numbers of states that a request names.
+  static func states(_ states: [API.JobState]) throws -> Set<Int32> {
+    if let unknown = states.first(where: { !API.JobState.known.contains($0) || $0.rawValue == 0 }) {
+      throw RPCError.invalidArgument([("states", "\(unknown.rawValue) is no state of a job")])
+    }
+    return Set(states.map(\.rawValue))
+  }
+
+  /// A poll that a request names beside its integration.
+  func poll(_ poll: UInt64, of name: String, id integration: UInt64?) throws -> PollRecord {
+    guard let integration else {
+      throw RPCError.invalidArgument([("poll_id", "needs the integration it belongs to beside it")])
+    }
+    guard let record = try poller.poll(PollKey(integration: integration, poll: poll)) else {
+      throw RPCError(
+        .notFound, reason: "UNKNOWN_POLL", "no poll \(poll) of \(name)",
+        hint: "start one with: tidewaiter integration poll \(name)")
+    }
+    return record
   }
 
   private func convert(_ jobs: [JobRecord]) throws -> [API.Job] {

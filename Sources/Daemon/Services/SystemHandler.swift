@@ -15,6 +15,8 @@ struct SystemHandler: SystemService {
   let metrics: Metrics
   let configuration: Configuration
   let startedAt: Int64
+  let events: EventReader
+  let catalogue: Catalogue
 
   func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse {
     var response = PingResponse()

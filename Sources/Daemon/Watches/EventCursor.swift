@@ -48,21 +48,3 @@ enum EventCursor {
       cursor: text(sequence))
   }
 }
-
-extension RPCError {
-  /// An error with a stable reason, what to do about it, and a cursor to go on from.
-  fileprivate init(_ code: Code, reason: String, _ message: String, hint: String, cursor: String) {
-    let plain = RPCError(code, reason: reason, message, hint: hint)
-    var entry = ErrorInfoMetadataEntry()
-    entry.key = "cursor"
-    entry.value = cursor
-    var info = ErrorInfo()
-    info.reason = reason
-    info.domain = "tidewaiter"
-    info.metadata = [entry]
-    let url = "type.googleapis.com/\(ErrorInfo.messageName)"
-    self.init(
-      code, message,
-      details: [Detail(typeURL: url, value: info.packed())] + plain.details.filter { $0.typeURL != url })
-  }
-}
