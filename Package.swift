@@ -142,6 +142,8 @@ let package = Package(
         "StorageMessages",
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),
+    tests(
+      "Client", ["TidewaiterClient", "CPosix", "Posix", "ProtobufRuntime", "RPC", "TestSupport"]),
     tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix"]),
   ],
   swiftLanguageModes: [.v6]

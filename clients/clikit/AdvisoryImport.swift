@@ -81,9 +81,9 @@ struct AdvisoryImport {
       request.id = upload.id
       do throws(TidewaiterError) {
         _ = try await session.advisories.deleteUpload(request)
-      } catch where error.code == .notFound {
+      } catch let error where error.code == .notFound {
         // The daemon has dropped it by itself.
-      } catch where error.code == .unavailable {
+      } catch let error where error.code == .unavailable {
         // The daemon is gone, which the failure at hand says already.
         return
       } catch {

@@ -5,7 +5,7 @@ extension SystemClient {
   ///
   /// A watch goes on after the last event it told. To go on after a restart of your own program, keep the `cursor` of the
   /// last event you are done with, and give it as `request.cursor`. An empty one begins with the oldest event that is
-  /// kept, `latest` with the next to come. One from which not everything is kept any more throws `outOfRange` with the
+  /// kept, `latest` with the next to come (also when the daemon dies before it has told one). One from which not everything is kept any more throws `outOfRange` with the
   /// reason `CURSOR_EXPIRED`, and the place to go on from as the error's `cursor`.
   ///
   /// - Parameter timeout: Limit of the whole watch, over reconnections too; nil: none. Throws `deadlineExceeded`.
@@ -82,10 +82,17 @@ private struct EventSource: WatchSource {
   }
 
   mutating func next() async throws(TidewaiterError) -> Event? {
-    let event = try await stream?.next()
-    // What follows "latest" is lost with the stream until an event has told its own place.
-    if let event { request.cursor = event.cursor }
-    return event
+    do throws(TidewaiterError) {
+      let event = try await stream?.next()
+      if let event { request.cursor = event.cursor }
+      return event
+    } catch {
+      // Of what was told, and of what did not match: so that a watch of little does not read the log again.
+      if error.code == .unavailable || error.code == .resourceExhausted {
+        request.cursor = error.cursor ?? request.cursor
+      }
+      throw error
+    }
   }
 }
 
