@@ -15,6 +15,9 @@ package final class RPCConnection: RPCChannel {
     let method: String
     let payload: @Sendable (_ stream: UInt32) -> [UInt8]
 
+    /// `Service/Method`.
+    package var fullName: String { "\(service)/\(method)" }
+
     package init(service: String, method: String, payload: @escaping @Sendable (_ stream: UInt32) -> [UInt8]) {
       self.service = service
       self.method = method

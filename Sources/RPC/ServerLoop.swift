@@ -20,8 +20,13 @@ final class ServerLoop {
   let thread = ThreadIdentity.current
 
   private(set) var connections: [UInt64: ServerConnection] = [:]
-  /// Connections that count, by user; the others wait to hear their refusal.
-  private var users: [UInt32: Int] = [:]
+  private struct User {
+    var connections = 0
+    let budget: UserBudget
+  }
+
+  /// Those with connections that count, by uid; the other connections wait to hear their refusal.
+  private var users: [UInt32: User] = [:]
   private var refused = 0
   private var nextToken: UInt64 = 2
   /// Connections with something to write or to re-arm after this round.
@@ -117,14 +122,20 @@ final class ServerLoop {
         close(descriptor)
         continue
       }
+      let user = users[peer.uid] ?? User(budget: UserBudget(limit: limits.userBytes))
       let connection = ServerConnection(
-        token: nextToken, descriptor: descriptor, peer: peer, unsentMaximum: 2 * limits.unsentBytes, refusal: refusal)
+        token: nextToken, descriptor: descriptor, peer: peer, unsentMaximum: 2 * limits.unsentBytes,
+        budget: user.budget, refusal: refusal)
       nextToken += 1
       guard cposix_epoll_add(epoll, descriptor, connection.watched, connection.token) == 0 else {
         close(descriptor)
         continue
       }
-      if refusal == nil { users[peer.uid, default: 0] += 1 } else { refused += 1 }
+      if refusal == nil {
+        users[peer.uid, default: user].connections += 1
+      } else {
+        refused += 1
+      }
       connections[connection.token] = connection
       if refusal != nil || limits.idleTime != nil {
         connection.idleSince = .now
@@ -135,7 +146,7 @@ final class ServerLoop {
 
   /// Why a new connection of `peer` is one too many.
   private func refusal(of peer: Peer) -> RPCError? {
-    if users[peer.uid, default: 0] >= limits.connectionsPerUser {
+    if users[peer.uid]?.connections ?? 0 >= limits.connectionsPerUser {
       return RPCError(
         .resourceExhausted, "user \(peer.uid) has \(limits.connectionsPerUser) connections open, as many as one may")
     }
@@ -276,8 +287,12 @@ final class ServerLoop {
     abandonCalls(of: connection)
     if connection.refusal != nil {
       refused -= 1
-    } else if let count = users[connection.peer.uid] {
-      users[connection.peer.uid] = count == 1 ? nil : count - 1
+    } else if let user = users[connection.peer.uid] {
+      if user.connections == 1 {
+        users[connection.peer.uid] = nil
+      } else {
+        users[connection.peer.uid]?.connections -= 1
+      }
     }
     close(connection.descriptor)
     wakeListener()
