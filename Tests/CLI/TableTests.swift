@@ -1,6 +1,6 @@
-import TidewaiterClient
 import CLIKit
 import Testing
+import TidewaiterClient
 
 @Suite("Tables")
 struct TableTests {

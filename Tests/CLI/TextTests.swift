@@ -1,7 +1,7 @@
-import TidewaiterClient
 import CLIKit
 import ProtobufRuntime
 import Testing
+import TidewaiterClient
 
 @Suite("What people write and read")
 struct TextTests {
