@@ -13,8 +13,8 @@ final class ServerLoop {
   private let epoll: Int32
   private var listener: Int32
   let shared: LoopShared
-  let methods: [String: RPCMethod]
-  let services: Set<String>
+  /// By service and name.
+  let methods: [String: [String: RPCMethod]]
   let policy: RPCServer.Policy
   let limits: RPCServer.Limits
   let thread = ThreadIdentity.current
@@ -40,14 +40,13 @@ final class ServerLoop {
 
   /// `epoll` watches `listener` and the wake descriptor already.
   init(
-    epoll: Int32, listener: Int32, shared: LoopShared, methods: [String: RPCMethod], policy: RPCServer.Policy,
+    epoll: Int32, listener: Int32, shared: LoopShared, methods: [String: [String: RPCMethod]], policy: RPCServer.Policy,
     limits: RPCServer.Limits
   ) {
     self.epoll = epoll
     self.listener = listener
     self.shared = shared
     self.methods = methods
-    services = Set(methods.values.map(\.service))
     self.policy = policy
     self.limits = limits
   }
