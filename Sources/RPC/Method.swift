@@ -28,6 +28,7 @@ package struct RPCMethod: Sendable {
     self.name = name
     fullName = "\(service)/\(name)"
     self.handler = handler
+    fullName = "\(service)/\(name)"
   }
 
   package var kind: Kind {

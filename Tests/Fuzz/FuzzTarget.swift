@@ -19,7 +19,8 @@ public func fuzz(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
 private func frames(_ bytes: UnsafeRawBufferPointer, piece: Int) {
   func parse(_ piece: Int) -> [Frame.Header] {
     let connection = ServerConnection(
-      token: 2, descriptor: -1, peer: Peer(uid: 0, gid: 0, pid: 0), unsentMaximum: 1 << 20, budget: UserBudget(limit: .max))
+      token: 2, descriptor: -1, peer: Peer(uid: 0, gid: 0, pid: 0), unsentMaximum: 1 << 20,
+      budget: UserBudget(limit: .max))
     var headers: [Frame.Header] = []
     var start = 0
     while start < bytes.count {

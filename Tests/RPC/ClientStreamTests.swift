@@ -121,9 +121,7 @@ import Testing
     let talks = try open(connection, "Chat", .bidirectional, timeout: .milliseconds(1))
     _ = try await daemon.request()
     daemon.send(header(1, 3, kind: 3) + [9])
-    var messages: [[UInt8]] = []
-    let ended = await code { while let message = try await talks.next() { messages.append(message) } }
-    #expect(ended == .deadlineExceeded && messages == [[9]])
+    #expect(await code { while try await talks.next() != nil {} } == .deadlineExceeded)
     try await blocking { connection.close() }
   }
 
@@ -134,9 +132,9 @@ import Testing
     let stream = try open(connection, "Count", .serverStreaming)
     _ = try await daemon.request()
     let message = header(1 << 20, 1, kind: 3) + [UInt8](repeating: 1, count: 1 << 20)
-    try await blocking { for _ in 0..<5 { daemon.sendAll(message) } }
+    try await blocking { for _ in 0..<17 { daemon.sendAll(message) } }
     #expect(try await daemon.request().1.method == "Cancel")
-    for _ in 0..<3 { #expect(try await stream.next()?.count == 1 << 20) }
+    for _ in 0..<15 { #expect(try await stream.next()?.count == 1 << 20) }
     #expect(await code { _ = try await stream.next() } == .resourceExhausted)
     async let answer = connection.call(service: "demo.Echo", method: "Ping", payload: [], timeout: nil)
     let (header, _) = try await daemon.request()
