@@ -53,7 +53,9 @@ package final class RPCServer: Sendable {
       throw error
     }
     self.shared = shared
-    let table = Dictionary(uniqueKeysWithValues: methods.map { ($0.fullName, $0) })
+    let table = Dictionary(grouping: methods, by: \.service).mapValues { methods in
+      Dictionary(uniqueKeysWithValues: methods.map { ($0.name, $0) })
+    }
     let ended = self.ended
     startThread(named: "rpc-loop") {
       let loop = ServerLoop(

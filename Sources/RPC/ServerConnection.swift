@@ -52,6 +52,10 @@ final class ServerConnection {
   var highestStream: UInt32 = 0
   /// What epoll watches for now.
   var watched: UInt32
+  /// It is among the loop's connections to be flushed.
+  var isTouched = false
+  /// Its descriptor is closed.
+  var isDropped = false
   /// Close when the output is written; what comes in is ignored.
   var isClosing = false
 
@@ -197,19 +201,33 @@ final class ServerConnection {
   /// Queues a response frame. An answer over the frame limit is replaced (older clients panic on one), and so is one for
   /// a peer that has left too much unread.
   func respond(stream: UInt32, _ result: Result<[UInt8], RPCError>) {
-    var data = ResponseEnvelope.encode(result)
-    var replacement: RPCError?
-    if data.count > Frame.dataMaximum {
-      replacement = RPCError(
-        .resourceExhausted, "the answer has \(data.count) bytes, more than a message may have (4 MiB)")
-    } else if data.count > Self.smallAnswer && unsentBytes + data.count > unsentMaximum {
-      replacement = RPCError(.resourceExhausted, "\(unsentBytes) bytes of answers wait for this client to read them")
-    } else if data.count > Self.smallAnswer && !budget.hasRoom(for: unsentBytes - charged + data.count) {
-      replacement = RPCError(.resourceExhausted, "this user's clients do not read what waits for them")
-    }
-    if let replacement { data = ResponseEnvelope.encode(.failure(replacement)) }
+    guard case .success(let payload) = result else { return append(ResponseEnvelope.encode(result), stream) }
+    let length = ResponseEnvelope.length(ofSuccess: payload)
+    if let refusal = refusal(ofAnswer: length) { return append(ResponseEnvelope.encode(.failure(refusal)), stream) }
+    Frame.Header(length: UInt32(length), stream: stream, kind: .response).write(to: &output)
+    ResponseEnvelope.append(success: payload, to: &output)
+  }
+
+  /// A status, which may be too long as well.
+  private func append(_ status: [UInt8], _ stream: UInt32) {
+    let data = refusal(ofAnswer: status.count).map { ResponseEnvelope.encode(.failure($0)) } ?? status
     Frame.Header(length: UInt32(data.count), stream: stream, kind: .response).write(to: &output)
     output.append(contentsOf: data)
+  }
+
+  /// What takes the place of an answer of `length` bytes; nil when it may go.
+  private func refusal(ofAnswer length: Int) -> RPCError? {
+    if length <= Self.smallAnswer { return nil }
+    if length > Frame.dataMaximum {
+      return RPCError(.resourceExhausted, "the answer has \(length) bytes, more than a message may have (4 MiB)")
+    }
+    if unsentBytes + length > unsentMaximum {
+      return RPCError(.resourceExhausted, "\(unsentBytes) bytes of answers wait for this client to read them")
+    }
+    if !budget.hasRoom(for: unsentBytes - charged + length) {
+      return RPCError(.resourceExhausted, "this user's clients do not read what waits for them")
+    }
+    return nil
   }
 
   /// Moves what streams have queued to the output, in turn.

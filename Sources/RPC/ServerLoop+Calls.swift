@@ -96,14 +96,15 @@ extension ServerLoop {
     } catch {
       return refuse(stream, "the request does not decode: \(error.reason)", on: connection)
     }
-    let name = "\(request.service)/\(request.method)"
-    guard let method = methods[name] else {
-      let unknown =
-        services.contains(request.service)
-        ? "method \(request.method.prefix(Self.echoedMaximum))"
-        : "service \(request.service.prefix(Self.echoedMaximum))"
+    guard let service = methods[request.service] else {
+      let unknown = "service \(request.service.prefix(Self.echoedMaximum))"
       return refuse(stream, unknown, code: .unimplemented, on: connection)
     }
+    guard let method = service[request.method] else {
+      let unknown = "method \(request.method.prefix(Self.echoedMaximum))"
+      return refuse(stream, unknown, code: .unimplemented, on: connection)
+    }
+    let name = method.fullName
     let started = ContinuousClock.now
     if let refusal = refusal(of: request, method, name, header.flags, on: connection) {
       policy.observe(name, connection.peer, ContinuousClock.now - started, refusal)
