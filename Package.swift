@@ -27,6 +27,7 @@ let package = Package(
     .executable(name: "tidewaiterd", targets: ["tidewaiterd"]),
     .executable(name: "tidewaiter-worker", targets: ["tidewaiter-worker"]),
     .executable(name: "tidewaiter", targets: ["cli"]),
+    .library(name: "TidewaiterClient", targets: ["TidewaiterClient"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -100,11 +101,15 @@ let package = Package(
     .executableTarget(
       name: "tidewaiter-worker", dependencies: ["Analysis", "ProtobufRuntime", "StorageMessages", "Model", "CPosix"],
       swiftSettings: strict),
-    // All of the client but its entry point, so that tests reach it.
+    // The client library: the one target that other packages see.
+    .target(
+      name: "TidewaiterClient", dependencies: ["CMessages", "ProtobufRuntime", "RPC"], path: "clients/swift",
+      swiftSettings: strict),
+    // All of the command line but its entry point, so that tests reach it.
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "API", "RPC", "ProtobufRuntime", "Posix", "CPosix",
+        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
@@ -137,7 +142,9 @@ let package = Package(
         "StorageMessages",
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),
-    tests("CLI", ["CLIKit", "API", "ProtobufRuntime", "Posix"]),
+    tests(
+      "Client", ["TidewaiterClient", "CPosix", "Posix", "ProtobufRuntime", "RPC", "TestSupport"]),
+    tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix"]),
   ],
   swiftLanguageModes: [.v6]
 )

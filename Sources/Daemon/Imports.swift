@@ -46,7 +46,7 @@ final class Imports: Sendable {
   func status(_ id: String) -> API.Import? { state.withLock { $0.imports.first { $0.id == id }?.status } }
 
   /// Starts an import of complete uploads, which are gone at its end. Refused while another one runs, and the uploads stay.
-  func start(_ uploadIDs: [String], owner: UInt32, actor: String) throws -> API.Import {
+  func start(_ uploadIDs: [String], owner: UInt32, actor: String = "") throws -> API.Import {
     let taken = try uploads.take(uploadIDs, owner: owner)
     do {
       return try begin(taken, actor)

@@ -41,7 +41,7 @@ final class Removals: Sendable {
 
   /// Returns when the secret is wiped, the jobs are cancelled and nobody finds the integration any more.
   /// `actor` is who wants it, for the event log.
-  func begin(_ name: String, actor: String) async throws {
+  func begin(_ name: String, actor: String = "") async throws {
     let id = try await store.beginRemoval(named: name, now: clock.now, actor: actor) { [queue] id, transaction in
       _ = try queue.cancelAll(
         of: id,

@@ -109,6 +109,9 @@ package final class RPCConnection: RPCChannel {
     closeDescriptors()
   }
 
+  /// The connection is lost or closed: no call begins on it any more.
+  package var hasFailed: Bool { state.withLock { $0.failure != nil } }
+
   private func closeDescriptors() {
     state.withLock { state in
       if state.isClosed { return }

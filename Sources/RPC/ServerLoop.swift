@@ -196,7 +196,9 @@ final class ServerLoop {
         continuation.resume(returning: connections[token].map { cancel(stream, of: $0) } ?? false)
       }
     }
-    if let stopBy, self.stopBy == nil { beginStop(by: stopBy) }
+    if let stopBy {
+      if self.stopBy == nil { beginStop(by: stopBy) } else { self.stopBy = stopBy }
+    }
   }
 
   private func beginStop(by instant: ContinuousClock.Instant) {

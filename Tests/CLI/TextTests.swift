@@ -1,4 +1,4 @@
-import API
+import TidewaiterClient
 import CLIKit
 import ProtobufRuntime
 import Testing

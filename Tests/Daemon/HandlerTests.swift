@@ -14,88 +14,6 @@ import Testing
 @testable import Daemon
 @testable import Pipeline
 
-/// What the daemon is made of, without its socket.
-private final class Bench: Sendable {
-  let directory: TemporaryDirectory
-  let store: StateStore
-  let queue: JobQueue
-  let advisories: AdvisoryDatabase
-  let intake: Intake
-  let scanner: Scanner
-  let poller: Poller
-  let removals: Removals
-  let uploads: Uploads
-  let imports: Imports
-  let integrations: IntegrationsHandler
-  let images: ImagesHandler
-  let jobs: QueueHandler
-  let events = Events()
-  private let matcher: ReportMatcher
-  private let transport: HTTPTransport
-  private let thread: SerialThread
-
-  init() async throws {
-    directory = try TemporaryDirectory()
-    var options = Environment.Options()
-    options.isSynchronous = false
-    options.mapSizeBytes = 1 << 28
-    let state = try StateDirectory(opening: directory.path + "/state")
-    store = try await StateStore(directory: state, tables: QueueTables.all, options: options)
-    queue = JobQueue(store: store)
-    transport = HTTPTransport()
-    thread = SerialThread(named: "test")
-    let registries = RegistryClients(store: store, transport: transport)
-    advisories = try AdvisoryDatabase(directory: state.advisoriesDirectory, mapSizeBytes: 1 << 28)
-    matcher = ReportMatcher(advisories: advisories, clock: .system)
-    intake = Intake(store: store, queue: queue, clock: .system) {}
-    scanner = Scanner(
-      store: store, queue: queue, registries: registries, matcher: matcher, progress: ScanProgress(),
-      settings: Scanner.Settings(slots: 1, workers: 1, workerProgram: "/nowhere"), clock: .system, log: events.logger)
-    poller = Poller(store: store, registries: registries, intake: intake, clock: .system, log: events.logger)
-    removals = Removals(
-      store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, log: events.logger)
-    uploads = try Uploads(directory: state.uploadsDirectory, bytesMaximum: 1 << 20, thread: thread)
-    imports = Imports(
-      advisories: advisories, uploads: uploads, rematcher: Rematcher(store: store, matcher: matcher), log: events.logger
-    )
-    integrations = IntegrationsHandler(
-      store: store, registries: registries, poller: poller, removals: removals, clock: .system)
-    images = ImagesHandler(store: store, registries: registries, intake: intake, reader: thread)
-    jobs = QueueHandler(store: store, queue: queue, poller: poller, progress: ScanProgress(), reader: thread)
-  }
-
-  deinit {
-    transport.shutDown()
-    matcher.close()
-    thread.close()
-    store.close()
-  }
-
-  let context = CallContext(peer: Peer(uid: 7, gid: 7, pid: 7, groups: []), deadline: nil, metadata: [])
-
-  func create(_ name: String) async throws -> API.Integration {
-    var request = CreateIntegrationRequest()
-    request.integration = API.Integration()
-    request.integration?.name = name
-    request.integration?.type = "docker-registry"
-    request.integration?.url = "https://registry.invalid"
-    return try await integrations.createIntegration(request, context)
-  }
-
-  func key(_ integration: String, _ repository: String, _ number: Int) throws -> ImageKey {
-    let digits = String(number)
-    return ImageKey(
-      integration: try store.integration(named: integration).id, repository: repository,
-      digest: "sha256:" + String(repeating: "0", count: 64 - digits.count) + digits)
-  }
-
-  func upload(_ name: String, _ bytes: [UInt8]) async throws -> String {
-    let id = try await uploads.create(name: name, size: UInt64(bytes.count), owner: 7).id
-    _ = try await uploads.write(id, offset: 0, bytes, owner: 7)
-    return id
-  }
-}
-
 @Suite(.timeLimit(.minutes(1)))
 struct HandlerTests {
   private let bench: Bench
@@ -179,7 +97,8 @@ struct HandlerTests {
     // Gone on with at the next start, until nothing is left.
     let again = Removals(
       store: bench.store, queue: bench.queue, scanner: bench.scanner, poller: bench.poller,
-      registries: RegistryClients(store: bench.store, transport: HTTPTransport()), log: bench.events.logger)
+      registries: RegistryClients(store: bench.store, transport: HTTPTransport()), clock: .system,
+      log: bench.events.logger)
     try again.resume()
     await again.end()
     #expect(try outcomes.allSatisfy { try bench.queue.job($0.job.id) == nil })

@@ -13,7 +13,7 @@ struct LogOutputTests {
   ]
 
   private func line(_ message: String, _ metadata: Logger.Metadata, _ format: Configuration.LogFormat) -> String {
-    LogOutput(level: .info, format: format).line(
+    LogOutput(LogSettings(level: .info, format: format)).line(
       LogEvent(
         level: .info, message: "\(message)", metadata: metadata, source: "", file: "", function: "", line: 0))
   }

@@ -292,7 +292,7 @@ struct PollerTests {
     registry.intercept { $0.path == "/v2/slow/tags/list" ? .silence() : nil }
     _ = try await plant.poller.start(hub)
     await registry.events.wait(for: "GET /v2/slow/tags/list")
-    _ = try await plant.store.beginRemoval(named: "hub") { [queue = plant.queue] id, transaction in
+    _ = try await plant.store.beginRemoval(named: "hub", now: 0) { [queue = plant.queue] id, transaction in
       _ = try queue.cancelAll(of: id, JobQueue.Failure(code: "X", message: "", hint: ""), in: transaction)
     }
     await plant.poller.cancel(hub.id)
@@ -309,7 +309,7 @@ struct PollerTests {
   @Test func `Nothing is added to an integration that is going or gone`() async throws {
     let hub = try await plant.integration("hub", registry)
     let item = Intake.Item(image: plant.key(FakeImage("a"), hub), tag: "1")
-    _ = try await plant.store.beginRemoval(named: "hub") { _, _ in }
+    _ = try await plant.store.beginRemoval(named: "hub", now: 0) { _, _ in }
     await #expect(throws: IntegrationError.self) { try await plant.poller.start(hub) }
     await #expect(throws: IntegrationError.self) { try await plant.intake.remember([item]) }
     await #expect(throws: IntegrationError.self) { try await plant.intake.queue([item], priority: .person) }

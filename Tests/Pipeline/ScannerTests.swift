@@ -268,7 +268,7 @@ struct ScannerTests {
     let job = try await plant.add(image, to: hub)
     try await plant.scanning { scanner in
       await registry.events.wait(for: "GET \(path)")
-      _ = try await plant.store.beginRemoval(named: "hub") { [queue = plant.queue] id, transaction in
+      _ = try await plant.store.beginRemoval(named: "hub", now: 0) { [queue = plant.queue] id, transaction in
         _ = try queue.cancelAll(
           of: id, JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "removed", hint: ""), in: transaction)
       }
@@ -287,7 +287,7 @@ struct ScannerTests {
     let image = FakeImage(layers: [Layers.plain("a")])
     registry.put(image, "app")
     let job = try await plant.add(image, to: hub)
-    _ = try await plant.store.beginRemoval(named: "hub") { _, _ in }
+    _ = try await plant.store.beginRemoval(named: "hub", now: 0) { _, _ in }
     try await plant.scan([("scan failed", 1)])
     #expect(try plant.job(job).errorCode == "INTEGRATION_REMOVED")
   }

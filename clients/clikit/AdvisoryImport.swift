@@ -1,5 +1,4 @@
-import API
-import RPC
+import TidewaiterClient
 
 /// Uploads advisory sets and has them imported together.
 struct AdvisoryImport {
@@ -33,7 +32,7 @@ struct AdvisoryImport {
     var creation = CreateUploadRequest()
     creation.name = source.name
     creation.size = source.size
-    let upload = try await session.advisories.createUpload(creation, timeout: session.callTimeout)
+    let upload = try await session.advisories.createUpload(creation)
     uploads.append(upload)
     var stream = AdvisoryStream(source)
     var offset: UInt64 = 0
@@ -45,9 +44,9 @@ struct AdvisoryImport {
       write.data = try stream.next(atMost: Self.chunkMaximum)
       if write.data.isEmpty { return }
       offset += UInt64(write.data.count)
-      let answer = try await session.advisories.writeUpload(write, timeout: session.callTimeout)
+      let answer = try await session.advisories.writeUpload(write)
       guard answer.received == offset else {
-        throw RPCError(
+        throw TidewaiterError(
           .dataLoss, "the daemon has \(answer.received) bytes of \(source.name) where \(offset) were sent")
       }
     }
@@ -56,14 +55,21 @@ struct AdvisoryImport {
   private mutating func importUploads() async throws -> Import {
     var request = ImportUploadsRequest()
     request.uploadIds = uploads.map(\.id)
-    let started = try await session.advisories.importUploads(request, timeout: session.callTimeout)
+    let started = try await session.advisories.importUploads(request)
     if started.state != .running { return started }
     var question = GetImportRequest()
     question.id = started.id
-    return try await session.wait(orFail: "the import did not end within --timeout") { timeout in
-      let state = try await session.advisories.getImport(question, timeout: timeout)
-      progress.show("importing: \(state.recordsRead) records read, \(state.recordsSkipped) skipped")
-      return state.state == .running ? nil : state
+    return try await session.wait(orFail: "the import did not end within --timeout") { rest in
+      let begin = ContinuousClock.now
+      while true {
+        let left = rest.map { $0 - (.now - begin) }
+        let state = try await session.advisories.getImport(question, timeout: left)
+        if state.state != .running { return state }
+        progress.show("importing: \(state.recordsRead) records read, \(state.recordsSkipped) skipped")
+        // No call watches an import. Asking adds a tenth to the wait at most.
+        let pause = min(max((.now - begin) / 10, .milliseconds(20)), .milliseconds(500))
+        try await Task.sleep(for: left.map { min(pause, $0) } ?? pause)
+      }
     }
   }
 
@@ -73,11 +79,11 @@ struct AdvisoryImport {
     for upload in uploads {
       var request = DeleteUploadRequest()
       request.id = upload.id
-      do {
-        _ = try await session.advisories.deleteUpload(request, timeout: session.callTimeout)
-      } catch let error as RPCError where error.code == .notFound {
+      do throws(TidewaiterError) {
+        _ = try await session.advisories.deleteUpload(request)
+      } catch let error where error.code == .notFound {
         // The daemon has dropped it by itself.
-      } catch let error as RPCError where error.code == .unavailable {
+      } catch let error where error.code == .unavailable {
         // The daemon is gone, which the failure at hand says already.
         return
       } catch {

@@ -1,8 +1,7 @@
-import API
 import Glibc
 import Posix
 import ProtobufRuntime
-import RPC
+import TidewaiterClient
 
 /// Why a command did not do what it was asked: what people read, what programs read, and the exit code.
 struct CommandFailure: Error {
@@ -27,11 +26,13 @@ struct CommandFailure: Error {
   /// The stable reason, the field violations.
   let details: [JSONValue]
 
-  init(_ exit: Exit, code: RPCError.Code, _ message: String, hint: String?) {
+  init(_ exit: Exit, code: TidewaiterError.Code, _ message: String, hint: String?) {
     self.init(exit, code: code, [message], hint: hint, details: [])
   }
 
-  private init(_ exit: Exit, code: RPCError.Code, _ messages: [String], hint: String?, details: [JSONValue]) {
+  private init(
+    _ exit: Exit, code: TidewaiterError.Code, _ messages: [String], hint: String?, details: [JSONValue]
+  ) {
     self.exit = exit
     self.code = code.name
     self.messages = messages
@@ -73,10 +74,13 @@ struct CommandFailure: Error {
   }
 
   /// What a call ended with.
-  init(_ error: RPCError, socket: String) {
+  init(_ error: TidewaiterError, socket: String) {
     var details: [JSONValue] = []
     if let reason = error.reason { details.append(.object([("reason", .string(reason))])) }
-    details += error.fieldViolations.map(\.json)
+    if let cursor = error.cursor { details.append(.object([("cursor", .string(cursor))])) }
+    details += error.fieldViolations.map { violation in
+      .object([("field", .string(violation.field)), ("description", .string(violation.description))])
+    }
     let exit: Exit
     var hint: String?
     switch error.code {

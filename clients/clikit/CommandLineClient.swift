@@ -1,6 +1,5 @@
 import ArgumentParser
 import Glibc
-import RPC
 
 /// The client's entry.
 package enum CommandLineClient {
@@ -92,8 +91,8 @@ struct TidewaiterCommand: CommandGroup {
       """,
     version: CommandLineClient.version,
     subcommands: [
-      IntegrationCommand.self, ImageCommand.self, QueueCommand.self, DatabaseCommand.self, StatusCommand.self,
-      VersionCommand.self,
+      IntegrationCommand.self, ImageCommand.self, QueueCommand.self, DatabaseCommand.self, EventsCommand.self,
+      StatusCommand.self, VersionCommand.self,
     ])
 
   @OptionGroup(title: "Global options") var global: GlobalOptions

@@ -1,6 +1,6 @@
-import API
 import ArgumentParser
 import ProtobufRuntime
+import TidewaiterClient
 
 /// `tidewaiter db`.
 struct DatabaseCommand: CommandGroup {
@@ -73,7 +73,7 @@ struct DatabaseStatus: AsyncParsableCommand {
   func run() async throws {
     try await global.perform { session in
       let status = try await session.advisories.getAdvisoryStatus(
-        GetAdvisoryStatusRequest(), timeout: session.callTimeout)
+        GetAdvisoryStatusRequest())
       if status.ecosystems.isEmpty { session.console.remark("There is no advisory: tidewaiter db import --help") }
       try session.console.show(status.json) { DatabaseView.render(status, session.console) }
     }

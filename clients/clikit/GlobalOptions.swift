@@ -1,7 +1,6 @@
-import API
 import ArgumentParser
 import Glibc
-import RPC
+import TidewaiterClient
 
 /// Options of every command; they may stand before the noun or after the verb.
 struct GlobalOptions: ParsableArguments {
@@ -40,15 +39,15 @@ struct GlobalOptions: ParsableArguments {
 
   var console: Console { Console(format: output, noColour: noColor) }
 
-  /// Connects, runs `body`, closes. What a call ends with becomes a failure that names the socket.
+  /// Runs `body`. What a call ends with becomes a failure that names the socket.
   func perform(_ body: (Session) async throws -> Void) async throws {
     let path = socketPath
-    let connection = try Session.connect(to: path)
-    defer { connection.close() }
+    let session = Session(socket: path, console: console, timeout: timeout)
+    defer { session.close() }
     do {
-      try await body(Session(connection: connection, console: console, timeout: timeout))
-    } catch let error as RPCError {
-      // Did the daemon refuse, or is it gone?
+      try await body(session)
+    } catch let error as TidewaiterError {
+      // Did the daemon refuse, or is none there?
       if error.code == .unavailable, error.reason == nil { try await Session.checkDaemon(at: path) }
       throw CommandFailure(error, socket: path)
     }

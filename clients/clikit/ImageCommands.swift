@@ -1,8 +1,7 @@
-import API
 import ArgumentParser
 import Model
 import ProtobufRuntime
-import RPC
+import TidewaiterClient
 
 /// `tidewaiter image`.
 struct ImageCommand: CommandGroup {
@@ -55,13 +54,13 @@ struct ImageAdd: AsyncParsableCommand {
   func run() async throws {
     try await global.perform { session in
       var added: [AddImageResponse] = []
-      var refused: [RPCError] = []
+      var refused: [TidewaiterError] = []
       for reference in references {
         var request = AddImageRequest()
         request.reference = reference
         do {
           added.append(try await session.images.addImage(request, timeout: session.registryCallTimeout))
-        } catch let error as RPCError where references.count > 1 && error.concernsOneImage {
+        } catch let error as TidewaiterError where references.count > 1 && error.concernsOneImage {
           // One bad reference does not keep the others from being scanned.
           Console.report(CommandFailure(error, socket: global.socketPath), as: .table)
           refused.append(error)
@@ -88,23 +87,21 @@ struct ImageAdd: AsyncParsableCommand {
   }
 
   private func waitForEnd(of jobs: [Job], _ session: Session) async throws -> [Job] {
+    if jobs.isEmpty { return [] }
     var jobs = jobs
     var progress = ProgressLine(session.console)
     defer { progress.clear() }
-    try await session.wait(orFail: "the scans did not end within --timeout") { timeout in
-      for (index, job) in jobs.enumerated() where !job.state.isFinal {
-        var request = GetJobRequest()
-        request.id = job.id
-        jobs[index] = try await session.queue.getJob(request, timeout: timeout)
-      }
+    var request = WatchJobsRequest()
+    request.jobIds = jobs.map(\.id)
+    try await session.waitForJobs(request) { job in
+      for index in jobs.indices where jobs[index].id == job.id { jobs[index] = job }
       progress.show(JobView.progress(of: jobs))
-      return jobs.allSatisfy(\.state.isFinal) ? () : nil
     }
     return jobs
   }
 }
 
-extension RPCError {
+extension TidewaiterError {
   /// Whether another image may fare better: not where the daemon, the socket or the time is the reason.
   fileprivate var concernsOneImage: Bool {
     switch code {
@@ -134,8 +131,8 @@ struct ImageList: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp("Only images with a finding this bad: low, medium, high, critical.", valueName: "SEVERITY"),
-    transform: API.Severity.init(named:))
-  var minSeverity: API.Severity?
+    transform: TidewaiterClient.Severity.init(named:))
+  var minSeverity: TidewaiterClient.Severity?
 
   @OptionGroup(title: "Global options") var global: GlobalOptions
 
@@ -149,7 +146,7 @@ struct ImageList: AsyncParsableCommand {
         request.minSeverity = minSeverity ?? .unknown
         request.pageSize = Session.pageSize
         request.pageToken = token
-        let page = try await session.images.listImages(request, timeout: session.callTimeout)
+        let page = try await session.images.listImages(request)
         return (page.images, page.nextPageToken)
       }
       if images.isEmpty { session.console.remark("There is no such image.") }
@@ -170,7 +167,7 @@ extension ImageStatus {
   }
 }
 
-extension API.Severity {
+extension TidewaiterClient.Severity {
   init(named name: String) throws(MalformedText) {
     guard let severity = Self.known.first(where: { $0.name == name }) else {
       throw MalformedText("use one of \(Self.known.map(\.name).joined(separator: ", "))")
@@ -192,7 +189,7 @@ struct ImageShow: AsyncParsableCommand {
     var request = GetImageRequest()
     request.reference = image.reference
     try await global.perform { session in
-      let found = try await session.images.getImage(request, timeout: session.callTimeout)
+      let found = try await session.images.getImage(request)
       // Ask by what the daemon answered: a tag may move between the two calls.
       let report = try await reportIfAny(of: found, session)
       var document = found.json
@@ -207,7 +204,7 @@ struct ImageShow: AsyncParsableCommand {
   private func reportIfAny(of image: Image, _ session: Session) async throws -> Report? {
     do {
       return try await session.report(of: image.reference, platform: "")
-    } catch let error as RPCError where error.code == .notFound || error.code == .failedPrecondition {
+    } catch let error as TidewaiterError where error.code == .notFound || error.code == .failedPrecondition {
       // Not scanned yet, or the scan failed: the image's own status says so.
       return nil
     }

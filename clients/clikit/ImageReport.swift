@@ -1,7 +1,6 @@
-import API
 import ArgumentParser
 import ProtobufRuntime
-import RPC
+import TidewaiterClient
 
 struct ImageReport: AsyncParsableCommand {
   enum Format: String, CaseIterable, ExpressibleByArgument {
@@ -60,15 +59,15 @@ extension Session {
     var request = GetReportRequest()
     request.reference = reference
     request.platform = platform
-    var report = try await images.getReport(request, timeout: callTimeout)
+    var report = try await images.getReport(request)
     var slices = 1
     while !report.nextPageToken.isEmpty {
       guard slices < Self.slicesMaximum, request.pageToken != report.nextPageToken else {
-        throw RPCError(.internal, "the daemon's report does not end")
+        throw TidewaiterError(.internal, "the daemon's report does not end")
       }
       slices += 1
       request.pageToken = report.nextPageToken
-      let slice = try await images.getReport(request, timeout: callTimeout)
+      let slice = try await images.getReport(request)
       report.packages += slice.packages
       report.findings += slice.findings
       report.layers += slice.layers

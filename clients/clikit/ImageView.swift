@@ -1,4 +1,4 @@
-import API
+import TidewaiterClient
 
 /// Images as people read them.
 enum ImageView {

@@ -1,6 +1,6 @@
-import API
 import ArgumentParser
 import ProtobufRuntime
+import TidewaiterClient
 
 /// `tidewaiter integration`.
 struct IntegrationCommand: CommandGroup {
@@ -42,7 +42,7 @@ struct IntegrationAdd: AsyncParsableCommand {
     request.integration = try settings.integration(named: integration.name)
     request.secret = try settings.authentication.readSecret()
     try await global.perform { session in
-      let created = try await session.integrations.createIntegration(request, timeout: session.callTimeout)
+      let created = try await session.integrations.createIntegration(request)
       try session.console.show(created.clientJSON) { session.console.render(IntegrationView.facts(of: created)) }
     }
   }
@@ -61,7 +61,7 @@ struct IntegrationList: AsyncParsableCommand {
         var request = ListIntegrationsRequest()
         request.pageSize = Session.pageSize
         request.pageToken = token
-        let page = try await session.integrations.listIntegrations(request, timeout: session.callTimeout)
+        let page = try await session.integrations.listIntegrations(request)
         return (page.integrations, page.nextPageToken)
       }
       if integrations.isEmpty { session.console.remark("There is no integration: tidewaiter integration add --help") }
@@ -85,7 +85,7 @@ struct IntegrationShow: AsyncParsableCommand {
     var request = GetIntegrationRequest()
     request.name = integration.name
     try await global.perform { session in
-      let found = try await session.integrations.getIntegration(request, timeout: session.callTimeout)
+      let found = try await session.integrations.getIntegration(request)
       try session.console.show(found.clientJSON) { session.console.render(IntegrationView.facts(of: found)) }
     }
   }
@@ -104,7 +104,7 @@ struct IntegrationRemove: AsyncParsableCommand {
     var request = DeleteIntegrationRequest()
     request.name = integration.name
     try await global.perform { session in
-      _ = try await session.integrations.deleteIntegration(request, timeout: session.callTimeout)
+      _ = try await session.integrations.deleteIntegration(request)
       let document = JSONValue.object([("name", .string(request.name)), ("removed", .bool(true))])
       try session.console.show(document) { "removed \(TerminalText.escape(request.name))\n" }
     }

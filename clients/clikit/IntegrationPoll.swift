@@ -1,6 +1,6 @@
-import API
 import ArgumentParser
 import ProtobufRuntime
+import TidewaiterClient
 
 struct IntegrationPoll: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -23,7 +23,7 @@ struct IntegrationPoll: AsyncParsableCommand {
     var request = PollIntegrationRequest()
     request.name = integration.name
     try await global.perform { session in
-      let started = try await session.integrations.pollIntegration(request, timeout: session.callTimeout)
+      let started = try await session.integrations.pollIntegration(request)
       guard wait else {
         return try session.console.show(started.json) { session.console.render(PollView.facts(of: started)) }
       }
@@ -51,38 +51,38 @@ struct IntegrationPoll: AsyncParsableCommand {
 
 /// Follows a poll and then its scans.
 private struct PollWatch {
-  private static let active: [JobState] = [.pending, .inProgress, .parsingResults]
   let session: Session
   var progress: ProgressLine
 
   mutating func waitForEnd(of started: Poll) async throws -> Poll {
-    var request = GetPollRequest()
+    var request = WatchPollRequest()
     request.integration = started.integration
     request.id = started.id
     defer { progress.clear() }
-    if started.state != .running { return started }
-    return try await session.wait(orFail: "the poll did not end within --timeout") { timeout in
-      let poll = try await session.integrations.getPoll(request, timeout: timeout)
-      progress.show(PollView.progress(of: poll))
-      return poll.state == .running ? nil : poll
+    return try await session.wait(orFail: "the poll did not end within --timeout") { rest in
+      var latest = started
+      for try await poll in session.integrations.watchPoll(request, timeout: rest) {
+        latest = poll
+        progress.show(PollView.progress(of: poll))
+      }
+      return latest
     }
   }
 
   /// The poll's jobs when all have ended.
   mutating func waitForJobs(of poll: Poll) async throws -> [Job] {
     defer { progress.clear() }
-    try await session.wait(orFail: "the scans did not end within --timeout", upTo: .seconds(1)) { timeout in
-      // One page, asked for in one call: a job that moves between states cannot slip through.
-      var request = ListJobsRequest()
-      request.states = Self.active
-      request.pollId = poll.id
-      request.integration = poll.integration
-      request.pageSize = Session.pageSize
-      let page = try await session.queue.listJobs(request, timeout: timeout)
-      progress.show(PollView.progress(of: poll, page.jobs, hasMore: !page.nextPageToken.isEmpty))
-      return page.jobs.isEmpty ? () : nil
+    var request = WatchJobsRequest()
+    request.pollId = poll.id
+    request.integration = poll.integration
+    var jobs: [UInt64: Job] = [:]
+    var left = 0
+    try await session.waitForJobs(request) { job in
+      let wasLeft = jobs.updateValue(job, forKey: job.id).map { !$0.state.isFinal } ?? false
+      left += (job.state.isFinal ? 0 : 1) - (wasLeft ? 1 : 0)
+      progress.show(PollView.progress(of: poll, left: left, job))
     }
-    return try await session.jobs(integration: poll.integration, pollID: poll.id)
+    return jobs.values.sorted { $0.id < $1.id }
   }
 }
 
@@ -118,10 +118,9 @@ enum PollView {
       + "selected \(poll.selected), queued \(poll.queued)"
   }
 
-  static func progress(of poll: Poll, _ active: [Job], hasMore: Bool) -> String {
-    let left = hasMore ? "more than \(active.count)" : String(active.count)
-    let running = active.first { $0.state != .pending }.map { "; " + JobView.progress(of: $0) } ?? ""
-    return "scanning for \(poll.integration): \(left) of \(poll.queued) left\(running)"
+  /// `job` is the one that moved.
+  static func progress(of poll: Poll, left: Int, _ job: Job) -> String {
+    "scanning for \(poll.integration): \(left) of \(poll.queued) left; \(JobView.progress(of: job))"
   }
 
   /// The poll, how its jobs ended, and those that did not finish.

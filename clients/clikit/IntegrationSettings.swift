@@ -1,7 +1,7 @@
-import API
 import ArgumentParser
 import Glibc
 import Posix
+import TidewaiterClient
 
 /// The flags of `integration add` as the daemon's settings.
 struct IntegrationSettings: ParsableArguments {

@@ -1,5 +1,5 @@
-import API
 import ProtobufRuntime
+import TidewaiterClient
 
 /// Integrations as people and programs read them.
 package enum IntegrationView {

@@ -1,5 +1,4 @@
-import API
-import RPC
+import TidewaiterClient
 
 /// Scan jobs as people read them.
 enum JobView {

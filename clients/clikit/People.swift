@@ -1,5 +1,5 @@
-import API
 import ProtobufRuntime
+import TidewaiterClient
 
 /// Values as people read them.
 package enum People {

@@ -1,6 +1,6 @@
-import API
 import ArgumentParser
 import ProtobufRuntime
+import TidewaiterClient
 
 /// `tidewaiter queue`.
 struct QueueCommand: CommandGroup {
@@ -50,7 +50,7 @@ struct QueueShow: AsyncParsableCommand {
     var request = GetJobRequest()
     request.id = job
     try await global.perform { session in
-      let found = try await session.queue.getJob(request, timeout: session.callTimeout)
+      let found = try await session.queue.getJob(request)
       try session.console.show(list: "jobs", [found.json]) { session.console.render(JobView.facts(of: found)) }
     }
   }
@@ -75,61 +75,15 @@ struct QueueWatch: AsyncParsableCommand {
   func run() async throws {
     try await global.perform { session in
       var view = QueueWatchView(session.console)
-      var known: [UInt64: Job] = [:]
-      try await session.wait(orFail: "--timeout ended the watch", upTo: .seconds(1)) { timeout in
-        let active = try await session.jobs(
-          states: [.pending, .inProgress, .parsingResults], integration: integration ?? "", timeout: timeout)
-        let ids = Set(active.map(\.id))
-        var ended: [Job] = []
-        for id in known.keys.sorted() where !ids.contains(id) {
-          var request = GetJobRequest()
-          request.id = id
-          ended.append(try await session.queue.getJob(request, timeout: timeout))
+      var request = WatchJobsRequest()
+      request.integration = integration ?? ""
+      try await session.wait(orFail: "--timeout ended the watch") { rest in
+        for try await update in session.queue.watchJobs(request, timeout: rest) {
+          try view.take(update)
+          if session.console.isOutputClosed { return }
         }
-        let changed = (ended + active).filter { $0.differsForWatchers(from: known[$0.id]) }
-        known = Dictionary(uniqueKeysWithValues: (active + ended.filter { !$0.state.isFinal }).map { ($0.id, $0) })
-        try view.update(active: active, changed: changed)
-        return session.console.isOutputClosed ? () : nil
       }
     }
-  }
-}
-
-extension Job {
-  fileprivate func differsForWatchers(from former: Job?) -> Bool {
-    guard let former else { return true }
-    return state != former.state || attempt != former.attempt
-  }
-}
-
-/// What `queue watch` prints.
-private struct QueueWatchView {
-  private let console: Console
-  private var drawnLines = 0
-
-  init(_ console: Console) { self.console = console }
-
-  mutating func update(active: [Job], changed: [Job]) throws {
-    guard console.format == .table else {
-      for job in changed { try console.print(job.json.text() + "\n") }
-      return
-    }
-    guard let height = console.height else {
-      for job in changed {
-        let error = job.error.map { " \($0.code): \($0.message)" } ?? ""
-        try console.print(TerminalText.escape("job \(job.id) \(JobView.progress(of: job))\(error)") + "\n")
-      }
-      return
-    }
-    // One line each for the head of the table, the line below it, and the cursor.
-    let shown = active.prefix(max(height - 3, 1))
-    let running = active.count { $0.state != .pending }
-    var text = shown.isEmpty ? "" : console.render(JobView.table(of: Array(shown)))
-    text += "\(running) running, \(active.count - running) waiting"
-    text += shown.count < active.count ? ", \(active.count - shown.count) not shown\n" : "\n"
-    let back = drawnLines > 0 ? "\u{1b}[\(drawnLines)A" : ""
-    try console.print(back + "\r\u{1b}[J" + text)
-    drawnLines = text.count { $0 == "\n" }
   }
 }
 
@@ -146,18 +100,29 @@ extension JobState {
 
 extension Session {
   /// Every job of that kind, page by page.
-  func jobs(
-    states: [JobState] = [], integration: String, pollID: UInt64 = 0, timeout: Duration? = nil
-  ) async throws -> [Job] {
+  func jobs(states: [JobState], integration: String) async throws -> [Job] {
     try await allPages { token in
       var request = ListJobsRequest()
       request.states = states
       request.integration = integration
-      request.pollId = pollID
       request.pageSize = Self.pageSize
       request.pageToken = token
-      let page = try await queue.listJobs(request, timeout: timeout ?? callTimeout)
+      let page = try await queue.listJobs(request)
       return (page.jobs, page.nextPageToken)
+    }
+  }
+
+  /// Waits until the jobs that match have ended, and tells of each as it stands and as it changes.
+  func waitForJobs(_ request: WatchJobsRequest, _ tell: (Job) -> Void) async throws {
+    var request = request
+    request.untilEnded = true
+    try await wait(orFail: "the scans did not end within --timeout") { rest in
+      for try await update in queue.watchJobs(request, timeout: rest) {
+        switch update {
+        case .present(let job), .changed(let job): tell(job)
+        case .snapshotBegins, .snapshotEnds: break
+        }
+      }
     }
   }
 }

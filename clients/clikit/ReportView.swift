@@ -1,4 +1,4 @@
-import API
+import TidewaiterClient
 
 /// A report as people read it.
 package enum ReportView {

@@ -1,7 +1,6 @@
-import API
 import ArgumentParser
 import ProtobufRuntime
-import RPC
+import TidewaiterClient
 
 /// `tidewaiter status`.
 struct StatusCommand: AsyncParsableCommand {
@@ -14,7 +13,7 @@ struct StatusCommand: AsyncParsableCommand {
 
   func run() async throws {
     try await global.perform { session in
-      let status = try await session.system.getStatus(GetStatusRequest(), timeout: session.callTimeout)
+      let status = try await session.system.getStatus(GetStatusRequest())
       try session.console.show(status.json) {
         StatusView(status, socket: global.socketPath).render(session.console)
       }
@@ -36,7 +35,7 @@ struct VersionCommand: AsyncParsableCommand {
     var absence = ""
     do {
       try await global.perform { session in
-        daemon = try await session.system.getVersion(GetVersionRequest(), timeout: session.callTimeout)
+        daemon = try await session.system.getVersion(GetVersionRequest())
       }
     } catch let failure as CommandFailure {
       // The client's own version is an answer too.

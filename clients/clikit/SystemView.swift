@@ -1,5 +1,5 @@
-import API
 import Glibc
+import TidewaiterClient
 
 /// The daemon's state on one screen.
 struct StatusView {
