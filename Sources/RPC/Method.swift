@@ -26,7 +26,6 @@ package struct RPCMethod: Sendable {
   package init(service: String, name: String, handler: Handler) {
     self.service = service
     self.name = name
-    fullName = "\(service)/\(name)"
     self.handler = handler
     fullName = "\(service)/\(name)"
   }
