@@ -41,7 +41,7 @@ test-fast: deps ## the part of the tests that takes less than eight minutes
 demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it running)
 	Tests/demo/run
 
-bench: deps ## measure, beside peers: PART=scan, idle or all (Tests/Benchmarks/RESULTS.md)
+bench: deps ## measure, beside peers: PART=scan, idle, rpc or all (Tests/Benchmarks/RESULTS.md)
 	Tests/Benchmarks/run.py $(PART) $(if $(RECORD),--record)
 
 clean: ## remove what was built

@@ -48,6 +48,15 @@ struct Command: ParsableCommand {
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     signal(SIGPIPE, SIG_IGN)
     umask(0o077)
+    // The usual soft limit, 1,024, is less than the connections that clients may have.
+    let descriptors = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    var limit = rlimit()
+    if getrlimit(descriptors, &limit) == 0 && limit.rlim_cur < limit.rlim_max {
+      limit.rlim_cur = limit.rlim_max
+      if setrlimit(descriptors, &limit) != 0 {
+        Self.say("\(PosixError("raise the limit of open files"))", "the daemon goes on with fewer connections")
+      }
+    }
     // Credentials are in this process's memory: nobody else of its user reads them, and no core file holds them.
     if cposix_not_dumpable() != 0 {
       Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")

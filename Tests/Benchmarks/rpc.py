@@ -211,7 +211,8 @@ class Bench:
                 (OURS, TTRPC_GO, ONE, "pipe8", "rate", 4), (OURS, TTRPC_GO, TWO, "pipe8", "rate", 4),
                 (OURS, FLOOR, ONE, "conn8", "rate", 0.9), (OURS, FLOOR, TWO, "conn8", "rate", 0.9)):
             if values := self.ratios(name, other, regime, mode, figure):
-                yield f"{name} to {other}, {MODES[mode]}, {regime}: {figure}", median(values), bound, figure == "rate"
+                floor = "" if other == FLOOR else f" (the floor's: {median(self.ratios(FLOOR, other, regime, mode, figure)):.2f})"
+                yield f"{name} to {other}{floor}, {MODES[mode]}, {regime}: {figure}", median(values), bound, figure == "rate"
         [cpu] = [[sample.cpu for sample in subject.samples[ONE, "seq"]] for subject in self.subjects if subject.name == OURS]
         yield f"{OURS}, {MODES['seq']}, {ONE}: server CPU µs a call", median(cpu), 12, False
 

@@ -2,7 +2,7 @@
 // its checks against a daemon and exits 0, or says what is wrong.
 //
 //	client SOCKET CHECK [ARGUMENT...]
-//	client SOCKET             lists the checks that need only a daemon
+//	client -                  lists the checks that need only a daemon
 package main
 
 import (
@@ -106,7 +106,7 @@ func expect(err error, code codes.Code, text string) error {
 func (d *daemon) ping(ctx context.Context, payload []byte) error {
 	answer, err := d.system.Ping(ctx, &pb.PingRequest{Payload: payload})
 	if err != nil {
-		return fmt.Errorf("a ping of %d bytes: %w", len(payload), err)
+		return err
 	}
 	if !bytes.Equal(answer.Payload, payload) {
 		return fmt.Errorf("a ping of %d bytes is answered by %d others", len(payload), len(answer.Payload))
@@ -199,7 +199,6 @@ func oversizedRequest(d *daemon) error {
 }
 
 func metadata(d *daemon) error {
-	// Refused by name, so that the daemon logs the call with the id it was given.
 	ctx := ttrpc.WithMetadata(background, ttrpc.MD{"request-id": {"from-go"}, "twice": {"one", "two"}, "empty": {""}})
 	if err := d.ping(ctx, []byte("with metadata")); err != nil {
 		return err
