@@ -2973,7 +2973,7 @@ extension CancelResponse: JSONRepresentable {
 }
 
 public struct WatchEventsRequest: ProtoMessage, Sendable, Equatable {
-  /// of the last event seen; "": from the oldest that is kept
+  /// of the last event seen; "": all that are kept; "latest": none before now
   public var cursor: String = ""
   /// "": all
   public var integration: String = ""
@@ -3017,7 +3017,7 @@ public struct Event: ProtoMessage, Sendable, Equatable {
   /// opaque; goes on from here
   public var cursor: String = ""
   public var time: Timestamp? = nil
-  /// "job.finished", "poll.started", …
+  /// "job.changed", "poll.started", …
   public var kind: String = ""
   public var integration: String = ""
   public var reference: String = ""
@@ -3025,7 +3025,7 @@ public struct Event: ProtoMessage, Sendable, Equatable {
   public var pollId: UInt64 = 0
   public var state: String = ""
   public var detail: String = ""
-  /// who asked for it: "uid 1000"; "": the daemon itself
+  /// who asked for it: "uid:1000"; "": the daemon itself
   public var actor: String = ""
 
   public init() {}
