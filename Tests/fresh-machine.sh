@@ -44,6 +44,7 @@ if [[ -n ${ROOT:-} ]]; then
 else
   root=$(mktemp -d)
 fi
+chmod 0755 "$root"  # it becomes /, which everybody may enter
 mounts=()
 finish() {
   local index

@@ -85,6 +85,15 @@ extension RPCConnection.Cancellation {
   }
 }
 
+extension RPCServer.Limits {
+  /// The limits of the daemon, unless its configuration says otherwise: a connection full of calls can still end them.
+  package static var standard: RPCServer.Limits {
+    var limits = RPCServer.Limits()
+    limits.exemptMethods = [RPCConnection.Cancellation.system.fullName]
+    return limits
+  }
+}
+
 /// The google.rpc details that errors of the daemon carry.
 extension RPCError {
   private static let typePrefix = "type.googleapis.com/"

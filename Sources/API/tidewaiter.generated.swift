@@ -2974,7 +2974,7 @@ extension CancelResponse: JSONRepresentable {
 }
 
 package struct WatchEventsRequest: ProtoMessage {
-  /// of the last event seen; "": from the oldest that is kept
+  /// of the last event seen; "": all that are kept; "latest": none before now
   package var cursor: String = ""
   /// "": all
   package var integration: String = ""
@@ -3018,7 +3018,7 @@ package struct Event: ProtoMessage {
   /// opaque; goes on from here
   package var cursor: String = ""
   package var time: Timestamp? = nil
-  /// "job.finished", "poll.started", …
+  /// "job.changed", "poll.started", …
   package var kind: String = ""
   package var integration: String = ""
   package var reference: String = ""
@@ -3026,7 +3026,7 @@ package struct Event: ProtoMessage {
   package var pollId: UInt64 = 0
   package var state: String = ""
   package var detail: String = ""
-  /// who asked for it: "uid 1000"; "": the daemon itself
+  /// who asked for it: "uid:1000"; "": the daemon itself
   package var actor: String = ""
 
   package init() {}

@@ -15,6 +15,7 @@ package struct Configuration: Sendable, Equatable {
   package var socketMode: mode_t = 0o660
   /// Who has which role; nil gives the socket's group that of an admin.
   package var access: Access?
+  package var rpc = RPC()
   package var logLevel = LogLevel.info
   package var logFormat = LogFormat.text
   /// Scans at a time.
@@ -37,6 +38,21 @@ package struct Configuration: Sendable, Equatable {
     package var operatorGroups: [String] = []
     package var viewerUsers: [String] = []
     package var viewerGroups: [String] = []
+    package init() {}
+  }
+
+  /// What a peer may take of the socket (`RPCServer.Limits` says what each means).
+  package struct RPC: Sendable, Equatable {
+    package var streamsPerConnection = 64
+    package var connections = 4096
+    package var connectionsPerUser = 1024
+    package var streamQueueBytes = 1 << 20
+    package var unsentBytes = 8 << 20
+    package var userBytes = 64 << 20
+    package var frameSeconds = 30
+    package var outputSeconds = 30
+    /// 0: for ever.
+    package var idleSeconds = 0
     package init() {}
   }
 
@@ -63,11 +79,23 @@ package struct Configuration: Sendable, Equatable {
       var viewerUsers: [String]?
       var viewerGroups: [String]?
     }
+    struct RPC: Decodable {
+      var streamsPerConnection: Int?
+      var connections: Int?
+      var connectionsPerUser: Int?
+      var streamQueueBytes: Int?
+      var unsentBytes: Int?
+      var userBytes: Int?
+      var frameSeconds: Int?
+      var outputSeconds: Int?
+      var idleSeconds: Int?
+    }
     var stateDirectory: String?
     var socket: String?
     var socketGroup: String?
     var socketMode: String?
     var access: Access?
+    var rpc: RPC?
     var drainSeconds: Int?
     var store: Store?
     var scanner: Scanner?
@@ -76,9 +104,13 @@ package struct Configuration: Sendable, Equatable {
 
     static let keys: [String: [String]] = [
       "": [
-        "stateDirectory", "socket", "socketGroup", "socketMode", "access", "drainSeconds", "store", "scanner",
+        "stateDirectory", "socket", "socketGroup", "socketMode", "access", "rpc", "drainSeconds", "store", "scanner",
         "advisories",
         "log",
+      ],
+      "rpc": [
+        "streamsPerConnection", "connections", "connectionsPerUser", "streamQueueBytes", "unsentBytes", "userBytes",
+        "frameSeconds", "outputSeconds", "idleSeconds",
       ],
       "access": [
         "adminUsers", "adminGroups", "operatorUsers", "operatorGroups", "viewerUsers", "viewerGroups",
@@ -157,6 +189,7 @@ package struct Configuration: Sendable, Equatable {
     socketGroup = file.socketGroup ?? socketGroup
     if let text = file.socketMode { socketMode = try Self.mode(text, "socketMode") }
     access = file.access.map(Access.init) ?? access
+    if let file = file.rpc { rpc.take(file) }
     drainSeconds = file.drainSeconds ?? drainSeconds
     storeMapBytes = file.store?.mapSizeBytes ?? storeMapBytes
     scannerSlots = file.scanner?.slots ?? scannerSlots
@@ -234,6 +267,15 @@ package struct Configuration: Sendable, Equatable {
     try bound("advisories.mapSizeBytes", advisoriesMapBytes, 1 << 20...1 << 46)
     try bound("advisories.uploadBytesMaximum", uploadBytesMaximum, 1 << 20...1 << 46)
     try bound("drainSeconds", drainSeconds, 0...3600)
+    try bound("rpc.streamsPerConnection", rpc.streamsPerConnection, 1...4096)
+    try bound("rpc.connections", rpc.connections, 1...1 << 20)
+    try bound("rpc.connectionsPerUser", rpc.connectionsPerUser, 1...1 << 20)
+    try bound("rpc.streamQueueBytes", rpc.streamQueueBytes, 1 << 16...1 << 30)
+    try bound("rpc.unsentBytes", rpc.unsentBytes, 1 << 16...1 << 30)
+    try bound("rpc.userBytes", rpc.userBytes, 1 << 23...1 << 40)
+    try bound("rpc.frameSeconds", rpc.frameSeconds, 1...3600)
+    try bound("rpc.outputSeconds", rpc.outputSeconds, 1...3600)
+    try bound("rpc.idleSeconds", rpc.idleSeconds, 0...1 << 30)
     if let access, access.all.count > Self.accountsMaximum {
       throw Invalid(
         description: "access: names \(access.all.count) users and groups",
@@ -258,5 +300,19 @@ extension Configuration.Access {
 
   fileprivate var all: [String] {
     adminUsers + adminGroups + operatorUsers + operatorGroups + viewerUsers + viewerGroups
+  }
+}
+
+extension Configuration.RPC {
+  fileprivate mutating func take(_ file: Configuration.File.RPC) {
+    streamsPerConnection = file.streamsPerConnection ?? streamsPerConnection
+    connections = file.connections ?? connections
+    connectionsPerUser = file.connectionsPerUser ?? connectionsPerUser
+    streamQueueBytes = file.streamQueueBytes ?? streamQueueBytes
+    unsentBytes = file.unsentBytes ?? unsentBytes
+    userBytes = file.userBytes ?? userBytes
+    frameSeconds = file.frameSeconds ?? frameSeconds
+    outputSeconds = file.outputSeconds ?? outputSeconds
+    idleSeconds = file.idleSeconds ?? idleSeconds
   }
 }

@@ -108,7 +108,8 @@ package final class Daemon: Sendable {
     listener = try inherited.map { Listener(inherited: $0, log: log) } ?? Listener(configuration, live.access, log: log)
     server = try RPCServer(
       listener: listener.descriptor, methods: methods,
-      policy: Self.policy(live: live, audit: audit, metrics: metrics, log: log))
+      policy: Self.policy(live: live, audit: audit, metrics: metrics, log: log),
+      limits: RPCServer.Limits(configuration.rpc))
     scanning = Task { await scanner.run() }
     try removals.resume()
     imports.resume()
@@ -199,6 +200,23 @@ package final class Daemon: Sendable {
           "call failed", metadata: ["method": "\(method)", "uid": "\(peer.uid)", "error": "\(failure.message)"])
       },
       translate: ErrorTranslation.status)
+  }
+}
+
+extension RPCServer.Limits {
+  init(_ settings: Configuration.RPC) {
+    self.init()
+    streamsPerConnection = settings.streamsPerConnection
+    // Who has used up the calls of a connection must be able to end some.
+    exemptMethods = ["tidewaiter.v1.System/Cancel"]
+    connections = settings.connections
+    connectionsPerUser = settings.connectionsPerUser
+    streamQueueBytes = settings.streamQueueBytes
+    unsentBytes = settings.unsentBytes
+    userBytes = settings.userBytes
+    frameTime = .seconds(settings.frameSeconds)
+    outputTime = .seconds(settings.outputSeconds)
+    idleTime = settings.idleSeconds == 0 ? nil : .seconds(settings.idleSeconds)
   }
 }
 

@@ -6,6 +6,12 @@ package final class Metrics: Sendable {
     package var calls: UInt64 = 0
     package var failures: UInt64 = 0
     package var time: Duration = .zero
+
+    fileprivate mutating func add(_ time: Duration, _ failed: Bool) {
+      calls += 1
+      if failed { failures += 1 }
+      self.time += time
+    }
   }
 
   private let methods = Mutex<[String: Method]>([:])
@@ -13,11 +19,7 @@ package final class Metrics: Sendable {
   package init() {}
 
   package func record(_ method: String, _ time: Duration, failed: Bool) {
-    methods.withLock { methods in
-      methods[method, default: Method()].calls += 1
-      methods[method, default: Method()].failures += failed ? 1 : 0
-      methods[method, default: Method()].time += time
-    }
+    methods.withLock { $0[method, default: Method()].add(time, failed) }
   }
 
   package var snapshot: [(name: String, counts: Method)] {

@@ -2,6 +2,7 @@ package import CMessages
 
 /// A message of `proto/`, as a Swift value. The conformances are generated; they build and read protobuf-c's structs,
 /// which nothing else sees.
+@usableFromInline
 package protocol ProtoMessage: Sendable, Equatable {
   /// Full proto name, e.g. `tidewaiter.v1.Job`.
   static var messageName: String { get }
@@ -19,6 +20,7 @@ package protocol ProtoMessage: Sendable, Equatable {
 }
 
 /// Bytes that are no message of the type that was expected.
+@usableFromInline
 package struct MalformedMessage: Error, Equatable, CustomStringConvertible {
   /// `tidewaiter.v1.Integration.name`, or the message alone.
   package let field: String
@@ -29,6 +31,7 @@ package struct MalformedMessage: Error, Equatable, CustomStringConvertible {
     self.reason = reason
   }
 
+  @usableFromInline
   package var description: String { "\(field): \(reason)" }
 }
 
@@ -59,18 +62,27 @@ extension ProtoMessage {
   }
 
   package init(packed bytes: [UInt8], limits: MessageLimits) throws(MalformedMessage) {
-    let result = bytes.withUnsafeBytes { buffer in
-      Result { () throws(MalformedMessage) in try Self(packed: buffer, limits: limits) }
+    let arena = MessageArena(ceiling: limits.memoryBytes)
+    let message = try bytes.withUnsafeBufferPointer { buffer throws(MalformedMessage) in
+      try Self.unpack(UnsafeRawBufferPointer(buffer), limits, arena)
     }
-    self = try result.get()
+    try self.init(message)
   }
 
   package init(packed bytes: UnsafeRawBufferPointer, limits: MessageLimits) throws(MalformedMessage) {
-    guard let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), !bytes.isEmpty else {
-      self.init()
-      return
-    }
     let arena = MessageArena(ceiling: limits.memoryBytes)
+    try self.init(try Self.unpack(bytes, limits, arena))
+  }
+
+  private init(_ message: UnsafeRawPointer?) throws(MalformedMessage) {
+    if let message { try self.init(reading: message) } else { self.init() }
+  }
+
+  /// The struct, in the arena. Nil for no bytes, which are a message too: every field has its default.
+  private static func unpack(
+    _ bytes: UnsafeRawBufferPointer, _ limits: MessageLimits, _ arena: borrowing MessageArena
+  ) throws(MalformedMessage) -> UnsafeRawPointer? {
+    guard let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), !bytes.isEmpty else { return nil }
     let scratch = arena.make(Self.self)
     let descriptor = scratch.assumingMemoryBound(to: ProtobufCMessage.self).pointee.descriptor
     var place: UnsafePointer<CChar>?
@@ -78,13 +90,13 @@ extension ProtoMessage {
     let verdict = cmessages_check(
       descriptor, start, bytes.count, cmessages_limits(depth: limits.depth, elements: limits.elements), &place, &field)
     if verdict != cmessages_fine {
-      let name = place.map { String(cString: $0) } ?? Self.messageName
-      throw MalformedMessage(field: field == 0 ? name : "\(name) field \(field)", reason: Self.reason(verdict))
+      let name = place.map { String(cString: $0) } ?? messageName
+      throw MalformedMessage(field: field == 0 ? name : "\(name) field \(field)", reason: reason(verdict))
     }
     guard let message = cmessages_unpack(descriptor, arena.handle, start, bytes.count) else {
-      throw MalformedMessage(field: Self.messageName, reason: "does not decode, or needs more memory than allowed")
+      throw MalformedMessage(field: messageName, reason: "does not decode, or needs more memory than allowed")
     }
-    try self.init(reading: UnsafeRawPointer(message))
+    return UnsafeRawPointer(message)
   }
 
   private static func reason(_ verdict: cmessages_verdict) -> String {
@@ -100,7 +112,9 @@ extension ProtoMessage {
   }
 }
 
-/// Where protobuf-c's structs live while a message is packed or read.
+/// Where protobuf-c's structs live while a message is packed or read. What is generic is inlinable: unspecialised, it would
+/// look its types up at run time for each field.
+@usableFromInline
 package struct MessageArena: ~Copyable {
   fileprivate let handle: OpaquePointer
 
@@ -111,12 +125,14 @@ package struct MessageArena: ~Copyable {
 
   deinit { cmessages_arena_free(handle) }
 
-  private func allocate(_ size: Int) -> UnsafeMutableRawPointer {
+  @usableFromInline
+  package func allocate(_ size: Int) -> UnsafeMutableRawPointer {
     guard let memory = cmessages_arena_alloc(handle, size) else { preconditionFailure("out of memory") }
     return memory
   }
 
   /// An initialised struct for a message of type `M`.
+  @inlinable
   package func make<M: ProtoMessage>(_: M.Type) -> UnsafeMutableRawPointer {
     let message = allocate(M.structSize)
     M.initialise(message)
@@ -138,24 +154,28 @@ package struct MessageArena: ~Copyable {
   }
 
   /// A C array of `elements`.
+  @inlinable
   package func array<E, T>(_ elements: [E], _ convert: (E) -> T) -> UnsafeMutablePointer<T>? {
     if elements.isEmpty { return nil }
     let array = allocate(MemoryLayout<T>.stride * elements.count).bindMemory(to: T.self, capacity: elements.count)
-    for (index, element) in elements.enumerated() { (array + index).initialize(to: convert(element)) }
+    for index in elements.indices { (array + index).initialize(to: convert(elements[index])) }
     return array
   }
 
   /// A C array of pointers to messages.
+  @inlinable
   package func array<M: ProtoMessage, C>(_ messages: [M]) -> UnsafeMutablePointer<UnsafeMutablePointer<C>?>? {
     array(messages) { packedStruct($0) }
   }
 
   /// The struct of one message, or nil.
+  @inlinable
   package func pointer<M: ProtoMessage, C>(_ message: M?) -> UnsafeMutablePointer<C>? {
     message.map { packedStruct($0) }
   }
 
-  private func packedStruct<M: ProtoMessage, C>(_ message: M) -> UnsafeMutablePointer<C> {
+  @inlinable
+  package func packedStruct<M: ProtoMessage, C>(_ message: M) -> UnsafeMutablePointer<C> {
     let memory = make(M.self)
     message.write(to: memory, self)
     return memory.assumingMemoryBound(to: C.self)
@@ -192,15 +212,18 @@ package func readBytes(_ array: UnsafeMutablePointer<ProtobufCBinaryData>?, _ co
   UnsafeBufferPointer(start: array, count: count).map(readBytes)
 }
 
+@inlinable
 package func readNumbers<T>(_ array: UnsafeMutablePointer<T>?, _ count: Int) -> [T] {
   Array(UnsafeBufferPointer(start: array, count: count))
 }
 
+@inlinable
 package func readMessage<M: ProtoMessage, C>(_ message: UnsafeMutablePointer<C>?) throws(MalformedMessage) -> M? {
   guard let message else { return nil }
   return try M(reading: UnsafeRawPointer(message))
 }
 
+@inlinable
 package func readMessages<M: ProtoMessage, C>(
   _ array: UnsafeMutablePointer<UnsafeMutablePointer<C>?>?, _ count: Int
 ) throws(MalformedMessage) -> [M] {

@@ -72,6 +72,24 @@ package struct RequestEnvelope: Sendable, Equatable {
 }
 
 package enum ResponseEnvelope {
+  /// How long a response with this payload is.
+  static func length(ofSuccess payload: [UInt8]) -> Int {
+    payload.isEmpty ? 0 : 1 + (70 - UInt64(payload.count).leadingZeroBitCount) / 7 + payload.count
+  }
+
+  /// As `encode`, without a copy in between.
+  static func append(success payload: [UInt8], to output: inout [UInt8]) {
+    if payload.isEmpty { return }
+    output.append(2 << 3 | 2)
+    var rest = payload.count
+    while rest >= 0x80 {
+      output.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    output.append(UInt8(rest))
+    output.append(contentsOf: payload)
+  }
+
   package static func encode(_ result: Result<[UInt8], RPCError>) -> [UInt8] {
     var writer = EnvelopeWriter()
     switch result {

@@ -4,6 +4,8 @@ extension RPCServer {
     /// Calls in flight on one connection, with handlers that were cancelled and have not ended yet; the next is answered
     /// RESOURCE_EXHAUSTED.
     package var streamsPerConnection = 64
+    /// Methods (`Service/Method`) that a connection may still call then, as often again: what ends other calls.
+    package var exemptMethods: Set<String> = []
     /// Connections of all users together, and of one (by uid). One too many has its first call answered
     /// RESOURCE_EXHAUSTED and is closed; with `refusals` of those open, further ones are closed at once.
     package var connections = 4096
@@ -14,6 +16,9 @@ extension RPCServer {
     /// Answer bytes that may wait for a peer that does not read; then its requests are not read either. At twice this,
     /// answers to calls already in flight are replaced by RESOURCE_EXHAUSTED.
     package var unsentBytes = 8 << 20
+    /// What all connections of a user together may fill of the above, and of frames that are not whole: then streams end,
+    /// larger answers are replaced and larger frames skipped, all with RESOURCE_EXHAUSTED.
+    package var userBytes = 64 << 20
     /// How long a frame may take from its first byte to its last.
     package var frameTime: Duration = .seconds(30)
     /// How long a peer may take nothing of the output that waits for it.

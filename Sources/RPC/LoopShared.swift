@@ -45,7 +45,8 @@ final class LoopShared: Sendable {
   }
 
   func stop(by deadline: ContinuousClock.Instant) {
-    state.withLock { $0.stopBy = deadline }
+    // Somebody may have lost patience meanwhile, or have it still.
+    state.withLock { state in state.stopBy = state.stopBy.map { min($0, deadline) } ?? deadline }
     signal()
   }
 

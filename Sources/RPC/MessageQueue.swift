@@ -15,19 +15,30 @@ package final class MessageQueue: Sendable {
   }
 
   private let limit: Int
+  private let budget: UserBudget?
   private let state = Mutex(State())
 
   /// Holds `limit` bytes, or a single message of any size.
-  package init(limit: Int) { self.limit = limit }
+  package convenience init(limit: Int) { self.init(limit: limit, budget: nil) }
+
+  init(limit: Int, budget: UserBudget?) {
+    self.limit = limit
+    self.budget = budget
+  }
+
+  deinit { state.withLock { [budget] state in budget?.charge(-state.bytes) } }
 
   /// Adds a message; false when there is no room for it. What comes after the end is dropped.
   package func push(_ message: [UInt8]) -> Bool {
     let (fits, waiting) = state.withLock { state -> (Bool, [Waiters.Continuation]) in
       if state.isEnded { return (true, []) }
       let cost = message.count + Self.overhead
-      guard state.bytes == 0 || state.bytes + cost <= limit else { return (false, []) }
+      guard state.bytes == 0 || state.bytes + cost <= limit, budget?.hasRoom(for: cost) ?? true else {
+        return (false, [])
+      }
       state.messages.append(message)
       state.bytes += cost
+      budget?.charge(cost)
       return (true, state.waiters.removeAll())
     }
     for continuation in waiting { continuation.resume() }
@@ -41,6 +52,7 @@ package final class MessageQueue: Sendable {
       if discarding {
         state.messages = []
         state.start = 0
+        budget?.charge(-state.bytes)
         state.bytes = 0
       }
       if !state.isEnded || discarding { state.failure = failure }
@@ -62,6 +74,7 @@ package final class MessageQueue: Sendable {
           state.messages[state.start] = []
           state.start += 1
           state.bytes -= message.count + Self.overhead
+          budget?.charge(-message.count - Self.overhead)
           if state.start == state.messages.count {
             state.messages.removeAll(keepingCapacity: state.messages.capacity <= 64)
             state.start = 0

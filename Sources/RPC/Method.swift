@@ -19,16 +19,16 @@ package struct RPCMethod: Sendable {
   package let service: String
   /// Bare name of the method, e.g. `Ping`.
   package let name: String
+  /// `Service/Method`.
+  package let fullName: String
   package let handler: Handler
 
   package init(service: String, name: String, handler: Handler) {
     self.service = service
     self.name = name
     self.handler = handler
+    fullName = "\(service)/\(name)"
   }
-
-  /// `Service/Method`.
-  package var fullName: String { "\(service)/\(name)" }
 
   package var kind: Kind {
     switch handler {

@@ -18,21 +18,25 @@ package final class OutboundStream: Sendable {
 
   private let stream: UInt32
   private let limit: Int
+  private let budget: UserBudget?
   private let ready: @Sendable () -> Void
   private let overflowed: @Sendable (RPCError) -> Void
   private let state = Mutex(State())
 
   /// Holds `limit` bytes, or a single message. `ready` is called when an empty queue has got something, `overflowed`
   /// once, when a message found no room; both outside any lock, on the sender's thread.
-  package init(
-    stream: UInt32, limit: Int, ready: @escaping @Sendable () -> Void,
+  init(
+    stream: UInt32, limit: Int, budget: UserBudget?, ready: @escaping @Sendable () -> Void,
     overflowed: @escaping @Sendable (RPCError) -> Void
   ) {
     self.stream = stream
     self.limit = limit
+    self.budget = budget
     self.ready = ready
     self.overflowed = overflowed
   }
+
+  deinit { state.withLock { [budget] state in budget?.charge(-state.queued) } }
 
   /// Where the client goes on when the stream ends before its time: set it after each message that has a place. It goes
   /// into the status of an overflow and of a daemon that stops.
@@ -44,40 +48,42 @@ package final class OutboundStream: Sendable {
   /// Queues a message, never waits. When there is no room the stream ends: what is queued is still sent, then
   /// RESOURCE_EXHAUSTED with the cursor, which is also thrown. After the stream's end, throws the status it ended with.
   package func send(_ message: [UInt8]) throws(RPCError) {
-    guard message.count <= Frame.dataMaximum else { throw Self.tooBig(message) }
-    enum Outcome { case queued(mustSignal: Bool), full(RPCError), ended(RPCError) }
-    let outcome = state.withLock { state -> Outcome in
-      if let failure = state.failure { return .ended(failure) }
-      guard hasRoom(state, for: message) else {
-        let error = RPCError(
-          .resourceExhausted, "the stream ended because its client does not read: \(state.queued) bytes wait for it"
-        ).withCursor(state.cursor, reason: "STREAM_OVERFLOW")
-        state.failure = error
-        return .full(error)
-      }
-      return .queued(mustSignal: append(message, to: &state))
-    }
-    switch outcome {
-    case .queued(let mustSignal): if mustSignal { ready() }
-    case .full(let error):
-      overflowed(error)
-      throw error
-    case .ended(let error): throw error
-    }
+    _ = try queue(message, orWait: false)
   }
 
   /// As `send`, but waits for room: for listings, whose client sets the pace. Throws CANCELLED when the task is.
   package func sendWhenReady(_ message: [UInt8]) async throws {
+    while !(try queue(message, orWait: true)) { try await waitForRoom(message) }
+  }
+
+  /// False when the message must wait.
+  private func queue(_ message: [UInt8], orWait: Bool) throws(RPCError) -> Bool {
     guard message.count <= Frame.dataMaximum else { throw Self.tooBig(message) }
-    while true {
-      let sent = try state.withLock { state -> (isQueued: Bool, mustSignal: Bool) in
-        if let failure = state.failure { throw failure }
-        guard hasRoom(state, for: message) else { return (false, false) }
-        return (true, append(message, to: &state))
-      }
-      if sent.mustSignal { ready() }
-      if sent.isQueued { return }
-      try await waitForRoom(message)
+    enum Outcome { case queued(mustSignal: Bool), wait, full(RPCError), ended(RPCError) }
+    let outcome = state.withLock { state -> Outcome in
+      if let failure = state.failure { return .ended(failure) }
+      let userHasRoom = budget?.hasRoom(for: Frame.headerLength + message.count) ?? true
+      if userHasRoom && hasRoom(state, for: message) { return .queued(mustSignal: append(message, to: &state)) }
+      // What other streams of the user hold gives no sign when it goes.
+      if userHasRoom && orWait { return .wait }
+      let error = RPCError(
+        .resourceExhausted,
+        userHasRoom
+          ? "the stream ended because its client does not read: \(state.queued) bytes wait for it"
+          : "the stream ended because this user's clients do not read"
+      ).withCursor(state.cursor, reason: "STREAM_OVERFLOW")
+      state.failure = error
+      return .full(error)
+    }
+    switch outcome {
+    case .queued(let mustSignal):
+      if mustSignal { ready() }
+      return true
+    case .wait: return false
+    case .full(let error):
+      overflowed(error)
+      throw error
+    case .ended(let error): throw error
     }
   }
 
@@ -93,6 +99,7 @@ package final class OutboundStream: Sendable {
   private func append(_ message: [UInt8], to state: inout State) -> Bool {
     Frame.Header(length: UInt32(message.count), stream: stream, kind: .data).write(to: &state.frames)
     state.frames.append(contentsOf: message)
+    budget?.charge(Frame.headerLength + message.count)
     defer { state.isSignalled = true }
     return !state.isSignalled
   }
@@ -132,6 +139,7 @@ package final class OutboundStream: Sendable {
         end += Frame.headerLength + Int(Frame.Header(state.frames[end..<end + Frame.headerLength]).length)
       }
       output.append(contentsOf: state.frames[state.start..<end])
+      budget?.charge(state.start - end)
       state.start = end
       if state.start == state.frames.count {
         state.frames.removeAll(keepingCapacity: state.frames.capacity <= 4096)
@@ -154,6 +162,7 @@ package final class OutboundStream: Sendable {
     let waiting = state.withLock { state -> [Waiters.Continuation] in
       if state.failure == nil { state.failure = failure }
       if discarding {
+        budget?.charge(-state.queued)
         state.frames = []
         state.start = 0
       }

@@ -53,7 +53,9 @@ package final class RPCServer: Sendable {
       throw error
     }
     self.shared = shared
-    let table = Dictionary(uniqueKeysWithValues: methods.map { ($0.fullName, $0) })
+    let table = Dictionary(grouping: methods, by: \.service).mapValues { methods in
+      Dictionary(uniqueKeysWithValues: methods.map { ($0.name, $0) })
+    }
     let ended = self.ended
     startThread(named: "rpc-loop") {
       let loop = ServerLoop(
@@ -67,8 +69,8 @@ package final class RPCServer: Sendable {
 
   /// Refuses new calls and ends those that stream answers (UNAVAILABLE, with their cursors), lets the others finish for
   /// at most `drain`, flushes, cancels the rest, closes.
-  /// Returns when the socket is closed, also to a second caller; a cancelled handler may still be on its way out then.
-  /// Blocks the calling thread.
+  /// Returns when the socket is closed, also to a second caller, the shortest of whose `drain`s counts; a cancelled
+  /// handler may still be on its way out then. Blocks the calling thread.
   package func stop(drain: Duration) {
     shared.stop(by: ContinuousClock.now + drain)
     ended.wait()

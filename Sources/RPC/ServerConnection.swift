@@ -13,6 +13,8 @@ final class ServerConnection {
   private static let streamTurn = 16 * 1024
   /// Small answers pass whatever waits: they say what is wrong.
   private static let smallAnswer = 4096
+  /// What a frame that is not whole may have whatever else its user's connections hold.
+  private static let smallFrame = 64 * 1024
 
   struct Call {
     var task: Task<Void, Never>?
@@ -50,6 +52,10 @@ final class ServerConnection {
   var highestStream: UInt32 = 0
   /// What epoll watches for now.
   var watched: UInt32
+  /// It is among the loop's connections to be flushed.
+  var isTouched = false
+  /// Its descriptor is closed.
+  var isDropped = false
   /// Close when the output is written; what comes in is ignored.
   var isClosing = false
 
@@ -68,14 +74,31 @@ final class ServerConnection {
   /// Streams with something to send, in turn.
   private var ready: [UInt32] = []
   private let unsentMaximum: Int
+  let budget: UserBudget
+  /// What of the budget is this connection's own.
+  private var charged = 0
 
-  init(token: UInt64, descriptor: Int32, peer: Peer, unsentMaximum: Int, refusal: RPCError? = nil) {
+  init(
+    token: UInt64, descriptor: Int32, peer: Peer, unsentMaximum: Int, budget: UserBudget, refusal: RPCError? = nil
+  ) {
     self.token = token
     self.descriptor = descriptor
     self.peer = peer
     self.unsentMaximum = unsentMaximum
+    self.budget = budget
     self.refusal = refusal
     watched = cposix_event_in
+  }
+
+  deinit { budget.charge(-charged) }
+
+  /// Counts what the buffers hold now.
+  private func settle() {
+    let held = unsentBytes + input.count
+    if held != charged {
+      budget.charge(held - charged)
+      charged = held
+    }
   }
 
   var unsentBytes: Int { output.count - outputStart }
@@ -106,11 +129,22 @@ final class ServerConnection {
       hasCompleted = used > 0
       input = used == 0 ? buffer : Array(buffer[used...])
     }
+    settle()
+    if input.count > Self.smallFrame && !budget.hasRoom(for: 0) { skipPartial(handle) }
     if input.isEmpty && skipping == 0 {
       partialSince = nil
     } else if hasCompleted || !wasPartial {
       partialSince = .now
     }
+  }
+
+  /// Skips the frame that has begun, as if it were over the limit.
+  private func skipPartial(_ handle: (Frame.Header, UnsafeRawBufferPointer?) -> Void) {
+    let header = input.withUnsafeBytes { Frame.Header($0, at: 0) }
+    skipping = Frame.headerLength + Int(header.length) - input.count
+    input = []
+    settle()
+    handle(header, nil)
   }
 
   /// How many bytes were used; an oversized frame uses what is there of it.
@@ -149,7 +183,10 @@ final class ServerConnection {
 
   func removeCall(_ stream: UInt32) -> Call? {
     let call = calls.removeValue(forKey: stream)
-    if calls.isEmpty && calls.capacity > Self.keptCalls { calls = [:] }
+    if calls.isEmpty {
+      if calls.capacity > Self.keptCalls { calls = [:] }
+      if idleSince != nil && refusal == nil { idleSince = .now }
+    }
     return call
   }
 
@@ -164,17 +201,33 @@ final class ServerConnection {
   /// Queues a response frame. An answer over the frame limit is replaced (older clients panic on one), and so is one for
   /// a peer that has left too much unread.
   func respond(stream: UInt32, _ result: Result<[UInt8], RPCError>) {
-    var data = ResponseEnvelope.encode(result)
-    var replacement: RPCError?
-    if data.count > Frame.dataMaximum {
-      replacement = RPCError(
-        .resourceExhausted, "the answer has \(data.count) bytes, more than a message may have (4 MiB)")
-    } else if data.count > Self.smallAnswer && unsentBytes + data.count > unsentMaximum {
-      replacement = RPCError(.resourceExhausted, "\(unsentBytes) bytes of answers wait for this client to read them")
-    }
-    if let replacement { data = ResponseEnvelope.encode(.failure(replacement)) }
+    guard case .success(let payload) = result else { return append(ResponseEnvelope.encode(result), stream) }
+    let length = ResponseEnvelope.length(ofSuccess: payload)
+    if let refusal = refusal(ofAnswer: length) { return append(ResponseEnvelope.encode(.failure(refusal)), stream) }
+    Frame.Header(length: UInt32(length), stream: stream, kind: .response).write(to: &output)
+    ResponseEnvelope.append(success: payload, to: &output)
+  }
+
+  /// A status, which may be too long as well.
+  private func append(_ status: [UInt8], _ stream: UInt32) {
+    let data = refusal(ofAnswer: status.count).map { ResponseEnvelope.encode(.failure($0)) } ?? status
     Frame.Header(length: UInt32(data.count), stream: stream, kind: .response).write(to: &output)
     output.append(contentsOf: data)
+  }
+
+  /// What takes the place of an answer of `length` bytes; nil when it may go.
+  private func refusal(ofAnswer length: Int) -> RPCError? {
+    if length <= Self.smallAnswer { return nil }
+    if length > Frame.dataMaximum {
+      return RPCError(.resourceExhausted, "the answer has \(length) bytes, more than a message may have (4 MiB)")
+    }
+    if unsentBytes + length > unsentMaximum {
+      return RPCError(.resourceExhausted, "\(unsentBytes) bytes of answers wait for this client to read them")
+    }
+    if !budget.hasRoom(for: unsentBytes - charged + length) {
+      return RPCError(.resourceExhausted, "this user's clients do not read what waits for them")
+    }
+    return nil
   }
 
   /// Moves what streams have queued to the output, in turn.
@@ -222,6 +275,7 @@ final class ServerConnection {
           outputStart = 0
         }
         if stalledSince == nil { stalledSince = .now }
+        settle()
         return .blocked
       }
       outputStart += count
@@ -229,6 +283,7 @@ final class ServerConnection {
     }
     output.removeAll(keepingCapacity: output.capacity <= Self.keptBytes)
     outputStart = 0
+    settle()
     return .done
   }
 

@@ -19,7 +19,10 @@ extension ServerLoop {
   private func refuseOversized(_ header: Frame.Header, on connection: ServerConnection) {
     let stream = header.stream
     let error = RPCError(
-      .resourceExhausted, "a frame of \(header.length) bytes is over the limit of \(Frame.dataMaximum)")
+      .resourceExhausted,
+      header.length > Frame.dataMaximum
+        ? "a frame of \(header.length) bytes is over the limit of \(Frame.dataMaximum)"
+        : "this user's connections hold as much as they may: no room for a frame of \(header.length) bytes")
     switch Frame.Kind(rawValue: header.kind) {
     case .request:
       // Refused or not, the id is used up.
@@ -93,14 +96,15 @@ extension ServerLoop {
     } catch {
       return refuse(stream, "the request does not decode: \(error.reason)", on: connection)
     }
-    let name = "\(request.service)/\(request.method)"
-    guard let method = methods[name] else {
-      let unknown =
-        services.contains(request.service)
-        ? "method \(request.method.prefix(Self.echoedMaximum))"
-        : "service \(request.service.prefix(Self.echoedMaximum))"
+    guard let service = methods[request.service] else {
+      let unknown = "service \(request.service.prefix(Self.echoedMaximum))"
       return refuse(stream, unknown, code: .unimplemented, on: connection)
     }
+    guard let method = service[request.method] else {
+      let unknown = "method \(request.method.prefix(Self.echoedMaximum))"
+      return refuse(stream, unknown, code: .unimplemented, on: connection)
+    }
+    let name = method.fullName
     let started = ContinuousClock.now
     if let refusal = refusal(of: request, method, name, header.flags, on: connection) {
       policy.observe(name, connection.peer, ContinuousClock.now - started, refusal)
@@ -111,7 +115,7 @@ extension ServerLoop {
     let context = CallContext(
       peer: connection.peer, deadline: deadline, metadata: request.metadata.map { ($0.key, $0.value) },
       connection: connection.token, stream: stream, shared: shared)
-    let streaming = streaming(method.kind, header.flags, request.payload, connection.token, stream)
+    let streaming = streaming(method.kind, header.flags, request.payload, connection, stream)
     connection.add(.init(task: nil, method: name, started: started, streaming: streaming), stream)
     connection.runningHandlers += 1
     connection.setTask(start(method.handler, request.payload, streaming, context), of: stream)
@@ -124,7 +128,9 @@ extension ServerLoop {
   ) -> RPCError? {
     if let mismatch = Self.mismatch(method.kind, flags) { return RPCError(.invalidArgument, "\(name) \(mismatch)") }
     if stopBy != nil { return RPCError(.unavailable, "the daemon is stopping") }
-    guard max(connection.calls.count, connection.runningHandlers) < limits.streamsPerConnection else {
+    let calls = max(connection.calls.count, connection.runningHandlers)
+    let allowed = limits.streamsPerConnection * (limits.exemptMethods.contains(name) ? 2 : 1)
+    guard calls < allowed else {
       return RPCError(
         .resourceExhausted, "\(limits.streamsPerConnection) calls are in flight on this connection")
     }
@@ -150,25 +156,29 @@ extension ServerLoop {
   }
 
   private func streaming(
-    _ kind: RPCMethod.Kind, _ flags: Frame.Flags, _ payload: [UInt8], _ connection: UInt64, _ stream: UInt32
+    _ kind: RPCMethod.Kind, _ flags: Frame.Flags, _ payload: [UInt8], _ connection: ServerConnection,
+    _ stream: UInt32
   ) -> ServerConnection.Streaming? {
     if kind == .unary { return nil }
     let isClosed = flags.contains(.remoteClosed)
     var inbound: MessageQueue?
     if kind != .serverStreaming {
-      let queue = MessageQueue(limit: limits.streamQueueBytes)
-      // An empty queue takes any message.
-      if isClosed || !payload.isEmpty { _ = queue.push(payload) }
+      let queue = MessageQueue(limit: limits.streamQueueBytes, budget: connection.budget)
+      // An empty queue takes any message, unless the user's budget is used up.
+      if (isClosed || !payload.isEmpty) && !queue.push(payload) {
+        queue.end(RPCError(.resourceExhausted, "this user's connections hold as much as they may"))
+      }
       if isClosed { queue.end() }
       inbound = queue
     }
     var outbound: OutboundStream?
     if kind != .clientStreaming {
       let shared = self.shared
+      let token = connection.token
       outbound = OutboundStream(
-        stream: stream, limit: limits.streamQueueBytes,
-        ready: { shared.deliver(.ready(connection: connection, stream: stream)) },
-        overflowed: { shared.deliver(.overflowed(connection: connection, stream: stream, $0)) })
+        stream: stream, limit: limits.streamQueueBytes, budget: connection.budget,
+        ready: { shared.deliver(.ready(connection: token, stream: stream)) },
+        overflowed: { shared.deliver(.overflowed(connection: token, stream: stream, $0)) })
     }
     return ServerConnection.Streaming(inbound: inbound, outbound: outbound, isRemoteClosed: isClosed)
   }

@@ -13,19 +13,24 @@ final class ServerLoop {
   private let epoll: Int32
   private var listener: Int32
   let shared: LoopShared
-  let methods: [String: RPCMethod]
-  let services: Set<String>
+  /// By service and name.
+  let methods: [String: [String: RPCMethod]]
   let policy: RPCServer.Policy
   let limits: RPCServer.Limits
   let thread = ThreadIdentity.current
 
   private(set) var connections: [UInt64: ServerConnection] = [:]
-  /// Connections that count, by user; the others wait to hear their refusal.
-  private var users: [UInt32: Int] = [:]
+  private struct User {
+    var connections = 0
+    let budget: UserBudget
+  }
+
+  /// Those with connections that count, by uid; the other connections wait to hear their refusal.
+  private var users: [UInt32: User] = [:]
   private var refused = 0
   private var nextToken: UInt64 = 2
   /// Connections with something to write or to re-arm after this round.
-  private var touched: Set<UInt64> = []
+  private var touched: [ServerConnection] = []
   private var deadlines = DeadlineHeap()
   private(set) var stopBy: ContinuousClock.Instant?
   /// Set while accept fails for want of descriptors or memory: the listener rests until then, or until a connection
@@ -35,14 +40,13 @@ final class ServerLoop {
 
   /// `epoll` watches `listener` and the wake descriptor already.
   init(
-    epoll: Int32, listener: Int32, shared: LoopShared, methods: [String: RPCMethod], policy: RPCServer.Policy,
+    epoll: Int32, listener: Int32, shared: LoopShared, methods: [String: [String: RPCMethod]], policy: RPCServer.Policy,
     limits: RPCServer.Limits
   ) {
     self.epoll = epoll
     self.listener = listener
     self.shared = shared
     self.methods = methods
-    services = Set(methods.values.map(\.service))
     self.policy = policy
     self.limits = limits
   }
@@ -68,12 +72,19 @@ final class ServerLoop {
   }
 
   /// The connection has something to write.
-  func touch(_ connection: ServerConnection) { touched.insert(connection.token) }
+  func touch(_ connection: ServerConnection) {
+    if connection.isTouched { return }
+    connection.isTouched = true
+    touched.append(connection)
+  }
 
   // MARK: - Events
 
   private func waitMilliseconds() -> Int32 {
-    guard let next = [deadlines.next, stopBy, listenerRestsUntil].compactMap({ $0 }).min() else { return -1 }
+    var next = deadlines.next
+    if let stopBy { next = min(next ?? stopBy, stopBy) }
+    if let listenerRestsUntil { next = min(next ?? listenerRestsUntil, listenerRestsUntil) }
+    guard let next else { return -1 }
     let (seconds, attoseconds) = (next - ContinuousClock.now).components
     // A client chooses its deadline: the sum must not overflow. Waking early does no harm.
     let milliseconds = min(seconds, 86_400) * 1000 + attoseconds / 1_000_000_000_000_000 + 1
@@ -117,14 +128,20 @@ final class ServerLoop {
         close(descriptor)
         continue
       }
+      let user = users[peer.uid] ?? User(budget: UserBudget(limit: limits.userBytes))
       let connection = ServerConnection(
-        token: nextToken, descriptor: descriptor, peer: peer, unsentMaximum: 2 * limits.unsentBytes, refusal: refusal)
+        token: nextToken, descriptor: descriptor, peer: peer, unsentMaximum: 2 * limits.unsentBytes,
+        budget: user.budget, refusal: refusal)
       nextToken += 1
       guard cposix_epoll_add(epoll, descriptor, connection.watched, connection.token) == 0 else {
         close(descriptor)
         continue
       }
-      if refusal == nil { users[peer.uid, default: 0] += 1 } else { refused += 1 }
+      if refusal == nil {
+        users[peer.uid, default: user].connections += 1
+      } else {
+        refused += 1
+      }
       connections[connection.token] = connection
       if refusal != nil || limits.idleTime != nil {
         connection.idleSince = .now
@@ -135,7 +152,7 @@ final class ServerLoop {
 
   /// Why a new connection of `peer` is one too many.
   private func refusal(of peer: Peer) -> RPCError? {
-    if users[peer.uid, default: 0] >= limits.connectionsPerUser {
+    if users[peer.uid]?.connections ?? 0 >= limits.connectionsPerUser {
       return RPCError(
         .resourceExhausted, "user \(peer.uid) has \(limits.connectionsPerUser) connections open, as many as one may")
     }
@@ -179,7 +196,9 @@ final class ServerLoop {
         continuation.resume(returning: connections[token].map { cancel(stream, of: $0) } ?? false)
       }
     }
-    if let stopBy, self.stopBy == nil { beginStop(by: stopBy) }
+    if let stopBy {
+      if self.stopBy == nil { beginStop(by: stopBy) } else { self.stopBy = stopBy }
+    }
   }
 
   private func beginStop(by instant: ContinuousClock.Instant) {
@@ -238,10 +257,12 @@ final class ServerLoop {
   // MARK: - Output
 
   private func flushTouched() {
-    if touched.isEmpty { return }
-    var unfinished: Set<UInt64> = []
-    for token in touched {
-      guard let connection = connections[token] else { continue }
+    // The array's storage serves round after round.
+    let count = touched.count
+    for index in 0..<count {
+      let connection = touched[index]
+      connection.isTouched = false
+      if connection.isDropped { continue }
       let flushed = connection.flush()
       if flushed == .failed {
         drop(connection)
@@ -253,12 +274,12 @@ final class ServerLoop {
           continue
         }
         // Streams have more; the others' turn comes first.
-        if connection.hasReadyStreams { unfinished.insert(token) }
+        if connection.hasReadyStreams { touch(connection) }
       }
       watch(connection, isBlocked: flushed == .blocked)
       armTimer(connection)
     }
-    touched = unfinished
+    touched.removeFirst(count)
   }
 
   private func watch(_ connection: ServerConnection, isBlocked: Bool) {
@@ -273,11 +294,16 @@ final class ServerLoop {
 
   private func drop(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: connection.token) != nil else { return }
+    connection.isDropped = true
     abandonCalls(of: connection)
     if connection.refusal != nil {
       refused -= 1
-    } else if let count = users[connection.peer.uid] {
-      users[connection.peer.uid] = count == 1 ? nil : count - 1
+    } else if let user = users[connection.peer.uid] {
+      if user.connections == 1 {
+        users[connection.peer.uid] = nil
+      } else {
+        users[connection.peer.uid]?.connections -= 1
+      }
     }
     close(connection.descriptor)
     wakeListener()

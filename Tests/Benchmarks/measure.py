@@ -79,6 +79,11 @@ def memory(pid):
     return Memory((kib.get("RssAnon", 0) + kib.get("RssShmem", 0)) / MIB, kib.get("RssFile", 0) / MIB)
 
 
+def resident(pid):
+    """MiB of a process that are in memory, pages of files included."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def children(pid):
     """All descendants that live."""
     found = []

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Measures what a scan costs and what an idle daemon costs, on this machine, over loopback alone.
+"""Measures what a scan, an idle daemon and a call cost, on this machine, over loopback and Unix sockets alone.
 
-    Tests/Benchmarks/run.py [scan|idle|all] [--record]
+    Tests/Benchmarks/run.py [scan|idle|rpc|all] [--record]
 
 Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
 (an image in a registry, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
@@ -15,9 +15,11 @@ import sys
 
 import place
 import idle
+import rpc
 import scan
 
-PARTS = {"scan": ("Scan of an image", scan.measure), "idle": ("Idle daemon", idle.measure)}
+PARTS = {"scan": ("Scan of an image", scan.measure), "idle": ("Idle daemon", idle.measure),
+         "rpc": ("RPC", rpc.measure)}
 RESULTS = place.HERE / "RESULTS.md"
 
 

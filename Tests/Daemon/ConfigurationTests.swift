@@ -1,4 +1,5 @@
 import Glibc
+import RPC
 import TestSupport
 import Testing
 
@@ -112,5 +113,37 @@ struct ConfigurationTests {
     let refusal = try refusal(environment: ["TIDEWAITER_LOG_FORMAT": "xml"])
     #expect(refusal.description.contains("TIDEWAITER_LOG_FORMAT"))
     #expect(refusal.hint == "one of text, json")
+  }
+
+  @Test(arguments: [("0600", 0o600), ("'0666'", 0o666), ("660", 0o660), ("0o640", 0o640)] as [(String, mode_t)])
+  func `The socket's mode is octal`(text: String, mode: mode_t) throws {
+    #expect(try configuration(file: "socketMode: \(text)").socketMode == mode)
+  }
+
+  @Test(arguments: ["0777", "0060", "0400", "rw", "-1", "'0688'", "01660"])
+  func `A mode that no socket needs is refused`(text: String) throws {
+    #expect(try refusal(file: "socketMode: \(text)").description.contains("socketMode"))
+  }
+
+  @Test func `Users and groups may be names or numbers, and absent means none`() throws {
+    #expect(try configuration().access == nil)
+    let access = try #require(
+      try configuration(file: "access:\n  adminGroups: [wheel, 1000]\n  viewerUsers: ['7']\n").access)
+    #expect(access.adminGroups == ["wheel", "1000"])
+    #expect(access.viewerUsers == ["7"])
+    #expect(access.operatorGroups.isEmpty)
+    #expect(try refusal(file: "access: {adminGroup: [x]}").description.contains("unknown setting access.adminGroup"))
+    let many = (0..<300).map(String.init).joined(separator: ", ")
+    #expect(try refusal(file: "access: {viewerGroups: [\(many)]}").description.contains("300"))
+  }
+
+  @Test func `Limits of the socket are bounded, and what a reload cannot change is named`() throws {
+    let old = try configuration()
+    let new = try configuration(file: "rpc: {connections: 9, idleSeconds: 60}\ndrainSeconds: 3\nlog: {level: error}")
+    #expect(RPCServer.Limits(new.rpc).connections == 9)
+    #expect(RPCServer.Limits(new.rpc).idleTime == .seconds(60))
+    #expect(RPCServer.Limits(old.rpc).idleTime == nil)
+    #expect(new.differencesForNextStart(from: old) == ["rpc"])
+    #expect(try refusal(file: "rpc: {connections: 0}").description.contains("rpc.connections"))
   }
 }

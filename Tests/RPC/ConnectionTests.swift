@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 
 /// A daemon whose side of one connection the test plays by hand.
-private final class FakeDaemon: Sendable {
+final class FakeDaemon: Sendable {
   let path: String
   private let directory: String
   private let listener: Int32
@@ -63,13 +63,24 @@ private final class FakeDaemon: Sendable {
     _ = bytes.withUnsafeBytes { cposix_send(descriptor, $0.baseAddress, $0.count) }
   }
 
+  /// As `send`, blocking until all of it is taken.
+  func sendAll(_ bytes: [UInt8]) {
+    let descriptor = accepted.withLock { $0 }
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { cposix_send(descriptor, $0.baseAddress, $0.count) }
+      guard count > 0 else { return }
+      rest = rest.dropFirst(count)
+    }
+  }
+
   func answer(_ stream: UInt32, _ payload: [UInt8], kind: UInt8 = 2) {
     let data = ResponseEnvelope.encode(.success(payload))
     send(header(UInt32(data.count), stream, kind: kind) + data)
   }
 }
 
-private func connect(_ daemon: FakeDaemon) throws -> RPCConnection {
+func connect(_ daemon: FakeDaemon) throws -> RPCConnection {
   let connection = try RPCConnection.connect(toSocket: daemon.path)
   try daemon.accept()
   return connection

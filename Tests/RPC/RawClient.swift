@@ -81,11 +81,36 @@ final class RawClient: Sendable {
   }
 
   func answer() async throws -> Answer {
+    guard case .response(let answer) = try await nextFrame() else {
+      Issue.record("data where a response was due")
+      throw Hangup()
+    }
+    return answer
+  }
+
+  enum Received: Equatable {
+    case message(UInt32, [UInt8])
+    /// The end of a stream.
+    case end(UInt32)
+    case response(Answer)
+  }
+
+  /// The next frame, whose form is checked.
+  func nextFrame() async throws -> Received {
     let header = Frame.Header(try await receive(Frame.headerLength))
-    #expect(header.kind == Frame.Kind.response.rawValue)
-    #expect(header.flags == [])
     let data = try await receive(Int(header.length))
-    return Answer(stream: header.stream, result: try ResponseEnvelope.decode(data[...]))
+    if header.kind == Frame.Kind.response.rawValue {
+      #expect(header.flags == [])
+      return .response(Answer(stream: header.stream, result: try ResponseEnvelope.decode(data)))
+    }
+    #expect(header.kind == Frame.Kind.data.rawValue)
+    #expect(header.flags == [] || (header.flags == .end && data.isEmpty))
+    return header.flags == .end ? .end(header.stream) : .message(header.stream, data)
+  }
+
+  /// A message of a stream, or its end.
+  func data(_ stream: UInt32, _ message: [UInt8] = [], flags: Frame.Flags = []) async throws {
+    try await send(header(UInt32(message.count), stream, kind: 3, flags: flags) + message)
   }
 
   /// Whether the server hangs up without another byte.

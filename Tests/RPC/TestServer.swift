@@ -75,9 +75,15 @@ final class Events: Sendable {
   private let stream: AsyncStream<Event>
   private let continuation: AsyncStream<Event>.Continuation
 
-  init() { (stream, continuation) = AsyncStream.makeStream() }
+  private let isQuiet: Bool
 
-  func record(_ event: Event) { continuation.yield(event) }
+  /// A quiet one records nothing: for tests of more events than memory should hold.
+  init(isQuiet: Bool = false) {
+    self.isQuiet = isQuiet
+    (stream, continuation) = AsyncStream.makeStream()
+  }
+
+  func record(_ event: Event) { if !isQuiet { continuation.yield(event) } }
 
   func take(_ count: Int) async -> [Event] {
     var taken: [Event] = []
@@ -94,19 +100,30 @@ final class Events: Sendable {
 ///     Ping   answers its payload, records the caller    Wait   answers when `gate` opens
 ///     Fail   NOT_FOUND "nope"                           Held   as Wait, deaf to cancellation
 ///     Empty  answers nothing                            Big    as many bytes as its payload (big-endian) says
-///     Odd    throws an error that is no RPCError
+///     Odd    throws an error that is no RPCError        Cancel  ends the call its payload names (big-endian)
+///
+///     Count  streams as many messages as field 2 of its request says: field 1 is 0, 1, …
+///     Sum    of field 1 of its requests, and their number
+///     Chat   answers each message with itself; ABORTED "mid" for 080d
+///     Flood  streams messages of as many bytes as its payload says, each beginning with its number, until it may not
+///     List   as Flood, waiting for room, 1,000 messages; its cursors are the numbers
+///     Many   streams 200 messages of 4,000 bytes at once
+///     Watch  streams its request, then waits for `gate`
+///     Hold   takes no message until `gate` opens, then answers their number
 final class TestServer: Sendable {
   struct Odd: Error {}
 
   let path: String
   let gate = Gate()
-  let events = Events()
+  let events: Events
   private let directory: String
   private let server: RPCServer
 
   init(
-    limits: RPCServer.Limits = .init(), authorise: @escaping @Sendable (Peer, String) -> RPCError? = { _, _ in nil }
+    limits: RPCServer.Limits = .init(), authorise: @escaping @Sendable (Peer, String) -> RPCError? = { _, _ in nil },
+    isQuiet: Bool = false
   ) throws {
+    events = Events(isQuiet: isQuiet)
     directory = try scratchDirectory()
     path = directory + "/s"
     let listener = cposix_listen_unix(path, 0o600, -1, 128)
@@ -114,13 +131,14 @@ final class TestServer: Sendable {
     let policy = RPCServer.Policy(
       authorise: authorise,
       observe: { [events] method, _, _, failure in
-        if method.hasSuffix("Wait") { events.record(.observed(method, failure?.code)) }
+        if method.hasSuffix("Wait") || method.hasSuffix("Watch") { events.record(.observed(method, failure?.code)) }
       },
       translate: { error in
         error is CancellationError ? RPCError(.cancelled, "cancelled") : RPCError(.unknown, "an odd error")
       })
     server = try RPCServer(
-      listener: listener, methods: Self.methods(gate, events), policy: policy, limits: limits)
+      listener: listener, methods: Self.methods(gate, events) + Self.streamingMethods(gate, events), policy: policy,
+      limits: limits)
   }
 
   private static func methods(_ gate: Gate, _ events: Events) -> [RPCMethod] {
@@ -155,7 +173,101 @@ final class TestServer: Sendable {
         events.record(.ended(name))
         return payload
       },
+      method("Cancel") { payload, context in
+        [await context.cancelStream(payload.reduce(0) { $0 << 8 | UInt32($1) }) ? 1 : 0]
+      },
       method("Big") { payload, _ in [UInt8](repeating: 7, count: payload.reduce(0) { $0 << 8 | Int($1) }) },
+    ]
+  }
+
+  private static func streamingMethods(_ gate: Gate, _ events: Events) -> [RPCMethod] {
+    func method(_ name: String, _ handler: RPCMethod.Handler) -> RPCMethod {
+      RPCMethod(service: "demo.Echo", name: name, handler: handler)
+    }
+    @Sendable func told<R>(_ name: String, _ body: () async throws -> R) async throws -> R {
+      events.record(.began(name))
+      do {
+        let result = try await body()
+        events.record(.ended(name))
+        return result
+      } catch {
+        events.record(.cancelled(name))
+        throw error
+      }
+    }
+    return [
+      method(
+        "Count",
+        .serverStreaming { payload, responses, _ in
+          for number in 0..<(payload.last ?? 0) { try responses.send(number == 0 ? [] : [8, number]) }
+        }),
+      method(
+        "Sum",
+        .clientStreaming { requests, _ in
+          var sum: UInt8 = 0
+          var count: UInt8 = 0
+          while let message = try await requests.next() {
+            sum &+= message.last ?? 0
+            count &+= 1
+          }
+          return (sum == 0 ? [] : [8, sum]) + (count == 0 ? [] : [16, count])
+        }),
+      method(
+        "Chat",
+        .bidirectional { requests, responses, _ in
+          try await told("chat") {
+            while let message = try await requests.next() {
+              if message == [8, 13] { throw RPCError(.aborted, "mid") }
+              try responses.send(message)
+            }
+          }
+        }),
+      method(
+        "Flood",
+        .serverStreaming { payload, responses, _ in
+          try await told("flood") {
+            var number: UInt32 = 0
+            while true {
+              try responses.send(numbered(number, payload))
+              responses.cursor = "\(number)"
+              number += 1
+            }
+          }
+        }),
+      method(
+        "Many",
+        .serverStreaming { _, responses, _ in
+          for number in UInt32(0)..<200 { try responses.send(numbered(number, [0x0f, 0xa0])) }
+        }),
+      method(
+        "List",
+        .serverStreaming { payload, responses, _ in
+          try await told("list") {
+            for number in UInt32(0)..<1000 {
+              try await responses.sendWhenReady(numbered(number, payload))
+              responses.cursor = "\(number)"
+            }
+          }
+        }),
+      method(
+        "Watch",
+        .serverStreaming { payload, responses, _ in
+          try await told("watch") {
+            try responses.send(payload)
+            responses.cursor = "here"
+            try await gate.pass()
+          }
+        }),
+      method(
+        "Hold",
+        .clientStreaming { requests, _ in
+          try await told("hold") {
+            try await gate.pass()
+            var count: UInt8 = 0
+            while try await requests.next() != nil { count &+= 1 }
+            return [count]
+          }
+        }),
     ]
   }
 
@@ -164,6 +276,13 @@ final class TestServer: Sendable {
   }
 
   deinit { removeScratch(directory) }
+}
+
+/// `number`, then zeros up to the size given in big-endian bytes.
+func numbered(_ number: UInt32, _ size: [UInt8]) -> [UInt8] {
+  let head = withUnsafeBytes(of: number.bigEndian) { Array($0) }
+  let count = size.reduce(0) { $0 << 8 | Int($1) }
+  return head + [UInt8](repeating: 0, count: max(0, count - head.count))
 }
 
 /// A server for the length of `body`.

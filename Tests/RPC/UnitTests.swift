@@ -38,7 +38,9 @@ import Testing
     #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0)
     defer { close(pair[1]) }
     cposix_set_nonblocking(pair[0])
-    let connection = ServerConnection(token: 1, descriptor: pair[0], peer: Peer(uid: 0, gid: 0, pid: 0), unsentMaximum: .max)
+    let connection = ServerConnection(
+      token: 1, descriptor: pair[0], peer: Peer(uid: 0, gid: 0, pid: 0), unsentMaximum: .max,
+      budget: UserBudget(limit: .max))
     defer { close(pair[0]) }
     let answer = [UInt8](repeating: 1, count: 64 * 1024)
     var chunk = [UInt8](repeating: 0, count: answer.count)

@@ -14,7 +14,8 @@ struct EventLogTests {
     options.mapSizeBytes = 1 << 28
     options.isSynchronous = false
     return try await StateStore(
-      directory: try StateDirectory(opening: scratch.path + "/state"), tables: [], options: options, eventsMaximum: kept)
+      directory: try StateDirectory(opening: scratch.path + "/state"), tables: [], options: options, eventsMaximum: kept
+    )
   }
 
   private func event(_ number: Int) -> EventRecord {

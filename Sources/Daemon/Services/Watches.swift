@@ -28,7 +28,7 @@ extension QueueHandler {
     var filter = JobFilter()
     filter.states = try Self.states(request.states)
     filter.integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
-    filter.ids = try ids(request.jobIds)
+    filter.ids = try await ids(request.jobIds)
     filter.after = max(filter.ids.first ?? 1, 1) - 1
     var key: PollKey?
     if request.pollId != 0 {
@@ -43,13 +43,17 @@ extension QueueHandler {
     try await watch.run()
   }
 
-  private func ids(_ wanted: [UInt64]) throws -> [UInt64] {
+  private func ids(_ wanted: [UInt64]) async throws -> [UInt64] {
     guard wanted.count <= Self.idsMaximum else {
       throw RPCError.invalidArgument([("job_ids", "has \(wanted.count) ids; at most \(Self.idsMaximum)")])
     }
-    let ids = Set(wanted).sorted()
-    for id in ids where try queue.job(id) == nil { throw Self.unknown(id) }
-    return ids
+    if wanted.isEmpty { return [] }
+    // So many look-ups are nothing for the RPC loop.
+    return try await events.thread.run { [queue] in
+      let ids = Set(wanted).sorted()
+      for id in ids where try queue.job(id) == nil { throw Self.unknown(id) }
+      return ids
+    }
   }
 }
 

@@ -237,11 +237,12 @@ class Stream:
 # -- as somebody else
 
 def call_as(path, calls, uid, gid, groups=()):
-    """Makes each of `calls` (method, payload, streams) on one connection as another user, in a process of its own; answers
-    for each "OK" or the status, as [code, reason, hint], or the one text of an error to connect."""
+    """Makes each of `calls` (method, payload, streams) on one connection as another user, in a process of its own (given
+    this file's text: the user need not be able to read it). Answers [code, reason, hint] for each, or the name of the
+    error to connect."""
     command = ["setpriv", f"--reuid={uid}", f"--regid={gid}",
                f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups",
-               sys.executable, str(Path(__file__).resolve()), str(path)]
+               sys.executable, "-c", Path(__file__).read_text(), str(path)]
     wanted = json.dumps([(method, payload.hex(), streams) for method, payload, streams in calls])
     done = subprocess.run(command, input=wanted.encode(), capture_output=True, timeout=120,
                           env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"})
