@@ -341,13 +341,13 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Integration" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Integration>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Integration" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Integration>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__integration__init(message.assumingMemoryBound(to: Tidewaiter__V1__Integration.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Integration.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Integration.name")
     self.type = try readText(c.pointee.type, "tidewaiter.v1.Integration.type")
@@ -372,7 +372,7 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     self.etag = try readText(c.pointee.etag, "tidewaiter.v1.Integration.etag")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Integration.self)
     c.pointee.name = arena.copy(self.name)
     c.pointee.type = arena.copy(self.type)
@@ -441,13 +441,13 @@ public struct Schedule: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Schedule" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Schedule>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Schedule" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Schedule>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__schedule__init(message.assumingMemoryBound(to: Tidewaiter__V1__Schedule.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Schedule.self)
     self.kind = try readText(c.pointee.kind, "tidewaiter.v1.Schedule.kind")
     self.value = try readText(c.pointee.value, "tidewaiter.v1.Schedule.value")
@@ -455,7 +455,7 @@ public struct Schedule: ProtoMessage, Sendable, Equatable {
     self.next = try readMessage(c.pointee.next)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Schedule.self)
     c.pointee.kind = arena.copy(self.kind)
     c.pointee.value = arena.copy(self.value)
@@ -483,20 +483,20 @@ public struct Authentication: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Authentication" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Authentication>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Authentication" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Authentication>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__authentication__init(message.assumingMemoryBound(to: Tidewaiter__V1__Authentication.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Authentication.self)
     self.kind = AuthenticationKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
     self.username = try readText(c.pointee.username, "tidewaiter.v1.Authentication.username")
     self.hasSecret = c.pointee.has_secret != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Authentication.self)
     c.pointee.kind = Tidewaiter__V1__AuthenticationKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
     c.pointee.username = arena.copy(self.username)
@@ -522,19 +522,19 @@ public struct Tls: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Tls" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Tls>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Tls" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Tls>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__tls__init(message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     self.caPem = try readText(c.pointee.ca_pem, "tidewaiter.v1.Tls.ca_pem")
     self.insecure = c.pointee.insecure != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     c.pointee.ca_pem = arena.copy(self.caPem)
     c.pointee.insecure = self.insecure ? 1 : 0
@@ -560,20 +560,20 @@ public struct Pattern: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Pattern" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Pattern>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Pattern" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Pattern>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__pattern__init(message.assumingMemoryBound(to: Tidewaiter__V1__Pattern.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Pattern.self)
     self.pattern = try readText(c.pointee.pattern, "tidewaiter.v1.Pattern.pattern")
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Pattern.name")
     self.tag = try readText(c.pointee.tag, "tidewaiter.v1.Pattern.tag")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Pattern.self)
     c.pointee.pattern = arena.copy(self.pattern)
     c.pointee.name = arena.copy(self.name)
@@ -600,13 +600,13 @@ public struct Condition: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Condition" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Condition>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Condition" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Condition>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__condition__init(message.assumingMemoryBound(to: Tidewaiter__V1__Condition.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Condition.self)
     self.kind = ConditionKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
     self.days = c.pointee.days
@@ -615,7 +615,7 @@ public struct Condition: ProtoMessage, Sendable, Equatable {
     self.count = c.pointee.count
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Condition.self)
     c.pointee.kind = Tidewaiter__V1__ConditionKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
     c.pointee.days = self.days
@@ -644,19 +644,19 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.CreateIntegrationRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CreateIntegrationRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CreateIntegrationRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CreateIntegrationRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__create_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     self.integration = try readMessage(c.pointee.integration)
     self.secret = readBytes(c.pointee.secret)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     c.pointee.integration = arena.pointer(self.integration)
     c.pointee.secret = arena.copy(self.secret)
@@ -677,18 +677,18 @@ public struct GetIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetIntegrationRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetIntegrationRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetIntegrationRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetIntegrationRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetIntegrationRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.GetIntegrationRequest.name")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
   }
@@ -708,19 +708,19 @@ public struct ListIntegrationsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ListIntegrationsRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListIntegrationsRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListIntegrationsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListIntegrationsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_integrations_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsRequest.self)
     self.pageSize = c.pointee.page_size
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListIntegrationsRequest.page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsRequest.self)
     c.pointee.page_size = self.pageSize
     c.pointee.page_token = arena.copy(self.pageToken)
@@ -742,19 +742,19 @@ public struct ListIntegrationsResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ListIntegrationsResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListIntegrationsResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListIntegrationsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListIntegrationsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_integrations_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsResponse.self)
     self.integrations = try readMessages(c.pointee.integrations, c.pointee.n_integrations)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListIntegrationsResponse.next_page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsResponse.self)
     c.pointee.n_integrations = self.integrations.count
     c.pointee.integrations = arena.array(self.integrations)
@@ -779,20 +779,20 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.UpdateIntegrationRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__UpdateIntegrationRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.UpdateIntegrationRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__UpdateIntegrationRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__update_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__UpdateIntegrationRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__UpdateIntegrationRequest.self)
     self.integration = try readMessage(c.pointee.integration)
     self.updateMask = try readMessage(c.pointee.update_mask)
     self.secret = readBytes(c.pointee.secret)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__UpdateIntegrationRequest.self)
     c.pointee.integration = arena.pointer(self.integration)
     c.pointee.update_mask = arena.pointer(self.updateMask)
@@ -815,18 +815,18 @@ public struct DeleteIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.DeleteIntegrationRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteIntegrationRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.DeleteIntegrationRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteIntegrationRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.DeleteIntegrationRequest.name")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
   }
@@ -844,16 +844,16 @@ public struct DeleteIntegrationResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.DeleteIntegrationResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteIntegrationResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.DeleteIntegrationResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteIntegrationResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_integration_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
 
@@ -868,18 +868,18 @@ public struct TestIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.TestIntegrationRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestIntegrationRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.TestIntegrationRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestIntegrationRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__test_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.TestIntegrationRequest.name")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
   }
@@ -898,18 +898,18 @@ public struct TestIntegrationResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.TestIntegrationResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestIntegrationResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.TestIntegrationResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestIntegrationResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__test_integration_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationResponse.self)
     self.steps = try readMessages(c.pointee.steps, c.pointee.n_steps)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationResponse.self)
     c.pointee.n_steps = self.steps.count
     c.pointee.steps = arena.array(self.steps)
@@ -933,13 +933,13 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.TestStep" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestStep>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.TestStep" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestStep>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__test_step__init(message.assumingMemoryBound(to: Tidewaiter__V1__TestStep.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestStep.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.TestStep.name")
     self.outcome = TestOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
@@ -947,7 +947,7 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.TestStep.hint")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestStep.self)
     c.pointee.name = arena.copy(self.name)
     c.pointee.outcome = Tidewaiter__V1__TestOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
@@ -972,18 +972,18 @@ public struct PollIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.PollIntegrationRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PollIntegrationRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PollIntegrationRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PollIntegrationRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__poll_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PollIntegrationRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PollIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.PollIntegrationRequest.name")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PollIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
   }
@@ -1003,19 +1003,19 @@ public struct GetPollRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetPollRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetPollRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetPollRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetPollRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_poll_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetPollRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetPollRequest.self)
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.GetPollRequest.integration")
     self.id = c.pointee.id
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetPollRequest.self)
     c.pointee.integration = arena.copy(self.integration)
     c.pointee.id = self.id
@@ -1037,19 +1037,19 @@ public struct WatchPollRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.WatchPollRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchPollRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.WatchPollRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchPollRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_poll_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self)
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.WatchPollRequest.integration")
     self.id = c.pointee.id
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self)
     c.pointee.integration = arena.copy(self.integration)
     c.pointee.id = self.id
@@ -1085,13 +1085,13 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Poll" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Poll>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Poll" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Poll>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__poll__init(message.assumingMemoryBound(to: Tidewaiter__V1__Poll.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Poll.self)
     self.id = c.pointee.id
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.Poll.integration")
@@ -1111,7 +1111,7 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
     self.error = try readMessage(c.pointee.error)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Poll.self)
     c.pointee.id = self.id
     c.pointee.integration = arena.copy(self.integration)
@@ -1163,20 +1163,20 @@ public struct ErrorDetail: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ErrorDetail" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ErrorDetail>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ErrorDetail" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ErrorDetail>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__error_detail__init(message.assumingMemoryBound(to: Tidewaiter__V1__ErrorDetail.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ErrorDetail.self)
     self.code = try readText(c.pointee.code, "tidewaiter.v1.ErrorDetail.code")
     self.message = try readText(c.pointee.message, "tidewaiter.v1.ErrorDetail.message")
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.ErrorDetail.hint")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ErrorDetail.self)
     c.pointee.code = arena.copy(self.code)
     c.pointee.message = arena.copy(self.message)
@@ -1200,18 +1200,18 @@ public struct AddImageRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.AddImageRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AddImageRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.AddImageRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AddImageRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__add_image_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__AddImageRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageRequest.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.AddImageRequest.reference")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageRequest.self)
     c.pointee.reference = arena.copy(self.reference)
   }
@@ -1232,19 +1232,19 @@ public struct AddImageResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.AddImageResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AddImageResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.AddImageResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AddImageResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__add_image_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__AddImageResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageResponse.self)
     self.job = try readMessage(c.pointee.job)
     self.existed = c.pointee.existed != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageResponse.self)
     c.pointee.job = arena.pointer(self.job)
     c.pointee.existed = self.existed ? 1 : 0
@@ -1265,18 +1265,18 @@ public struct GetImageRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetImageRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetImageRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetImageRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetImageRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_image_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetImageRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImageRequest.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.GetImageRequest.reference")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImageRequest.self)
     c.pointee.reference = arena.copy(self.reference)
   }
@@ -1301,13 +1301,13 @@ public struct ListImagesRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ListImagesRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListImagesRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListImagesRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListImagesRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_images_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesRequest.self)
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ListImagesRequest.integration")
     self.repository = try readText(c.pointee.repository, "tidewaiter.v1.ListImagesRequest.repository")
@@ -1317,7 +1317,7 @@ public struct ListImagesRequest: ProtoMessage, Sendable, Equatable {
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListImagesRequest.page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesRequest.self)
     c.pointee.integration = arena.copy(self.integration)
     c.pointee.repository = arena.copy(self.repository)
@@ -1347,19 +1347,19 @@ public struct ListImagesResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ListImagesResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListImagesResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListImagesResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListImagesResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_images_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesResponse.self)
     self.images = try readMessages(c.pointee.images, c.pointee.n_images)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListImagesResponse.next_page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesResponse.self)
     c.pointee.n_images = self.images.count
     c.pointee.images = arena.array(self.images)
@@ -1393,13 +1393,13 @@ public struct Image: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Image" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Image>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Image" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Image>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__image__init(message.assumingMemoryBound(to: Tidewaiter__V1__Image.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Image.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.Image.reference")
     self.digest = try readText(c.pointee.digest, "tidewaiter.v1.Image.digest")
@@ -1414,7 +1414,7 @@ public struct Image: ProtoMessage, Sendable, Equatable {
     self.jobId = c.pointee.job_id
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Image.self)
     c.pointee.reference = arena.copy(self.reference)
     c.pointee.digest = arena.copy(self.digest)
@@ -1459,13 +1459,13 @@ public struct SeverityCounts: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.SeverityCounts" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__SeverityCounts>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.SeverityCounts" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__SeverityCounts>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__severity_counts__init(message.assumingMemoryBound(to: Tidewaiter__V1__SeverityCounts.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__SeverityCounts.self)
     self.critical = c.pointee.critical
     self.high = c.pointee.high
@@ -1474,7 +1474,7 @@ public struct SeverityCounts: ProtoMessage, Sendable, Equatable {
     self.unknown = c.pointee.unknown
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__SeverityCounts.self)
     c.pointee.critical = self.critical
     c.pointee.high = self.high
@@ -1506,20 +1506,20 @@ public struct GetReportRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetReportRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetReportRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetReportRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetReportRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_report_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetReportRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetReportRequest.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.GetReportRequest.reference")
     self.platform = try readText(c.pointee.platform, "tidewaiter.v1.GetReportRequest.platform")
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.GetReportRequest.page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetReportRequest.self)
     c.pointee.reference = arena.copy(self.reference)
     c.pointee.platform = arena.copy(self.platform)
@@ -1554,13 +1554,13 @@ public struct Report: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Report" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Report>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Report" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Report>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__report__init(message.assumingMemoryBound(to: Tidewaiter__V1__Report.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Report.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.Report.reference")
     self.digest = try readText(c.pointee.digest, "tidewaiter.v1.Report.digest")
@@ -1577,7 +1577,7 @@ public struct Report: ProtoMessage, Sendable, Equatable {
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.Report.next_page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Report.self)
     c.pointee.reference = arena.copy(self.reference)
     c.pointee.digest = arena.copy(self.digest)
@@ -1626,20 +1626,20 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.OperatingSystem" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__OperatingSystem>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.OperatingSystem" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__OperatingSystem>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__operating_system__init(message.assumingMemoryBound(to: Tidewaiter__V1__OperatingSystem.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__OperatingSystem.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.OperatingSystem.id")
     self.version = try readText(c.pointee.version, "tidewaiter.v1.OperatingSystem.version")
     self.prettyName = try readText(c.pointee.pretty_name, "tidewaiter.v1.OperatingSystem.pretty_name")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__OperatingSystem.self)
     c.pointee.id = arena.copy(self.id)
     c.pointee.version = arena.copy(self.version)
@@ -1670,13 +1670,13 @@ public struct Package: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Package" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Package>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Package" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Package>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__package__init(message.assumingMemoryBound(to: Tidewaiter__V1__Package.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Package.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Package.name")
     self.version = try readText(c.pointee.version, "tidewaiter.v1.Package.version")
@@ -1688,7 +1688,7 @@ public struct Package: ProtoMessage, Sendable, Equatable {
     self.sourceVersion = try readText(c.pointee.source_version, "tidewaiter.v1.Package.source_version")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Package.self)
     c.pointee.name = arena.copy(self.name)
     c.pointee.version = arena.copy(self.version)
@@ -1733,13 +1733,13 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Finding" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Finding>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Finding" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Finding>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__finding__init(message.assumingMemoryBound(to: Tidewaiter__V1__Finding.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Finding.self)
     self.kind = FindingKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
     self.id = try readText(c.pointee.id, "tidewaiter.v1.Finding.id")
@@ -1756,7 +1756,7 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
     self.packageType = try readText(c.pointee.package_type, "tidewaiter.v1.Finding.package_type")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Finding.self)
     c.pointee.kind = Tidewaiter__V1__FindingKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
     c.pointee.id = arena.copy(self.id)
@@ -1806,13 +1806,13 @@ public struct Layer: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Layer" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Layer>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Layer" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Layer>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__layer__init(message.assumingMemoryBound(to: Tidewaiter__V1__Layer.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Layer.self)
     self.digest = try readText(c.pointee.digest, "tidewaiter.v1.Layer.digest")
     self.createdBy = try readText(c.pointee.created_by, "tidewaiter.v1.Layer.created_by")
@@ -1820,7 +1820,7 @@ public struct Layer: ProtoMessage, Sendable, Equatable {
     self.cached = c.pointee.cached != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Layer.self)
     c.pointee.digest = arena.copy(self.digest)
     c.pointee.created_by = arena.copy(self.createdBy)
@@ -1850,13 +1850,13 @@ public struct ListJobsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ListJobsRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListJobsRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListJobsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListJobsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsRequest.self)
     self.states = readNumbers(c.pointee.states, c.pointee.n_states).map { JobState(rawValue: Int32(bitPattern: $0.rawValue)) }
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ListJobsRequest.integration")
@@ -1865,7 +1865,7 @@ public struct ListJobsRequest: ProtoMessage, Sendable, Equatable {
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListJobsRequest.page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsRequest.self)
     c.pointee.n_states = self.states.count
     c.pointee.states = arena.array(self.states) { Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: $0.rawValue)) }
@@ -1894,19 +1894,19 @@ public struct ListJobsResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ListJobsResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListJobsResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListJobsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListJobsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsResponse.self)
     self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListJobsResponse.next_page_token")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsResponse.self)
     c.pointee.n_jobs = self.jobs.count
     c.pointee.jobs = arena.array(self.jobs)
@@ -1928,18 +1928,18 @@ public struct GetJobRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetJobRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetJobRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetJobRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetJobRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_job_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetJobRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetJobRequest.self)
     self.id = c.pointee.id
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetJobRequest.self)
     c.pointee.id = self.id
   }
@@ -1966,13 +1966,13 @@ public struct WatchJobsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.WatchJobsRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.WatchJobsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self)
     self.jobIds = readNumbers(c.pointee.job_ids, c.pointee.n_job_ids)
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.WatchJobsRequest.integration")
@@ -1981,7 +1981,7 @@ public struct WatchJobsRequest: ProtoMessage, Sendable, Equatable {
     self.untilEnded = c.pointee.until_ended != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self)
     c.pointee.n_job_ids = self.jobIds.count
     c.pointee.job_ids = arena.array(self.jobIds) { $0 }
@@ -2012,19 +2012,19 @@ public struct WatchJobsResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.WatchJobsResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.WatchJobsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self)
     self.job = try readMessage(c.pointee.job)
     self.snapshotComplete = c.pointee.snapshot_complete != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self)
     c.pointee.job = arena.pointer(self.job)
     c.pointee.snapshot_complete = self.snapshotComplete ? 1 : 0
@@ -2061,13 +2061,13 @@ public struct Job: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Job" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Job>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Job" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Job>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__job__init(message.assumingMemoryBound(to: Tidewaiter__V1__Job.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Job.self)
     self.id = c.pointee.id
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.Job.reference")
@@ -2088,7 +2088,7 @@ public struct Job: ProtoMessage, Sendable, Equatable {
     self.layersTotal = c.pointee.layers_total
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Job.self)
     c.pointee.id = self.id
     c.pointee.reference = arena.copy(self.reference)
@@ -2145,19 +2145,19 @@ public struct CreateUploadRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.CreateUploadRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CreateUploadRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CreateUploadRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CreateUploadRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__create_upload_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CreateUploadRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateUploadRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.CreateUploadRequest.name")
     self.size = c.pointee.size
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateUploadRequest.self)
     c.pointee.name = arena.copy(self.name)
     c.pointee.size = self.size
@@ -2181,13 +2181,13 @@ public struct Upload: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Upload" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Upload>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Upload" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Upload>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__upload__init(message.assumingMemoryBound(to: Tidewaiter__V1__Upload.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Upload.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.Upload.id")
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Upload.name")
@@ -2195,7 +2195,7 @@ public struct Upload: ProtoMessage, Sendable, Equatable {
     self.received = c.pointee.received
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Upload.self)
     c.pointee.id = arena.copy(self.id)
     c.pointee.name = arena.copy(self.name)
@@ -2224,20 +2224,20 @@ public struct WriteUploadRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.WriteUploadRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WriteUploadRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.WriteUploadRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WriteUploadRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__write_upload_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WriteUploadRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WriteUploadRequest.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.WriteUploadRequest.id")
     self.offset = c.pointee.offset
     self.data = readBytes(c.pointee.data)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WriteUploadRequest.self)
     c.pointee.id = arena.copy(self.id)
     c.pointee.offset = self.offset
@@ -2260,18 +2260,18 @@ public struct DeleteUploadRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.DeleteUploadRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteUploadRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.DeleteUploadRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteUploadRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_upload_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadRequest.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.DeleteUploadRequest.id")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadRequest.self)
     c.pointee.id = arena.copy(self.id)
   }
@@ -2289,16 +2289,16 @@ public struct DeleteUploadResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.DeleteUploadResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteUploadResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.DeleteUploadResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteUploadResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_upload_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
 
@@ -2313,18 +2313,18 @@ public struct ImportUploadsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.ImportUploadsRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ImportUploadsRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ImportUploadsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ImportUploadsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__import_uploads_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ImportUploadsRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImportUploadsRequest.self)
     self.uploadIds = try readTexts(c.pointee.upload_ids, c.pointee.n_upload_ids, "tidewaiter.v1.ImportUploadsRequest.upload_ids")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImportUploadsRequest.self)
     c.pointee.n_upload_ids = self.uploadIds.count
     c.pointee.upload_ids = arena.array(self.uploadIds) { arena.copy($0) }
@@ -2344,18 +2344,18 @@ public struct GetImportRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetImportRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetImportRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetImportRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetImportRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_import_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetImportRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImportRequest.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.GetImportRequest.id")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImportRequest.self)
     c.pointee.id = arena.copy(self.id)
   }
@@ -2382,13 +2382,13 @@ public struct Import: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Import" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Import>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Import" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Import>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__import__init(message.assumingMemoryBound(to: Tidewaiter__V1__Import.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Import.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.Import.id")
     self.state = ImportState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
@@ -2400,7 +2400,7 @@ public struct Import: ProtoMessage, Sendable, Equatable {
     self.imagesRematched = c.pointee.images_rematched
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Import.self)
     c.pointee.id = arena.copy(self.id)
     c.pointee.state = Tidewaiter__V1__ImportState(rawValue: UInt32(bitPattern: self.state.rawValue))
@@ -2433,16 +2433,16 @@ public struct GetAdvisoryStatusRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetAdvisoryStatusRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetAdvisoryStatusRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetAdvisoryStatusRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetAdvisoryStatusRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_advisory_status_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetAdvisoryStatusRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
 
@@ -2458,19 +2458,19 @@ public struct AdvisoryStatus: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.AdvisoryStatus" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AdvisoryStatus>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.AdvisoryStatus" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AdvisoryStatus>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__advisory_status__init(message.assumingMemoryBound(to: Tidewaiter__V1__AdvisoryStatus.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisoryStatus.self)
     self.ecosystems = try readMessages(c.pointee.ecosystems, c.pointee.n_ecosystems)
     self.sets = try readMessages(c.pointee.sets, c.pointee.n_sets)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisoryStatus.self)
     c.pointee.n_ecosystems = self.ecosystems.count
     c.pointee.ecosystems = arena.array(self.ecosystems)
@@ -2495,20 +2495,20 @@ public struct Ecosystem: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Ecosystem" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Ecosystem>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Ecosystem" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Ecosystem>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__ecosystem__init(message.assumingMemoryBound(to: Tidewaiter__V1__Ecosystem.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Ecosystem.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Ecosystem.name")
     self.advisories = c.pointee.advisories
     self.updatedAt = try readMessage(c.pointee.updated_at)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Ecosystem.self)
     c.pointee.name = arena.copy(self.name)
     c.pointee.advisories = self.advisories
@@ -2533,20 +2533,20 @@ public struct AdvisorySet: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.AdvisorySet" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AdvisorySet>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.AdvisorySet" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AdvisorySet>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__advisory_set__init(message.assumingMemoryBound(to: Tidewaiter__V1__AdvisorySet.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisorySet.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.AdvisorySet.name")
     self.records = c.pointee.records
     self.importedAt = try readMessage(c.pointee.imported_at)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisorySet.self)
     c.pointee.name = arena.copy(self.name)
     c.pointee.records = self.records
@@ -2569,18 +2569,18 @@ public struct PingRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.PingRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PingRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PingRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PingRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__ping_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PingRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingRequest.self)
     self.payload = readBytes(c.pointee.payload)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingRequest.self)
     c.pointee.payload = arena.copy(self.payload)
   }
@@ -2599,18 +2599,18 @@ public struct PingResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.PingResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PingResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PingResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PingResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__ping_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__PingResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingResponse.self)
     self.payload = readBytes(c.pointee.payload)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingResponse.self)
     c.pointee.payload = arena.copy(self.payload)
   }
@@ -2628,16 +2628,16 @@ public struct GetVersionRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetVersionRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetVersionRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetVersionRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetVersionRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_version_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetVersionRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
 
@@ -2658,13 +2658,13 @@ public struct Version: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Version" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Version>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Version" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Version>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__version__init(message.assumingMemoryBound(to: Tidewaiter__V1__Version.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Version.self)
     self.version = try readText(c.pointee.version, "tidewaiter.v1.Version.version")
     self.commit = try readText(c.pointee.commit, "tidewaiter.v1.Version.commit")
@@ -2673,7 +2673,7 @@ public struct Version: ProtoMessage, Sendable, Equatable {
     self.analyserVersion = c.pointee.analyser_version
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Version.self)
     c.pointee.version = arena.copy(self.version)
     c.pointee.commit = arena.copy(self.commit)
@@ -2699,16 +2699,16 @@ public struct GetStatusRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetStatusRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetStatusRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetStatusRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetStatusRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_status_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetStatusRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
 
@@ -2735,13 +2735,13 @@ public struct Status: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Status" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Status>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Status" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Status>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__status__init(message.assumingMemoryBound(to: Tidewaiter__V1__Status.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Status.self)
     self.version = try readText(c.pointee.version, "tidewaiter.v1.Status.version")
     self.startedAt = try readMessage(c.pointee.started_at)
@@ -2758,7 +2758,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Status.self)
     c.pointee.version = arena.copy(self.version)
     c.pointee.started_at = arena.pointer(self.startedAt)
@@ -2805,19 +2805,19 @@ public struct StateCount: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.StateCount" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__StateCount>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.StateCount" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__StateCount>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__state_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     self.state = JobState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
     self.count = c.pointee.count
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     c.pointee.state = Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: self.state.rawValue))
     c.pointee.count = self.count
@@ -2839,19 +2839,19 @@ public struct Problem: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Problem" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Problem>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Problem" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Problem>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__problem__init(message.assumingMemoryBound(to: Tidewaiter__V1__Problem.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Problem.self)
     self.message = try readText(c.pointee.message, "tidewaiter.v1.Problem.message")
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.Problem.hint")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Problem.self)
     c.pointee.message = arena.copy(self.message)
     c.pointee.hint = arena.copy(self.hint)
@@ -2877,13 +2877,13 @@ public struct MethodMetrics: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.MethodMetrics" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MethodMetrics>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.MethodMetrics" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MethodMetrics>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__method_metrics__init(message.assumingMemoryBound(to: Tidewaiter__V1__MethodMetrics.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodMetrics.self)
     self.method = try readText(c.pointee.method, "tidewaiter.v1.MethodMetrics.method")
     self.calls = c.pointee.calls
@@ -2891,7 +2891,7 @@ public struct MethodMetrics: ProtoMessage, Sendable, Equatable {
     self.seconds = c.pointee.seconds
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodMetrics.self)
     c.pointee.method = arena.copy(self.method)
     c.pointee.calls = self.calls
@@ -2916,18 +2916,18 @@ public struct CancelRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.CancelRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CancelRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__cancel_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self)
     self.streamId = c.pointee.stream_id
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self)
     c.pointee.stream_id = self.streamId
   }
@@ -2947,18 +2947,18 @@ public struct CancelResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.CancelResponse" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelResponse>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CancelResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__cancel_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self)
     self.found = c.pointee.found != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self)
     c.pointee.found = self.found ? 1 : 0
   }
@@ -2973,7 +2973,7 @@ extension CancelResponse: JSONRepresentable {
 }
 
 public struct WatchEventsRequest: ProtoMessage, Sendable, Equatable {
-  /// of the last event seen; "": from the oldest that is kept
+  /// of the last event seen; "": all that are kept; "latest": none before now
   public var cursor: String = ""
   /// "": all
   public var integration: String = ""
@@ -2982,20 +2982,20 @@ public struct WatchEventsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.WatchEventsRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchEventsRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.WatchEventsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchEventsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_events_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self)
     self.cursor = try readText(c.pointee.cursor, "tidewaiter.v1.WatchEventsRequest.cursor")
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.WatchEventsRequest.integration")
     self.follow = c.pointee.follow != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self)
     c.pointee.cursor = arena.copy(self.cursor)
     c.pointee.integration = arena.copy(self.integration)
@@ -3017,7 +3017,7 @@ public struct Event: ProtoMessage, Sendable, Equatable {
   /// opaque; goes on from here
   public var cursor: String = ""
   public var time: Timestamp? = nil
-  /// "job.finished", "poll.started", …
+  /// "job.changed", "poll.started", …
   public var kind: String = ""
   public var integration: String = ""
   public var reference: String = ""
@@ -3025,18 +3025,18 @@ public struct Event: ProtoMessage, Sendable, Equatable {
   public var pollId: UInt64 = 0
   public var state: String = ""
   public var detail: String = ""
-  /// who asked for it: "uid 1000"; "": the daemon itself
+  /// who asked for it: "uid:1000"; "": the daemon itself
   public var actor: String = ""
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Event" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Event>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Event" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Event>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__event__init(message.assumingMemoryBound(to: Tidewaiter__V1__Event.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Event.self)
     self.cursor = try readText(c.pointee.cursor, "tidewaiter.v1.Event.cursor")
     self.time = try readMessage(c.pointee.time)
@@ -3050,7 +3050,7 @@ public struct Event: ProtoMessage, Sendable, Equatable {
     self.actor = try readText(c.pointee.actor, "tidewaiter.v1.Event.actor")
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Event.self)
     c.pointee.cursor = arena.copy(self.cursor)
     c.pointee.time = arena.pointer(self.time)
@@ -3086,16 +3086,16 @@ public struct GetDescriptorsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.GetDescriptorsRequest" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetDescriptorsRequest>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetDescriptorsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetDescriptorsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_descriptors_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetDescriptorsRequest.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
 
@@ -3114,20 +3114,20 @@ public struct Descriptors: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.Descriptors" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Descriptors>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Descriptors" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Descriptors>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__descriptors__init(message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self)
     self.version = try readText(c.pointee.version, "tidewaiter.v1.Descriptors.version")
     self.fileDescriptorSet = readBytes(c.pointee.file_descriptor_set)
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self)
     c.pointee.version = arena.copy(self.version)
     c.pointee.file_descriptor_set = arena.copy(self.fileDescriptorSet)
@@ -3156,13 +3156,13 @@ public struct MethodDescription: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
-  package static var messageName: String { "tidewaiter.v1.MethodDescription" }
-  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MethodDescription>.size }
-  package static func initialise(_ message: UnsafeMutableRawPointer) {
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.MethodDescription" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MethodDescription>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__method_description__init(message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self))
   }
 
-  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.MethodDescription.name")
     self.role = try readText(c.pointee.role, "tidewaiter.v1.MethodDescription.role")
@@ -3170,7 +3170,7 @@ public struct MethodDescription: ProtoMessage, Sendable, Equatable {
     self.clientStreaming = c.pointee.client_streaming != 0
   }
 
-  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self)
     c.pointee.name = arena.copy(self.name)
     c.pointee.role = arena.copy(self.role)

@@ -16,7 +16,8 @@ func run(_ socket: String) async throws {
     var request = GetIntegrationRequest()
     request.name = "absent"
     _ = try await tidewaiter.integrations.getIntegration(request, timeout: .seconds(5))
-  } catch  where error.code == .notFound {
+  } catch {
+    guard error.code == .notFound else { throw error }
     print(error.code.name, error.hint ?? "")
   }
 
