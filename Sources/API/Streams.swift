@@ -16,10 +16,15 @@ package struct ResponseStream<Message: ProtoMessage>: Sendable {
 
   /// Queues a message, never waits. Throws RESOURCE_EXHAUSTED when more than the limit waits for the client: the stream
   /// has ended then, and the handler can only leave.
-  package func send(_ message: Message) throws(RPCError) { try stream.send(message.packed()) }
+  /// `cursor` becomes the stream's with the message: the two are not apart at any instant.
+  package func send(_ message: Message, cursor: String? = nil) throws(RPCError) {
+    try stream.send(message.packed(), cursor: cursor)
+  }
 
   /// Queues a message when there is room for it: for listings, whose client sets the pace.
-  package func sendWhenReady(_ message: Message) async throws { try await stream.sendWhenReady(message.packed()) }
+  package func sendWhenReady(_ message: Message, cursor: String? = nil) async throws {
+    try await stream.sendWhenReady(message.packed(), cursor: cursor)
+  }
 }
 
 /// The requests of a client-streaming or bidirectional call. One that does not decode ends the iteration with

@@ -47,23 +47,27 @@ package final class OutboundStream: Sendable {
 
   /// Queues a message, never waits. When there is no room the stream ends: what is queued is still sent, then
   /// RESOURCE_EXHAUSTED with the cursor, which is also thrown. After the stream's end, throws the status it ended with.
-  package func send(_ message: [UInt8]) throws(RPCError) {
-    _ = try queue(message, orWait: false)
+  /// `cursor` becomes the stream's with the message, so that neither can be without the other.
+  package func send(_ message: [UInt8], cursor: String? = nil) throws(RPCError) {
+    _ = try queue(message, cursor, orWait: false)
   }
 
   /// As `send`, but waits for room: for listings, whose client sets the pace. Throws CANCELLED when the task is.
-  package func sendWhenReady(_ message: [UInt8]) async throws {
-    while !(try queue(message, orWait: true)) { try await waitForRoom(message) }
+  package func sendWhenReady(_ message: [UInt8], cursor: String? = nil) async throws {
+    while !(try queue(message, cursor, orWait: true)) { try await waitForRoom(message) }
   }
 
   /// False when the message must wait.
-  private func queue(_ message: [UInt8], orWait: Bool) throws(RPCError) -> Bool {
+  private func queue(_ message: [UInt8], _ cursor: String?, orWait: Bool) throws(RPCError) -> Bool {
     guard message.count <= Frame.dataMaximum else { throw Self.tooBig(message) }
     enum Outcome { case queued(mustSignal: Bool), wait, full(RPCError), ended(RPCError) }
     let outcome = state.withLock { state -> Outcome in
       if let failure = state.failure { return .ended(failure) }
       let userHasRoom = budget?.hasRoom(for: Frame.headerLength + message.count) ?? true
-      if userHasRoom && hasRoom(state, for: message) { return .queued(mustSignal: append(message, to: &state)) }
+      if userHasRoom && hasRoom(state, for: message) {
+        if let cursor { state.cursor = cursor }
+        return .queued(mustSignal: append(message, to: &state))
+      }
       // What other streams of the user hold gives no sign when it goes.
       if userHasRoom && orWait { return .wait }
       let error = RPCError(

@@ -275,7 +275,10 @@ extension ServerLoop {
   func endStreams(of connection: ServerConnection) {
     for (stream, call) in connection.calls {
       guard let outbound = call.streaming?.outbound else { continue }
-      let error = RPCError(.unavailable, "the daemon is stopping").withCursor(outbound.cursor, reason: "STOPPING")
+      let stopping = RPCError(.unavailable, "the daemon is stopping")
+      // First, so that no message comes after the cursor.
+      outbound.close(stopping, discarding: false)
+      let error = stopping.withCursor(outbound.cursor, reason: "STOPPING")
       end(stream, of: connection, .failure(error), discarding: false)
     }
   }

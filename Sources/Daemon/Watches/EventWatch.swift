@@ -21,7 +21,6 @@ struct EventWatch {
           if !request.follow && sequence > log.newest { return }
           try await tell(event, sequence, isPast: sequence <= log.newest)
           position = sequence
-          responses.cursor = EventCursor.text(position)
         }
         if events.isEmpty { try await reader.feed.wait(above: position) }
       }
@@ -34,9 +33,16 @@ struct EventWatch {
 
   /// The client sets the pace for what is past; one that does not keep up with the present is told so and given a cursor.
   private func tell(_ event: EventRecord, _ sequence: UInt64, isPast: Bool) async throws {
-    guard request.integration.isEmpty || event.integration == request.integration else { return }
+    guard request.integration.isEmpty || event.integration == request.integration else {
+      responses.cursor = EventCursor.text(sequence)
+      return
+    }
     let message = API.Event(event, sequence: sequence)
-    if isPast { try await responses.sendWhenReady(message) } else { try responses.send(message) }
+    if isPast {
+      try await responses.sendWhenReady(message, cursor: message.cursor)
+    } else {
+      try responses.send(message, cursor: message.cursor)
+    }
   }
 }
 
