@@ -98,13 +98,13 @@ struct WatchTests {
   @Test("A reader that is slower than its stream misses nothing")
   func survivesSlowReader() async throws {
     let told = Events()
-    let count = 300
+    let count = 100
     let daemon = try FakeDaemon([
       .stream("System", "WatchEvents") { (request: WatchEventsRequest, responses) in
         defer { told.record("ended") }
         for number in (Int(request.cursor) ?? 0)..<count {
           var event = Self.event(number + 1)
-          event.detail = String(repeating: "x", count: 32 << 10)
+          event.detail = String(repeating: "x", count: 256 << 10)
           try await responses.sendWhenReady(event.packed())
         }
       }
@@ -113,7 +113,7 @@ struct WatchTests {
     var cursors: [String] = []
     for try await event in daemon.client().system.watchEvents() {
       cursors.append(event.cursor)
-      // Longer than the client keeps for one that does not read.
+      // The daemon has come to an end only when more waits here than is kept for one that does not read.
       if cursors.count == 1 { await told.wait(for: "ended") }
     }
     #expect(cursors == (1...count).map(String.init))
