@@ -15,9 +15,11 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: 
     exclude: exclude, swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = []
+) -> Target {
   .testTarget(
-    name: name + "Tests", dependencies: dependencies, path: "Tests/" + name, resources: resources,
+    name: name + "Tests", dependencies: dependencies, path: "Tests/" + name, exclude: exclude, resources: resources,
     swiftSettings: strict)
 }
 
@@ -143,7 +145,8 @@ let package = Package(
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),
     tests(
-      "Client", ["TidewaiterClient", "CPosix", "Posix", "ProtobufRuntime", "RPC", "TestSupport"]),
+      "Client", ["TidewaiterClient", "CPosix", "Posix", "ProtobufRuntime", "RPC", "TestSupport"],
+      exclude: ["Example"]),
     tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix"]),
   ],
   swiftLanguageModes: [.v6]
