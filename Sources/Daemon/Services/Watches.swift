@@ -1,5 +1,6 @@
 import API
 import Pipeline
+import Posix
 import Queue
 import RPC
 import StorageMessages

@@ -76,18 +76,23 @@ public struct ProtoDuration: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "google.protobuf.Duration" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Google__Protobuf__Duration>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     google__protobuf__duration__init(message.assumingMemoryBound(to: Google__Protobuf__Duration.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Google__Protobuf__Duration.self)
     self.seconds = c.pointee.seconds
     self.nanos = c.pointee.nanos
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Google__Protobuf__Duration.self)
     c.pointee.seconds = self.seconds

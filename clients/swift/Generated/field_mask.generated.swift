@@ -208,17 +208,22 @@ public struct FieldMask: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "google.protobuf.FieldMask" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Google__Protobuf__FieldMask>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     google__protobuf__field_mask__init(message.assumingMemoryBound(to: Google__Protobuf__FieldMask.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Google__Protobuf__FieldMask.self)
     self.paths = try readTexts(c.pointee.paths, c.pointee.n_paths, "google.protobuf.FieldMask.paths")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Google__Protobuf__FieldMask.self)
     c.pointee.n_paths = self.paths.count

@@ -9,17 +9,22 @@ public struct HealthCheckRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "grpc.health.v1.HealthCheckRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Grpc__Health__V1__HealthCheckRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     grpc__health__v1__health_check_request__init(message.assumingMemoryBound(to: Grpc__Health__V1__HealthCheckRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Grpc__Health__V1__HealthCheckRequest.self)
     self.service = try readText(c.pointee.service, "grpc.health.v1.HealthCheckRequest.service")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Grpc__Health__V1__HealthCheckRequest.self)
     c.pointee.service = arena.copy(self.service)
@@ -39,17 +44,22 @@ public struct HealthCheckResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "grpc.health.v1.HealthCheckResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Grpc__Health__V1__HealthCheckResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     grpc__health__v1__health_check_response__init(message.assumingMemoryBound(to: Grpc__Health__V1__HealthCheckResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Grpc__Health__V1__HealthCheckResponse.self)
     self.status = HealthCheckResponseServingStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Grpc__Health__V1__HealthCheckResponse.self)
     c.pointee.status = Grpc__Health__V1__HealthCheckResponse__ServingStatus(rawValue: UInt32(bitPattern: self.status.rawValue))

@@ -341,12 +341,16 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Integration" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Integration>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__integration__init(message.assumingMemoryBound(to: Tidewaiter__V1__Integration.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Integration.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Integration.name")
@@ -372,6 +376,7 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     self.etag = try readText(c.pointee.etag, "tidewaiter.v1.Integration.etag")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Integration.self)
     c.pointee.name = arena.copy(self.name)
@@ -441,12 +446,16 @@ public struct Schedule: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Schedule" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Schedule>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__schedule__init(message.assumingMemoryBound(to: Tidewaiter__V1__Schedule.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Schedule.self)
     self.kind = try readText(c.pointee.kind, "tidewaiter.v1.Schedule.kind")
@@ -455,6 +464,7 @@ public struct Schedule: ProtoMessage, Sendable, Equatable {
     self.next = try readMessage(c.pointee.next)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Schedule.self)
     c.pointee.kind = arena.copy(self.kind)
@@ -483,12 +493,16 @@ public struct Authentication: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Authentication" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Authentication>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__authentication__init(message.assumingMemoryBound(to: Tidewaiter__V1__Authentication.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Authentication.self)
     self.kind = AuthenticationKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
@@ -496,6 +510,7 @@ public struct Authentication: ProtoMessage, Sendable, Equatable {
     self.hasSecret = c.pointee.has_secret != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Authentication.self)
     c.pointee.kind = Tidewaiter__V1__AuthenticationKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
@@ -522,18 +537,23 @@ public struct Tls: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Tls" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Tls>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__tls__init(message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     self.caPem = try readText(c.pointee.ca_pem, "tidewaiter.v1.Tls.ca_pem")
     self.insecure = c.pointee.insecure != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     c.pointee.ca_pem = arena.copy(self.caPem)
@@ -560,12 +580,16 @@ public struct Pattern: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Pattern" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Pattern>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__pattern__init(message.assumingMemoryBound(to: Tidewaiter__V1__Pattern.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Pattern.self)
     self.pattern = try readText(c.pointee.pattern, "tidewaiter.v1.Pattern.pattern")
@@ -573,6 +597,7 @@ public struct Pattern: ProtoMessage, Sendable, Equatable {
     self.tag = try readText(c.pointee.tag, "tidewaiter.v1.Pattern.tag")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Pattern.self)
     c.pointee.pattern = arena.copy(self.pattern)
@@ -600,12 +625,16 @@ public struct Condition: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Condition" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Condition>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__condition__init(message.assumingMemoryBound(to: Tidewaiter__V1__Condition.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Condition.self)
     self.kind = ConditionKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
@@ -615,6 +644,7 @@ public struct Condition: ProtoMessage, Sendable, Equatable {
     self.count = c.pointee.count
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Condition.self)
     c.pointee.kind = Tidewaiter__V1__ConditionKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
@@ -644,18 +674,23 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.CreateIntegrationRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CreateIntegrationRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__create_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     self.integration = try readMessage(c.pointee.integration)
     self.secret = readBytes(c.pointee.secret)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     c.pointee.integration = arena.pointer(self.integration)
@@ -677,17 +712,22 @@ public struct GetIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetIntegrationRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetIntegrationRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetIntegrationRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.GetIntegrationRequest.name")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
@@ -708,18 +748,23 @@ public struct ListIntegrationsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ListIntegrationsRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListIntegrationsRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_integrations_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsRequest.self)
     self.pageSize = c.pointee.page_size
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListIntegrationsRequest.page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsRequest.self)
     c.pointee.page_size = self.pageSize
@@ -742,18 +787,23 @@ public struct ListIntegrationsResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ListIntegrationsResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListIntegrationsResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_integrations_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsResponse.self)
     self.integrations = try readMessages(c.pointee.integrations, c.pointee.n_integrations)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListIntegrationsResponse.next_page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListIntegrationsResponse.self)
     c.pointee.n_integrations = self.integrations.count
@@ -779,12 +829,16 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.UpdateIntegrationRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__UpdateIntegrationRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__update_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__UpdateIntegrationRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__UpdateIntegrationRequest.self)
     self.integration = try readMessage(c.pointee.integration)
@@ -792,6 +846,7 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     self.secret = readBytes(c.pointee.secret)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__UpdateIntegrationRequest.self)
     c.pointee.integration = arena.pointer(self.integration)
@@ -815,17 +870,22 @@ public struct DeleteIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.DeleteIntegrationRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteIntegrationRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.DeleteIntegrationRequest.name")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
@@ -844,15 +904,20 @@ public struct DeleteIntegrationResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.DeleteIntegrationResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteIntegrationResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_integration_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteIntegrationResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
@@ -868,17 +933,22 @@ public struct TestIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.TestIntegrationRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestIntegrationRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__test_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.TestIntegrationRequest.name")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
@@ -898,17 +968,22 @@ public struct TestIntegrationResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.TestIntegrationResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestIntegrationResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__test_integration_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationResponse.self)
     self.steps = try readMessages(c.pointee.steps, c.pointee.n_steps)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestIntegrationResponse.self)
     c.pointee.n_steps = self.steps.count
@@ -933,12 +1008,16 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.TestStep" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TestStep>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__test_step__init(message.assumingMemoryBound(to: Tidewaiter__V1__TestStep.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestStep.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.TestStep.name")
@@ -947,6 +1026,7 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.TestStep.hint")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__TestStep.self)
     c.pointee.name = arena.copy(self.name)
@@ -972,17 +1052,22 @@ public struct PollIntegrationRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.PollIntegrationRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PollIntegrationRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__poll_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PollIntegrationRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PollIntegrationRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.PollIntegrationRequest.name")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PollIntegrationRequest.self)
     c.pointee.name = arena.copy(self.name)
@@ -1003,18 +1088,23 @@ public struct GetPollRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetPollRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetPollRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_poll_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetPollRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetPollRequest.self)
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.GetPollRequest.integration")
     self.id = c.pointee.id
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetPollRequest.self)
     c.pointee.integration = arena.copy(self.integration)
@@ -1037,18 +1127,23 @@ public struct WatchPollRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.WatchPollRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchPollRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_poll_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self)
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.WatchPollRequest.integration")
     self.id = c.pointee.id
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchPollRequest.self)
     c.pointee.integration = arena.copy(self.integration)
@@ -1085,12 +1180,16 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Poll" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Poll>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__poll__init(message.assumingMemoryBound(to: Tidewaiter__V1__Poll.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Poll.self)
     self.id = c.pointee.id
@@ -1111,6 +1210,7 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
     self.error = try readMessage(c.pointee.error)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Poll.self)
     c.pointee.id = self.id
@@ -1163,12 +1263,16 @@ public struct ErrorDetail: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ErrorDetail" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ErrorDetail>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__error_detail__init(message.assumingMemoryBound(to: Tidewaiter__V1__ErrorDetail.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ErrorDetail.self)
     self.code = try readText(c.pointee.code, "tidewaiter.v1.ErrorDetail.code")
@@ -1176,6 +1280,7 @@ public struct ErrorDetail: ProtoMessage, Sendable, Equatable {
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.ErrorDetail.hint")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ErrorDetail.self)
     c.pointee.code = arena.copy(self.code)
@@ -1200,17 +1305,22 @@ public struct AddImageRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.AddImageRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AddImageRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__add_image_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__AddImageRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageRequest.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.AddImageRequest.reference")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageRequest.self)
     c.pointee.reference = arena.copy(self.reference)
@@ -1232,18 +1342,23 @@ public struct AddImageResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.AddImageResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AddImageResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__add_image_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__AddImageResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageResponse.self)
     self.job = try readMessage(c.pointee.job)
     self.existed = c.pointee.existed != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AddImageResponse.self)
     c.pointee.job = arena.pointer(self.job)
@@ -1265,17 +1380,22 @@ public struct GetImageRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetImageRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetImageRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_image_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetImageRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImageRequest.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.GetImageRequest.reference")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImageRequest.self)
     c.pointee.reference = arena.copy(self.reference)
@@ -1301,12 +1421,16 @@ public struct ListImagesRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ListImagesRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListImagesRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_images_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesRequest.self)
     self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ListImagesRequest.integration")
@@ -1317,6 +1441,7 @@ public struct ListImagesRequest: ProtoMessage, Sendable, Equatable {
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListImagesRequest.page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesRequest.self)
     c.pointee.integration = arena.copy(self.integration)
@@ -1347,18 +1472,23 @@ public struct ListImagesResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ListImagesResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListImagesResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_images_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesResponse.self)
     self.images = try readMessages(c.pointee.images, c.pointee.n_images)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListImagesResponse.next_page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListImagesResponse.self)
     c.pointee.n_images = self.images.count
@@ -1393,12 +1523,16 @@ public struct Image: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Image" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Image>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__image__init(message.assumingMemoryBound(to: Tidewaiter__V1__Image.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Image.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.Image.reference")
@@ -1414,6 +1548,7 @@ public struct Image: ProtoMessage, Sendable, Equatable {
     self.jobId = c.pointee.job_id
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Image.self)
     c.pointee.reference = arena.copy(self.reference)
@@ -1459,12 +1594,16 @@ public struct SeverityCounts: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.SeverityCounts" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__SeverityCounts>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__severity_counts__init(message.assumingMemoryBound(to: Tidewaiter__V1__SeverityCounts.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__SeverityCounts.self)
     self.critical = c.pointee.critical
@@ -1474,6 +1613,7 @@ public struct SeverityCounts: ProtoMessage, Sendable, Equatable {
     self.unknown = c.pointee.unknown
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__SeverityCounts.self)
     c.pointee.critical = self.critical
@@ -1506,12 +1646,16 @@ public struct GetReportRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetReportRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetReportRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_report_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetReportRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetReportRequest.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.GetReportRequest.reference")
@@ -1519,6 +1663,7 @@ public struct GetReportRequest: ProtoMessage, Sendable, Equatable {
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.GetReportRequest.page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetReportRequest.self)
     c.pointee.reference = arena.copy(self.reference)
@@ -1554,12 +1699,16 @@ public struct Report: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Report" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Report>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__report__init(message.assumingMemoryBound(to: Tidewaiter__V1__Report.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Report.self)
     self.reference = try readText(c.pointee.reference, "tidewaiter.v1.Report.reference")
@@ -1577,6 +1726,7 @@ public struct Report: ProtoMessage, Sendable, Equatable {
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.Report.next_page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Report.self)
     c.pointee.reference = arena.copy(self.reference)
@@ -1626,12 +1776,16 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.OperatingSystem" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__OperatingSystem>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__operating_system__init(message.assumingMemoryBound(to: Tidewaiter__V1__OperatingSystem.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__OperatingSystem.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.OperatingSystem.id")
@@ -1639,6 +1793,7 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
     self.prettyName = try readText(c.pointee.pretty_name, "tidewaiter.v1.OperatingSystem.pretty_name")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__OperatingSystem.self)
     c.pointee.id = arena.copy(self.id)
@@ -1670,12 +1825,16 @@ public struct Package: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Package" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Package>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__package__init(message.assumingMemoryBound(to: Tidewaiter__V1__Package.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Package.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Package.name")
@@ -1688,6 +1847,7 @@ public struct Package: ProtoMessage, Sendable, Equatable {
     self.sourceVersion = try readText(c.pointee.source_version, "tidewaiter.v1.Package.source_version")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Package.self)
     c.pointee.name = arena.copy(self.name)
@@ -1733,12 +1893,16 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Finding" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Finding>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__finding__init(message.assumingMemoryBound(to: Tidewaiter__V1__Finding.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Finding.self)
     self.kind = FindingKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
@@ -1756,6 +1920,7 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
     self.packageType = try readText(c.pointee.package_type, "tidewaiter.v1.Finding.package_type")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Finding.self)
     c.pointee.kind = Tidewaiter__V1__FindingKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
@@ -1806,12 +1971,16 @@ public struct Layer: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Layer" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Layer>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__layer__init(message.assumingMemoryBound(to: Tidewaiter__V1__Layer.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Layer.self)
     self.digest = try readText(c.pointee.digest, "tidewaiter.v1.Layer.digest")
@@ -1820,6 +1989,7 @@ public struct Layer: ProtoMessage, Sendable, Equatable {
     self.cached = c.pointee.cached != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Layer.self)
     c.pointee.digest = arena.copy(self.digest)
@@ -1850,12 +2020,16 @@ public struct ListJobsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ListJobsRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListJobsRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsRequest.self)
     self.states = readNumbers(c.pointee.states, c.pointee.n_states).map { JobState(rawValue: Int32(bitPattern: $0.rawValue)) }
@@ -1865,6 +2039,7 @@ public struct ListJobsRequest: ProtoMessage, Sendable, Equatable {
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListJobsRequest.page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsRequest.self)
     c.pointee.n_states = self.states.count
@@ -1894,18 +2069,23 @@ public struct ListJobsResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ListJobsResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListJobsResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__list_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsResponse.self)
     self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListJobsResponse.next_page_token")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListJobsResponse.self)
     c.pointee.n_jobs = self.jobs.count
@@ -1928,17 +2108,22 @@ public struct GetJobRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetJobRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetJobRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_job_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetJobRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetJobRequest.self)
     self.id = c.pointee.id
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetJobRequest.self)
     c.pointee.id = self.id
@@ -1966,12 +2151,16 @@ public struct WatchJobsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.WatchJobsRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self)
     self.jobIds = readNumbers(c.pointee.job_ids, c.pointee.n_job_ids)
@@ -1981,6 +2170,7 @@ public struct WatchJobsRequest: ProtoMessage, Sendable, Equatable {
     self.untilEnded = c.pointee.until_ended != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsRequest.self)
     c.pointee.n_job_ids = self.jobIds.count
@@ -2012,18 +2202,23 @@ public struct WatchJobsResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.WatchJobsResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchJobsResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self)
     self.job = try readMessage(c.pointee.job)
     self.snapshotComplete = c.pointee.snapshot_complete != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchJobsResponse.self)
     c.pointee.job = arena.pointer(self.job)
@@ -2061,12 +2256,16 @@ public struct Job: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Job" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Job>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__job__init(message.assumingMemoryBound(to: Tidewaiter__V1__Job.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Job.self)
     self.id = c.pointee.id
@@ -2088,6 +2287,7 @@ public struct Job: ProtoMessage, Sendable, Equatable {
     self.layersTotal = c.pointee.layers_total
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Job.self)
     c.pointee.id = self.id
@@ -2145,18 +2345,23 @@ public struct CreateUploadRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.CreateUploadRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CreateUploadRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__create_upload_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CreateUploadRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateUploadRequest.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.CreateUploadRequest.name")
     self.size = c.pointee.size
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateUploadRequest.self)
     c.pointee.name = arena.copy(self.name)
@@ -2181,12 +2386,16 @@ public struct Upload: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Upload" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Upload>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__upload__init(message.assumingMemoryBound(to: Tidewaiter__V1__Upload.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Upload.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.Upload.id")
@@ -2195,6 +2404,7 @@ public struct Upload: ProtoMessage, Sendable, Equatable {
     self.received = c.pointee.received
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Upload.self)
     c.pointee.id = arena.copy(self.id)
@@ -2224,12 +2434,16 @@ public struct WriteUploadRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.WriteUploadRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WriteUploadRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__write_upload_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WriteUploadRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WriteUploadRequest.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.WriteUploadRequest.id")
@@ -2237,6 +2451,7 @@ public struct WriteUploadRequest: ProtoMessage, Sendable, Equatable {
     self.data = readBytes(c.pointee.data)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WriteUploadRequest.self)
     c.pointee.id = arena.copy(self.id)
@@ -2260,17 +2475,22 @@ public struct DeleteUploadRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.DeleteUploadRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteUploadRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_upload_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadRequest.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.DeleteUploadRequest.id")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadRequest.self)
     c.pointee.id = arena.copy(self.id)
@@ -2289,15 +2509,20 @@ public struct DeleteUploadResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.DeleteUploadResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__DeleteUploadResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__delete_upload_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__DeleteUploadResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
@@ -2313,17 +2538,22 @@ public struct ImportUploadsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.ImportUploadsRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ImportUploadsRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__import_uploads_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ImportUploadsRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImportUploadsRequest.self)
     self.uploadIds = try readTexts(c.pointee.upload_ids, c.pointee.n_upload_ids, "tidewaiter.v1.ImportUploadsRequest.upload_ids")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImportUploadsRequest.self)
     c.pointee.n_upload_ids = self.uploadIds.count
@@ -2344,17 +2574,22 @@ public struct GetImportRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetImportRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetImportRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_import_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetImportRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImportRequest.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.GetImportRequest.id")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetImportRequest.self)
     c.pointee.id = arena.copy(self.id)
@@ -2382,12 +2617,16 @@ public struct Import: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Import" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Import>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__import__init(message.assumingMemoryBound(to: Tidewaiter__V1__Import.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Import.self)
     self.id = try readText(c.pointee.id, "tidewaiter.v1.Import.id")
@@ -2400,6 +2639,7 @@ public struct Import: ProtoMessage, Sendable, Equatable {
     self.imagesRematched = c.pointee.images_rematched
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Import.self)
     c.pointee.id = arena.copy(self.id)
@@ -2433,15 +2673,20 @@ public struct GetAdvisoryStatusRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetAdvisoryStatusRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetAdvisoryStatusRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_advisory_status_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetAdvisoryStatusRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
@@ -2458,18 +2703,23 @@ public struct AdvisoryStatus: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.AdvisoryStatus" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AdvisoryStatus>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__advisory_status__init(message.assumingMemoryBound(to: Tidewaiter__V1__AdvisoryStatus.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisoryStatus.self)
     self.ecosystems = try readMessages(c.pointee.ecosystems, c.pointee.n_ecosystems)
     self.sets = try readMessages(c.pointee.sets, c.pointee.n_sets)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisoryStatus.self)
     c.pointee.n_ecosystems = self.ecosystems.count
@@ -2495,12 +2745,16 @@ public struct Ecosystem: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Ecosystem" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Ecosystem>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__ecosystem__init(message.assumingMemoryBound(to: Tidewaiter__V1__Ecosystem.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Ecosystem.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.Ecosystem.name")
@@ -2508,6 +2762,7 @@ public struct Ecosystem: ProtoMessage, Sendable, Equatable {
     self.updatedAt = try readMessage(c.pointee.updated_at)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Ecosystem.self)
     c.pointee.name = arena.copy(self.name)
@@ -2533,12 +2788,16 @@ public struct AdvisorySet: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.AdvisorySet" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__AdvisorySet>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__advisory_set__init(message.assumingMemoryBound(to: Tidewaiter__V1__AdvisorySet.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisorySet.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.AdvisorySet.name")
@@ -2546,6 +2805,7 @@ public struct AdvisorySet: ProtoMessage, Sendable, Equatable {
     self.importedAt = try readMessage(c.pointee.imported_at)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__AdvisorySet.self)
     c.pointee.name = arena.copy(self.name)
@@ -2569,17 +2829,22 @@ public struct PingRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.PingRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PingRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__ping_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PingRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingRequest.self)
     self.payload = readBytes(c.pointee.payload)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingRequest.self)
     c.pointee.payload = arena.copy(self.payload)
@@ -2599,17 +2864,22 @@ public struct PingResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.PingResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PingResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__ping_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__PingResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingResponse.self)
     self.payload = readBytes(c.pointee.payload)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__PingResponse.self)
     c.pointee.payload = arena.copy(self.payload)
@@ -2628,15 +2898,20 @@ public struct GetVersionRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetVersionRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetVersionRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_version_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetVersionRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
@@ -2658,12 +2933,16 @@ public struct Version: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Version" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Version>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__version__init(message.assumingMemoryBound(to: Tidewaiter__V1__Version.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Version.self)
     self.version = try readText(c.pointee.version, "tidewaiter.v1.Version.version")
@@ -2673,6 +2952,7 @@ public struct Version: ProtoMessage, Sendable, Equatable {
     self.analyserVersion = c.pointee.analyser_version
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Version.self)
     c.pointee.version = arena.copy(self.version)
@@ -2699,15 +2979,20 @@ public struct GetStatusRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetStatusRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetStatusRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_status_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetStatusRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
@@ -2735,12 +3020,16 @@ public struct Status: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Status" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Status>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__status__init(message.assumingMemoryBound(to: Tidewaiter__V1__Status.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Status.self)
     self.version = try readText(c.pointee.version, "tidewaiter.v1.Status.version")
@@ -2758,6 +3047,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Status.self)
     c.pointee.version = arena.copy(self.version)
@@ -2805,18 +3095,23 @@ public struct StateCount: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.StateCount" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__StateCount>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__state_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     self.state = JobState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
     self.count = c.pointee.count
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     c.pointee.state = Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: self.state.rawValue))
@@ -2839,18 +3134,23 @@ public struct Problem: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Problem" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Problem>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__problem__init(message.assumingMemoryBound(to: Tidewaiter__V1__Problem.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Problem.self)
     self.message = try readText(c.pointee.message, "tidewaiter.v1.Problem.message")
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.Problem.hint")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Problem.self)
     c.pointee.message = arena.copy(self.message)
@@ -2877,12 +3177,16 @@ public struct MethodMetrics: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.MethodMetrics" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MethodMetrics>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__method_metrics__init(message.assumingMemoryBound(to: Tidewaiter__V1__MethodMetrics.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodMetrics.self)
     self.method = try readText(c.pointee.method, "tidewaiter.v1.MethodMetrics.method")
@@ -2891,6 +3195,7 @@ public struct MethodMetrics: ProtoMessage, Sendable, Equatable {
     self.seconds = c.pointee.seconds
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodMetrics.self)
     c.pointee.method = arena.copy(self.method)
@@ -2916,17 +3221,22 @@ public struct CancelRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.CancelRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__cancel_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self)
     self.streamId = c.pointee.stream_id
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelRequest.self)
     c.pointee.stream_id = self.streamId
@@ -2947,17 +3257,22 @@ public struct CancelResponse: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.CancelResponse" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelResponse>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__cancel_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self)
     self.found = c.pointee.found != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelResponse.self)
     c.pointee.found = self.found ? 1 : 0
@@ -2973,7 +3288,7 @@ extension CancelResponse: JSONRepresentable {
 }
 
 public struct WatchEventsRequest: ProtoMessage, Sendable, Equatable {
-  /// of the last event seen; "": from the oldest that is kept
+  /// of the last event seen; "": all that are kept; "latest": none before now
   public var cursor: String = ""
   /// "": all
   public var integration: String = ""
@@ -2982,12 +3297,16 @@ public struct WatchEventsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.WatchEventsRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchEventsRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__watch_events_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self)
     self.cursor = try readText(c.pointee.cursor, "tidewaiter.v1.WatchEventsRequest.cursor")
@@ -2995,6 +3314,7 @@ public struct WatchEventsRequest: ProtoMessage, Sendable, Equatable {
     self.follow = c.pointee.follow != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchEventsRequest.self)
     c.pointee.cursor = arena.copy(self.cursor)
@@ -3017,7 +3337,7 @@ public struct Event: ProtoMessage, Sendable, Equatable {
   /// opaque; goes on from here
   public var cursor: String = ""
   public var time: Timestamp? = nil
-  /// "job.finished", "poll.started", …
+  /// "job.changed", "poll.started", …
   public var kind: String = ""
   public var integration: String = ""
   public var reference: String = ""
@@ -3025,17 +3345,21 @@ public struct Event: ProtoMessage, Sendable, Equatable {
   public var pollId: UInt64 = 0
   public var state: String = ""
   public var detail: String = ""
-  /// who asked for it: "uid 1000"; "": the daemon itself
+  /// who asked for it: "uid:1000"; "": the daemon itself
   public var actor: String = ""
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Event" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Event>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__event__init(message.assumingMemoryBound(to: Tidewaiter__V1__Event.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Event.self)
     self.cursor = try readText(c.pointee.cursor, "tidewaiter.v1.Event.cursor")
@@ -3050,6 +3374,7 @@ public struct Event: ProtoMessage, Sendable, Equatable {
     self.actor = try readText(c.pointee.actor, "tidewaiter.v1.Event.actor")
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Event.self)
     c.pointee.cursor = arena.copy(self.cursor)
@@ -3086,15 +3411,20 @@ public struct GetDescriptorsRequest: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.GetDescriptorsRequest" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetDescriptorsRequest>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__get_descriptors_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetDescriptorsRequest.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
   }
 }
@@ -3114,12 +3444,16 @@ public struct Descriptors: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.Descriptors" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Descriptors>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__descriptors__init(message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self)
     self.version = try readText(c.pointee.version, "tidewaiter.v1.Descriptors.version")
@@ -3127,6 +3461,7 @@ public struct Descriptors: ProtoMessage, Sendable, Equatable {
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Descriptors.self)
     c.pointee.version = arena.copy(self.version)
@@ -3156,12 +3491,16 @@ public struct MethodDescription: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "tidewaiter.v1.MethodDescription" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MethodDescription>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     tidewaiter__v1__method_description__init(message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self)
     self.name = try readText(c.pointee.name, "tidewaiter.v1.MethodDescription.name")
@@ -3170,6 +3509,7 @@ public struct MethodDescription: ProtoMessage, Sendable, Equatable {
     self.clientStreaming = c.pointee.client_streaming != 0
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__MethodDescription.self)
     c.pointee.name = arena.copy(self.name)

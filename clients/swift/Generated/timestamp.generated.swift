@@ -107,18 +107,23 @@ public struct Timestamp: ProtoMessage, Sendable, Equatable {
 
   public init() {}
 
+  @usableFromInline
   package static var messageName: String { "google.protobuf.Timestamp" }
+  @usableFromInline
   package static var structSize: Int { MemoryLayout<Google__Protobuf__Timestamp>.size }
+  @usableFromInline
   package static func initialise(_ message: UnsafeMutableRawPointer) {
     google__protobuf__timestamp__init(message.assumingMemoryBound(to: Google__Protobuf__Timestamp.self))
   }
 
+  @usableFromInline
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Google__Protobuf__Timestamp.self)
     self.seconds = c.pointee.seconds
     self.nanos = c.pointee.nanos
   }
 
+  @usableFromInline
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Google__Protobuf__Timestamp.self)
     c.pointee.seconds = self.seconds
