@@ -8,7 +8,7 @@ export SWIFT
 RELEASE_FLAGS := -c release --static-swift-stdlib
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build proto lint format test test-fast demo bench clean
+.PHONY: help deps build proto lint format test test-fast demo bench fuzz clean
 
 help: ## what can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -43,6 +43,10 @@ demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it runn
 
 bench: deps ## measure, beside peers: PART=scan, idle, rpc or all (Tests/Benchmarks/RESULTS.md)
 	Tests/Benchmarks/run.py $(PART) $(if $(RECORD),--record)
+
+fuzz: deps ## a minute of libFuzzer on frames and messages, and a million random frames
+	Tests/Fuzz/run 60
+	RANDOM_FRAMES=1000000 $(SWIFT) test --filter RandomFrameTests
 
 clean: ## remove what was built
 	rm -rf .build

@@ -194,7 +194,9 @@ package func readText(_ data: ProtobufCBinaryData, _ field: StaticString) throws
   }
   guard isSame else { throw MalformedMessage(field: "\(field)", reason: "is not UTF-8") }
   // A NUL ends texts in keys and C strings: no text of ours may hold one.
-  guard memchr(start, 0, data.len) == nil else { throw MalformedMessage(field: "\(field)", reason: "holds a NUL character") }
+  guard memchr(start, 0, data.len) == nil else {
+    throw MalformedMessage(field: "\(field)", reason: "holds a NUL character")
+  }
   return text
 }
 
