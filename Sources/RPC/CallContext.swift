@@ -26,16 +26,6 @@ package struct CallContext: Sendable {
     self.shared = shared
   }
 
-  /// Names the call in logs: the caller's metadata `request-id`, if it is 1 to 64 printable ASCII characters, or else
-  /// `CONNECTION-STREAM`, unique while the daemon runs.
-  package var requestID: String {
-    let given = metadata.first { $0.key == "request-id" }?.value
-    if let given, (1...64).contains(given.utf8.count), given.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) {
-      return given
-    }
-    return "\(connection)-\(stream)"
-  }
-
   /// Ends another call of the same connection with CANCELLED; false when none with that id is in flight.
   package func cancelStream(_ id: UInt32) async -> Bool {
     guard let shared, id != stream else { return false }

@@ -24,8 +24,6 @@ struct Arguments: ParsableArguments {
   var logFormat: Configuration.LogFormat?
   @Flag(help: "Show the version.")
   var version = false
-
-  static let command = "tidewaiterd"
 }
 
 struct Command: ParsableCommand {

@@ -199,7 +199,7 @@ func oversizedRequest(d *daemon) error {
 }
 
 func metadata(d *daemon) error {
-	ctx := ttrpc.WithMetadata(background, ttrpc.MD{"request-id": {"from-go"}, "twice": {"one", "two"}, "empty": {""}})
+	ctx := ttrpc.WithMetadata(background, ttrpc.MD{"caller": {"from-go"}, "twice": {"one", "two"}, "empty": {""}})
 	if err := d.ping(ctx, []byte("with metadata")); err != nil {
 		return err
 	}
