@@ -284,7 +284,8 @@ package final class RPCConnection: RPCChannel {
   }
 
   private func sendIfRoom(_ message: [UInt8], on stream: UInt32, _ queue: MessageQueue) throws(RPCError) -> Bool {
-    guard state.withLock({ $0.unsentBytes <= Self.unsentStreamMaximum }) else { return false }
+    // A connection that failed has room for ever: what it could not send must not keep a sender waiting.
+    guard state.withLock({ $0.failure != nil || $0.unsentBytes <= Self.unsentStreamMaximum }) else { return false }
     try sendFrame(message, [], on: stream, queue)
     return true
   }
