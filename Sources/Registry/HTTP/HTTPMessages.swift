@@ -1,3 +1,5 @@
+import Posix
+
 /// A request of ours: nothing has a body.
 package struct HTTPRequest: Sendable {
   package enum Method: String, Sendable { case get = "GET", head = "HEAD" }
