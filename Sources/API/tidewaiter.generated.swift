@@ -368,6 +368,8 @@ package struct Integration: ProtoMessage {
   /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
   /// to another account, as the request's fields name them. They are to be given anew.
   package var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  package var changedFields: [String] = []
 
   package init() {}
 
@@ -412,6 +414,7 @@ package struct Integration: ProtoMessage {
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
     self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -458,6 +461,8 @@ package struct Integration: ProtoMessage {
     c.pointee.budget = arena.pointer(self.budget)
     c.pointee.n_dropped_secrets = self.droppedSecrets.count
     c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
+    c.pointee.n_changed_fields = self.changedFields.count
+    c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
   }
 }
 
@@ -497,6 +502,7 @@ extension Integration: JSONRepresentable {
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
       ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
     ])
   }
 }
@@ -820,6 +826,8 @@ package struct CreateIntegrationRequest: ProtoMessage {
   /// of the client certificate
   package var clientKeyPem: [UInt8] = []
   package var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  package var validateOnly: Bool = false
 
   package init() {}
 
@@ -836,6 +844,7 @@ package struct CreateIntegrationRequest: ProtoMessage {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -845,13 +854,14 @@ package struct CreateIntegrationRequest: ProtoMessage {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   package var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   package var debugDescription: String { description }
-  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any]) }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension CreateIntegrationRequest: JSONRepresentable {
@@ -862,6 +872,7 @@ extension CreateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -973,6 +984,8 @@ package struct UpdateIntegrationRequest: ProtoMessage {
   package var sessionToken: [UInt8] = []
   package var clientKeyPem: [UInt8] = []
   package var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  package var validateOnly: Bool = false
 
   package init() {}
 
@@ -990,6 +1003,7 @@ package struct UpdateIntegrationRequest: ProtoMessage {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1000,13 +1014,14 @@ package struct UpdateIntegrationRequest: ProtoMessage {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   package var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   package var debugDescription: String { description }
-  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any]) }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension UpdateIntegrationRequest: JSONRepresentable {
@@ -1018,6 +1033,7 @@ extension UpdateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }

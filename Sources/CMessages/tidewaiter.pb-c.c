@@ -3248,7 +3248,7 @@ void   tidewaiter__v1__method_description__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[33] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[34] =
 {
   {
     "name",
@@ -3646,6 +3646,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "changed_fields",
+    34,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Integration, n_changed_fields),
+    offsetof(Tidewaiter__V1__Integration, changed_fields),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -3654,6 +3666,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   6,   /* field[6] = authentication */
   31,   /* field[31] = budget */
   29,   /* field[29] = bytes_per_second */
+  33,   /* field[33] = changed_fields */
   9,   /* field[9] = condition */
   17,   /* field[17] = created_at */
   8,   /* field[8] = criteria */
@@ -3685,7 +3698,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__integration__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 33 }
+  { 0, 34 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
 {
@@ -3695,7 +3708,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
   "Tidewaiter__V1__Integration",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Integration),
-  33,
+  34,
   tidewaiter__v1__integration__field_descriptors,
   tidewaiter__v1__integration__field_indices_by_name,
   1,  tidewaiter__v1__integration__number_ranges,
@@ -4241,7 +4254,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__condition__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__condition__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request__field_descriptors[6] =
 {
   {
     "integration",
@@ -4303,6 +4316,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "validate_only",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CreateIntegrationRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__create_integration_request__field_indices_by_name[] = {
   3,   /* field[3] = client_key_pem */
@@ -4310,11 +4335,12 @@ static const unsigned tidewaiter__v1__create_integration_request__field_indices_
   4,   /* field[4] = proxy_password */
   1,   /* field[1] = secret */
   2,   /* field[2] = session_token */
+  5,   /* field[5] = validate_only */
 };
 static const ProtobufCIntRange tidewaiter__v1__create_integration_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__create_integration_request__descriptor =
 {
@@ -4324,7 +4350,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__create_integration_request__des
   "Tidewaiter__V1__CreateIntegrationRequest",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__CreateIntegrationRequest),
-  5,
+  6,
   tidewaiter__v1__create_integration_request__field_descriptors,
   tidewaiter__v1__create_integration_request__field_indices_by_name,
   1,  tidewaiter__v1__create_integration_request__number_ranges,
@@ -4471,7 +4497,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__list_integrations_response__des
   (ProtobufCMessageInit) tidewaiter__v1__list_integrations_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request__field_descriptors[6] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request__field_descriptors[7] =
 {
   {
     "integration",
@@ -4545,6 +4571,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "validate_only",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__UpdateIntegrationRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__update_integration_request__field_indices_by_name[] = {
   4,   /* field[4] = client_key_pem */
@@ -4553,11 +4591,12 @@ static const unsigned tidewaiter__v1__update_integration_request__field_indices_
   2,   /* field[2] = secret */
   3,   /* field[3] = session_token */
   1,   /* field[1] = update_mask */
+  6,   /* field[6] = validate_only */
 };
 static const ProtobufCIntRange tidewaiter__v1__update_integration_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__update_integration_request__descriptor =
 {
@@ -4567,7 +4606,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__update_integration_request__des
   "Tidewaiter__V1__UpdateIntegrationRequest",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__UpdateIntegrationRequest),
-  6,
+  7,
   tidewaiter__v1__update_integration_request__field_descriptors,
   tidewaiter__v1__update_integration_request__field_indices_by_name,
   1,  tidewaiter__v1__update_integration_request__number_ranges,

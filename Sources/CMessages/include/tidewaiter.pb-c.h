@@ -223,10 +223,12 @@ struct  Tidewaiter__V1__Integration
   Tidewaiter__V1__Budget *budget;
   size_t n_dropped_secrets;
   ProtobufCBinaryData *dropped_secrets;
+  size_t n_changed_fields;
+  ProtobufCBinaryData *changed_fields;
 };
 #define TIDEWAITER__V1__INTEGRATION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__integration__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL, 0,NULL }
 
 
 struct  Tidewaiter__V1__Budget
@@ -328,10 +330,11 @@ struct  Tidewaiter__V1__CreateIntegrationRequest
   ProtobufCBinaryData session_token;
   ProtobufCBinaryData client_key_pem;
   ProtobufCBinaryData proxy_password;
+  protobuf_c_boolean validate_only;
 };
 #define TIDEWAITER__V1__CREATE_INTEGRATION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__create_integration_request__descriptor) \
-    , NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+    , NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__GetIntegrationRequest
@@ -376,10 +379,11 @@ struct  Tidewaiter__V1__UpdateIntegrationRequest
   ProtobufCBinaryData session_token;
   ProtobufCBinaryData client_key_pem;
   ProtobufCBinaryData proxy_password;
+  protobuf_c_boolean validate_only;
 };
 #define TIDEWAITER__V1__UPDATE_INTEGRATION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__update_integration_request__descriptor) \
-    , NULL, NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+    , NULL, NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__DeleteIntegrationRequest

@@ -367,6 +367,8 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
   /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
   /// to another account, as the request's fields name them. They are to be given anew.
   public var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  public var changedFields: [String] = []
 
   public init() {}
 
@@ -411,6 +413,7 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
     self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -457,6 +460,8 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     c.pointee.budget = arena.pointer(self.budget)
     c.pointee.n_dropped_secrets = self.droppedSecrets.count
     c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
+    c.pointee.n_changed_fields = self.changedFields.count
+    c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
   }
 }
 
@@ -496,6 +501,7 @@ extension Integration: JSONRepresentable {
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
       ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
     ])
   }
 }
@@ -819,6 +825,8 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   /// of the client certificate
   public var clientKeyPem: [UInt8] = []
   public var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  public var validateOnly: Bool = false
 
   public init() {}
 
@@ -835,6 +843,7 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -844,13 +853,14 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   public var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   public var debugDescription: String { description }
-  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any]) }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension CreateIntegrationRequest: JSONRepresentable {
@@ -861,6 +871,7 @@ extension CreateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -972,6 +983,8 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   public var sessionToken: [UInt8] = []
   public var clientKeyPem: [UInt8] = []
   public var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  public var validateOnly: Bool = false
 
   public init() {}
 
@@ -989,6 +1002,7 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -999,13 +1013,14 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   public var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   public var debugDescription: String { description }
-  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any]) }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension UpdateIntegrationRequest: JSONRepresentable {
@@ -1017,6 +1032,7 @@ extension UpdateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
