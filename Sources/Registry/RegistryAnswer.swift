@@ -100,3 +100,13 @@ struct RegistryAnswer {
     return min(max(.seconds(Int64(clamping: min(seconds, 1 << 32))), retryAfterMin), retryAfterMax)
   }
 }
+
+extension HTTPResponse {
+  /// How far the server's clock is ahead of ours by its header `Date`; nil when it sent none that can be read.
+  var clockSkew: Duration? {
+    guard let text = headers["date"], text.utf8.count <= 64, case let date = curl_getdate(text, nil), date >= 0 else {
+      return nil
+    }
+    return .seconds(Int64(date) - Int64(Date().timeIntervalSince1970))
+  }
+}

@@ -27,6 +27,11 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
   /// The secret itself: for a header that is about to be sent, or for sealing. Copies live as long as the caller's.
   package var revealed: String { String(decoding: storage.bytes, as: UTF8.self) }
 
+  /// The secret itself, without a copy.
+  package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try body(UnsafeRawBufferPointer(storage.bytes))
+  }
+
   package var isEmpty: Bool { storage.bytes.isEmpty }
 
   package static func == (one: Secret, other: Secret) -> Bool {
