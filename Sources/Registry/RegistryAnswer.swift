@@ -6,16 +6,8 @@ struct RegistryAnswer {
   static let retryAfterMin = Duration.seconds(1)
   static let retryAfterMax = Duration.seconds(3600)
 
-  private struct Body: Decodable {
-    struct Item: Decodable {
-      let code: String?
-      let message: String?
-    }
-    let errors: [Item]
-  }
-
   private let response: HTTPResponse
-  private let items: [Body.Item]
+  private let items: [ErrorBody.Item]
   private let redactor: Redactor
 
   /// What the registry says is quoted in errors; `redactor` knows what it must not say.
@@ -23,7 +15,7 @@ struct RegistryAnswer {
     self.response = response
     self.redactor = redactor
     do {
-      items = try JSONReader.decode(Body.self, response.body, what: "the registry").errors
+      items = try JSONReader.decode(ErrorBody.self, response.body, what: "the registry").items
     } catch {
       // The specification lets an error's body have any form.
       items = []
@@ -61,7 +53,15 @@ struct RegistryAnswer {
         code, "\(what) \(text) (status \(status))\(quotedText)", hint: hint, isTransient: transient,
         retryAfter: transient ? retryAfter : nil)
     }
+    switch items.first?.code.flatMap(ErrorBody.cloudMeaning) {
+    case .rateLimited: return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
+    case .unauthorized: return make(.unauthorized, "was refused: unauthorised")
+    case .forbidden: return make(.forbidden, "was refused: forbidden", hint: "the credential lacks this right")
+    case .notFound: return make(.notFound, "was answered: not found")
+    default: break
+    }
     switch status {
+    case 403 where isRateLimit: return make(.rateLimited, "answered that the limit is reached", transient: true)
     case 429: return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
     case 408: return make(.timeout, "timed out", transient: true)
     case 400..<500 where items.contains { $0.code == "TOOMANYREQUESTS" }:
@@ -79,9 +79,20 @@ struct RegistryAnswer {
     }
   }
 
-  /// `Retry-After` in seconds or as a date, held between a second and an hour; nil when absent or neither.
+  /// GitHub's limit comes as "forbidden".
+  private var isRateLimit: Bool {
+    response.headers["retry-after"] != nil || response.headers["x-ratelimit-remaining"] == "0"
+  }
+
+  /// `Retry-After` in seconds or as a date, or the end of GitHub's period, held between a second and an hour; nil when
+  /// absent or none of these.
   var retryAfter: Duration? {
-    response.headers["retry-after"].flatMap { Self.retryAfter($0, now: Self.secondsNow) }
+    let now = Self.secondsNow
+    if let text = response.headers["retry-after"] { return Self.retryAfter(text, now: now) }
+    guard response.headers["x-ratelimit-remaining"] == "0",
+      let reset = response.headers["x-ratelimit-reset"].flatMap({ Int($0) }), reset > now
+    else { return nil }
+    return Self.retryAfter(String(reset - now), now: now)
   }
 
   private static var secondsNow: Int { Int(Date().timeIntervalSince1970) }

@@ -19,12 +19,19 @@ package struct ListedRepository: Sendable, Hashable {
   package let tagCount: Int?
   /// What the driver needs to find it again in the vendor's API; nil for one that no listing gave.
   let handle: String?
+  /// All its tags, where the listing of the repositories gave them too.
+  let held: HeldTags?
 
   package init(_ repository: Repository, kind: RepositoryKind = .local, tagCount: Int? = nil, handle: String? = nil) {
+    self.init(repository, kind, tagCount: tagCount, handle: handle, held: nil)
+  }
+
+  init(_ repository: Repository, _ kind: RepositoryKind, tagCount: Int?, handle: String?, held: HeldTags?) {
     self.repository = repository
     self.kind = kind
     self.tagCount = tagCount
     self.handle = handle
+    self.held = held
   }
 }
 
@@ -159,12 +166,13 @@ package final class RepositoryListing: Listing {
   }
 
   /// A repository was found. Its path is as users write it (D9); one that no reference can hold is rejected.
-  func found(_ path: String, _ kind: RepositoryKind = .local, tagCount: Int? = nil, handle: String? = nil) async throws
-  {
+  func found(
+    _ path: String, _ kind: RepositoryKind = .local, tagCount: Int? = nil, handle: String? = nil, held: HeldTags? = nil
+  ) async throws {
     guard let repository = Repository(path) else { return reject(path, "not a repository name") }
     guard enters(path, kind) else { return }
     summary.accepted += 1
-    try await body(ListedRepository(repository, kind: kind, tagCount: tagCount, handle: handle))
+    try await body(ListedRepository(repository, kind, tagCount: tagCount, handle: handle, held: held))
   }
 }
 
@@ -191,6 +199,14 @@ package final class TagListing: Listing {
     try await body(
       ListedTag(
         tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, mediaType: mediaType))
+  }
+
+  /// The tags that came with the listing of the repositories.
+  func found(_ held: HeldTags) async throws {
+    try await held.forEach { tag in
+      summary.accepted += 1
+      try await body(tag)
+    }
   }
 
   /// A tag points to something that is no image: a chart, a signature.

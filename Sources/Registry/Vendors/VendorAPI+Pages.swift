@@ -28,6 +28,9 @@ extension VendorAPI {
       listing.redactor = answer.redactor
       for _ in 0..<page.entries.malformed { listing.reject("", "an entry that cannot be read") }
       for index in fresh { try await body(items[index]) }
+      if let why = page.shortfall {
+        listing.summary.setIncomplete("the registry says: " + ForeignText.escaped(answer.redactor.redactForeign(why)))
+      }
       if let why = walk.incomplete { listing.summary.setIncomplete(answer.redactor.redact(why)) }
     }
   }

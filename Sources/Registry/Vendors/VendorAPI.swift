@@ -154,9 +154,11 @@ struct VendorAPI: Sendable {
     let asked = address(request.path, query: request.query)
     let subject = "\(request.method.rawValue) \(asked)"
     var url = asked
+    let headers = headers + request.headers
+    let accept = headers.contains { $0.name == "Accept" } ? [] : [("Accept", "application/json")]
     for _ in 0...Self.redirectsMax {
       var message = HTTPRequest(
-        request.method, url, headers: [("Accept", "application/json")] + headers + request.headers,
+        request.method, url, headers: accept + headers,
         authorization: sent.header, subject: subject, bodyMax: RegistryClient.pageBytesMax, acceptsGzip: true)
       message.signature = sent.signature
       message.content = request.content

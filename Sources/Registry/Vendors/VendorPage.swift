@@ -14,12 +14,15 @@ protocol VendorPage: Decodable, Sendable {
   var hasMore: Bool? { get }
   /// The entries of the whole listing, where the body counts them.
   var total: Int? { get }
+  /// Why the page holds less than it should, where the body says so.
+  var shortfall: String? { get }
 }
 
 extension VendorPage {
   var next: String? { nil }
   var hasMore: Bool? { nil }
   var total: Int? { nil }
+  var shortfall: String? { nil }
 }
 
 /// A JSON array of which an entry that does not decode costs no other. Null is empty.
