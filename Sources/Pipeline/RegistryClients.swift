@@ -1,4 +1,5 @@
 import Model
+import Posix
 import Registry
 import StorageMessages
 import Store

@@ -1,5 +1,6 @@
 import API
 import Model
+import Posix
 import Registry
 import Selection
 import StorageMessages

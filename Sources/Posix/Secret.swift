@@ -1,4 +1,4 @@
-import CCrypto
+import Glibc
 
 /// Bytes nobody may see: every way of printing it gives "[redacted]", and the memory is wiped when the last copy goes.
 package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
@@ -13,7 +13,7 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
     }
 
     deinit {
-      if let base = bytes.baseAddress { OPENSSL_cleanse(base, bytes.count) }
+      if let base = bytes.baseAddress { explicit_bzero(base, bytes.count) }
       bytes.deallocate()
     }
   }
@@ -22,17 +22,20 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
 
   package init(_ text: String) { storage = Storage(text.utf8) }
 
-  package init(_ bytes: [UInt8]) { storage = Storage(bytes) }
+  package init(_ bytes: some Collection<UInt8>) { storage = Storage(bytes) }
 
-  /// The secret itself: for a header that is about to be sent, or for sealing. Copies live as long as the caller's.
+  /// The secret itself: for a header that is about to be sent. Copies live as long as the caller's.
   package var revealed: String { String(decoding: storage.bytes, as: UTF8.self) }
 
-  /// The secret itself, without a copy.
-  package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+  package var count: Int { storage.bytes.count }
+  package var isEmpty: Bool { storage.bytes.isEmpty }
+
+  /// Lends the bytes to what copies them nowhere.
+  package func withBytes<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
     try body(UnsafeRawBufferPointer(storage.bytes))
   }
-
-  package var isEmpty: Bool { storage.bytes.isEmpty }
 
   package static func == (one: Secret, other: Secret) -> Bool {
     one.storage.bytes.elementsEqual(other.storage.bytes)
