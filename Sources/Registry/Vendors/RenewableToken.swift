@@ -1,3 +1,4 @@
+import Posix
 import Synchronization
 
 /// A token of a vendor's API: fetched when first needed, kept while it lives, fetched anew when it is refused. However
