@@ -26,8 +26,9 @@ extension RegistryType {
   /// The one place that knows every driver.
   func makeDriver(_ session: RegistrySession) -> any RegistryDriver {
     switch self {
-    case .dockerHub, .harbor, .artifactory, .nexus, .gitlab, .quay, .dockerRegistry, .ecr, .ghcr, .acr, .gar, .yandex:
+    case .dockerHub, .harbor, .artifactory, .nexus, .gitlab, .quay, .dockerRegistry, .ghcr, .acr, .gar, .yandex:
       DockerRegistryDriver(session)
+    case .ecr: ECRDriver(session)
     }
   }
 }
