@@ -61,5 +61,12 @@ package final class ConnectionTest {
     }
   }
 
-  var hasFailed: Bool { steps.contains { $0.outcome == .failed } }
+  /// The steps, with those that every test has and this one did not come to.
+  var completed: [ConnectionStep] {
+    let common: [ConnectionStep.Name] = [.connect, .tls, .api, .authentication, .list]
+    return steps
+      + common.filter { name in !steps.contains { $0.name == name } }.map {
+        ConnectionStep($0, .skipped, "an earlier step failed")
+      }
+  }
 }

@@ -11,19 +11,23 @@ extension RegistryClient {
   /// `CancellationError` alone.
   package func test() async throws -> [ConnectionStep] {
     let test = ConnectionTest(self)
-    guard let ping = try await reach(test) else { return test.steps }
+    guard let ping = try await reach(test) else { return test.completed }
     testClock(ping, test)
-    try await test.attempt(.authentication) { try await authenticationDetail(isAsked: ping.status == 401) }
+    // A wrong password is tried once: some registries lock the account, or this machine out.
+    guard
+      try await test.attempt(
+        .authentication, { try await authenticationDetail(isAsked: ping.status == 401) })
+    else { return test.completed }
     try await driver.examine(test)
     try await testListing(test)
-    return test.steps
+    return test.completed
   }
 
   /// `/v2/` of the integration's own address; nil when a step failed on the way.
   private func reach(_ test: ConnectionTest) async throws -> HTTPResponse? {
     let ping: HTTPResponse
     do {
-      ping = try await permits.withPermit { try await self.ping(endpoint.url) }
+      ping = try await permits.withPermit { try await self.ping(driver.base) }
     } catch let error as RegistryError {
       stepsBefore(error, test)
       return nil
@@ -32,14 +36,14 @@ extension RegistryClient {
     switch ping.status {
     case 200, 401:
       let version = ping.headers["docker-distribution-api-version"].map { ", version \(ForeignText.escaped($0))" } ?? ""
-      test.add(.api, .ok, "the distribution API answers at \(endpoint.url)/v2/\(version)")
+      test.add(.api, .ok, "the distribution API answers at \(driver.base)/v2/\(version)")
       return ping
     case 403:
       test.add(
-        .api, .failed, "\(endpoint.url)/v2/ answers \"forbidden\" before any credential was sent",
+        .api, .failed, "\(driver.base)/v2/ answers \"forbidden\" before any credential was sent",
         hint: "something in front of the registry may block this machine")
     default:
-      let error = notARegistry(endpoint.url)
+      let error = notARegistry
       test.add(.api, .failed, "\(error.message) (status \(ping.status))", hint: error.hint)
     }
     return nil
@@ -48,8 +52,8 @@ extension RegistryClient {
   private func connected(_ connection: ConnectionInfo, _ test: ConnectionTest) {
     let http = connection.version == 3 ? "HTTP/2" : "HTTP/1.1"
     test.add(
-      .connect, .ok, "connected to \(endpoint.url.host) at \(connection.address), port \(connection.port), \(http)")
-    if endpoint.url.scheme == .http {
+      .connect, .ok, "connected to \(driver.base.host) at \(connection.address), port \(connection.port), \(http)")
+    if driver.base.scheme == .http {
       test.add(
         .tls, .skipped, "plain HTTP: credentials and contents can be read on the way",
         hint: "use https where the registry offers it")
@@ -58,7 +62,7 @@ extension RegistryClient {
         .tls, .ok, "the certificate was not verified (--insecure)",
         hint: "give the registry's certificate authority with --ca-file instead")
     } else {
-      test.add(.tls, .ok, "the certificate is valid for \(endpoint.url.host)")
+      test.add(.tls, .ok, "the certificate is valid for \(driver.base.host)")
     }
   }
 
@@ -66,20 +70,20 @@ extension RegistryClient {
   private func stepsBefore(_ error: RegistryError, _ test: ConnectionTest) {
     switch error.code {
     case .tlsFailed:
-      test.add(.connect, .ok, "connected to \(endpoint.url.origin)")
+      test.add(.connect, .ok, "connected to \(driver.base.origin)")
       test.add(.tls, .failed, error.message, hint: error.advice)
     case .unreachable, .timeout, .addressRefused, .connectionLost:
       test.add(.connect, .failed, error.message, hint: error.advice)
     default:
-      test.add(.connect, .ok, "connected to \(endpoint.url.origin)")
-      let isSecure = endpoint.url.scheme == .https
+      test.add(.connect, .ok, "connected to \(driver.base.origin)")
+      let isSecure = driver.base.scheme == .https
       test.add(.tls, isSecure ? .ok : .skipped, isSecure ? "the handshake went well" : "plain HTTP")
       test.add(.api, .failed, error.message, hint: error.advice)
     }
   }
 
   private func authenticationDetail(isAsked: Bool) async throws -> String {
-    let version = try await checkAPI(at: endpoint.url)
+    let version = try await checkAPI()
     let who = endpoint.credential.named
     if isAsked { return "the registry accepts \(who) (\(version.authentication.rawValue))" }
     if case .anonymous = endpoint.credential { return "the registry asks for none" }

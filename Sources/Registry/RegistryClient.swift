@@ -38,9 +38,10 @@ package final class RegistryClient: Sendable {
   }
 
   /// The version page, `/v2/`: whether this is a registry and what it wants of us. Throws what stands in the way.
-  func checkAPI(at base: WebAddress) async throws -> RegistryVersion {
+  package func checkAPI() async throws -> RegistryVersion {
+    let base = driver.base
     let exchange = try await perform(Call(.get, base, "", scope: nil, bodyMax: Self.pingBytesMax))
-    guard exchange.status == 200 else { throw exchange.isMissing ? notARegistry(base) : exchange.error }
+    guard exchange.status == 200 else { throw exchange.isMissing ? notARegistry : exchange.error }
     return RegistryVersion(
       apiVersion: exchange.response.headers["docker-distribution-api-version"].map {
         ForeignText.escaped(exchange.redactor.redactForeign($0), lengthMax: 80)
@@ -48,9 +49,9 @@ package final class RegistryClient: Sendable {
       authentication: authenticator(for: base).method?.named ?? .none)
   }
 
-  func notARegistry(_ base: WebAddress) -> RegistryError {
+  var notARegistry: RegistryError {
     RegistryError(
-      .notARegistry, "nothing speaks the distribution API at \(base)/v2/",
+      .notARegistry, "nothing speaks the distribution API at \(driver.base)/v2/",
       hint: "check the address, its port, and whether a path is missing in it")
   }
 

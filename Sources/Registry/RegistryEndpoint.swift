@@ -1,4 +1,5 @@
 import Model
+import Posix
 
 /// Who we are at a registry.
 package enum Credential: Sendable, Hashable {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Posix
 import Synchronization
 
 /// Decides which `Authorization` a request to the registry carries, and fetches the tokens for it.

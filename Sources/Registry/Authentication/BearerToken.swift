@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Posix
 
 /// A token of the distribution token flow, or a static one.
 struct BearerToken: Sendable {

@@ -1,3 +1,5 @@
+import Posix
+
 /// A header whose value nobody may see.
 package struct SecretHeader: Sendable, Hashable {
   package let name: String

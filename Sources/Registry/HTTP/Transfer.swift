@@ -1,5 +1,6 @@
 import CCurl
 import CCurlShim
+import Posix
 
 /// One request inside libcurl: its easy handle, what the handle points to, and what has come so far. Used by the curl
 /// thread alone.

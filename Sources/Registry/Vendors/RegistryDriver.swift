@@ -5,21 +5,28 @@ import Model
 ///
 /// A driver belongs to one integration. Failures are `RegistryError`s.
 package protocol RegistryDriver: Sendable {
+  var session: RegistrySession { get }
+
+  /// The address that `/v2/` follows where no repository is concerned. By default the integration's url.
+  var base: WebAddress { get }
+
   /// Hosts beside the registry's own on which this vendor's token service lives; lower case.
   var realmHosts: Set<String> { get }
 
   /// Who we are on `/v2/`. `refused` is the credential that has just earned a 401: a driver that can renew it gives
-  /// another, and the same again says that there is none better. Requests made here take no permit of the session
+  /// another, and the same again says that there is none better. By default the integration's own. Requests made here take no permit of the session
   /// (`VendorAPI.withoutPermit`): the caller holds one.
   func credential(after refused: WireCredential?) async throws -> WireCredential
 
-  /// Where a repository is on the wire. The path is as users write it (D9), from a listing or from a person.
+  /// Where a repository is on the wire. The path is as users write it (D9), from a listing or from a person. By default
+  /// it is that path under `base`.
   func route(for repository: Repository) async throws -> Route
 
   /// Hands every repository to `listing`, remote and virtual ones with their kind.
   func repositories(_ listing: RepositoryListing) async throws
 
-  /// Hands every tag of a repository to `listing`, with what the vendor's listing says of it anyway.
+  /// Hands every tag of a repository to `listing`, with what the vendor's listing says of it anyway. By default the
+  /// distribution API's own list.
   func tags(of repository: ListedRepository, _ listing: TagListing) async throws
 
   /// What the vendor tells of one tag beyond its listing, for less than the manifest and config would cost; nil where it
@@ -32,7 +39,19 @@ package protocol RegistryDriver: Sendable {
 }
 
 extension RegistryDriver {
+  package var base: WebAddress { session.endpoint.url }
+
   package var realmHosts: Set<String> { [] }
+
+  package func credential(after refused: WireCredential?) async throws -> WireCredential {
+    WireCredential(session.endpoint.credential)
+  }
+
+  package func route(for repository: Repository) async throws -> Route { Route(base, repository) }
+
+  package func tags(of repository: ListedRepository, _ listing: TagListing) async throws {
+    try await listing.client.tagsList(of: repository.repository, in: listing)
+  }
 
   package func details(of tag: Tag, in repository: ListedRepository) async throws -> ListedTag? { nil }
 
