@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Model
+import Posix
 
 /// JSON web tokens (RFC 7519): those that a service account signs for itself, and what a token of somebody else tells
 /// about itself.

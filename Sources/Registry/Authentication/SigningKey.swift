@@ -1,4 +1,5 @@
 import CCrypto
+import Posix
 
 /// An RSA private key of a service account, and the signatures that clouds take in exchange for a token (RFC 7518).
 final class SigningKey {

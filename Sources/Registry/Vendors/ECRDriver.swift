@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Model
+import Posix
 
 /// A private registry of Amazon ECR: listed by ECR's JSON API, whose requests are signed with the account's key, and
 /// read with a password that the API hands out for half a day.
@@ -10,7 +11,7 @@ struct ECRDriver: RegistryDriver {
   /// One that is fetched each hour never dies in the middle of a pull.
   private static let passwordLifeMax = Duration.seconds(3_600)
 
-  private let session: RegistrySession
+  let session: RegistrySession
   private let password: RenewableToken
 
   init(_ session: RegistrySession) {
@@ -26,8 +27,6 @@ struct ECRDriver: RegistryDriver {
       }
     return .basic(user: "AWS", password: current)
   }
-
-  func route(for repository: Repository) async throws -> Route { Route(session.endpoint.url, repository) }
 
   // MARK: listing
 

@@ -1,4 +1,5 @@
 import Model
+import Posix
 
 /// The key file of a Google service account, as `gcloud iam service-accounts keys create` writes it.
 struct GoogleServiceAccount: Sendable {

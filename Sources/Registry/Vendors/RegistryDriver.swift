@@ -1,4 +1,5 @@
 import Model
+import Posix
 
 /// What one vendor's registry does differently: who we are to it, where a repository is, how its contents are listed.
 /// Manifests and blobs are read by `RegistryClient`, which asks the driver for the way.

@@ -1,3 +1,5 @@
+import Posix
+
 /// What an integration says about its vendor: which one it is, and what only some vendors need.
 package struct VendorSettings: Sendable {
   package let type: RegistryType

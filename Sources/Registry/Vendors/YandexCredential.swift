@@ -1,4 +1,5 @@
 import Model
+import Posix
 
 /// The three secrets that Yandex Cloud takes. The registry takes each of them as a password; the API takes an IAM token
 /// alone, for which the other two are exchanged.
