@@ -1,6 +1,5 @@
 import Posix
 import Synchronization
-import Posix
 
 /// A token of a vendor's API: fetched when first needed, kept while it lives, fetched anew when it is refused. However
 /// many requests wait for one, it is fetched once.
