@@ -111,6 +111,11 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     return result
   }
 
+  /// Fields of a query or a form.
+  static func encodedForm(_ fields: [(name: String, value: String)]) -> String {
+    fields.map { "\($0.name)=\(encodedQueryValue($0.value))" }.joined(separator: "&")
+  }
+
   private static func set(_ url: OpaquePointer, _ text: String) throws(Malformed) {
     let code = curl_url_set(url, CURLUPART_URL, text, UInt32(CURLU_DISALLOW_USER))
     guard code == CURLUE_OK else { throw Malformed(reason: String(cString: curl_url_strerror(code))) }

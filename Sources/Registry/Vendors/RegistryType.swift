@@ -28,9 +28,10 @@ extension RegistryType {
     switch self {
     case .dockerHub: DockerHubDriver(session)
     case .harbor: HarborDriver(session)
+    case .ecr: ECRDriver(session)
     case .gitlab: GitLabDriver(session)
     case .quay: QuayDriver(session)
-    case .artifactory, .nexus, .dockerRegistry, .ecr, .ghcr, .acr, .gar, .yandex: DockerRegistryDriver(session)
+    case .artifactory, .nexus, .dockerRegistry, .ghcr, .acr, .gar, .yandex: DockerRegistryDriver(session)
     }
   }
 }

@@ -238,6 +238,7 @@ extension WireCredential {
     case .basic(let user, let password):
       [password, Secret(WebAddress.encodedQueryValue(password.revealed))]
         + SecretHeader.basic(user: user, password: password).spellings
+    case .identity(let token): [token, Secret(WebAddress.encodedQueryValue(token.revealed))]
     case .header(let header): header.spellings
     }
   }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Model
+import Posix
 import Testing
 
 @testable import Registry
