@@ -1,11 +1,7 @@
-import CCurl
-import FoundationEssentials
+import Glibc
 
 /// An answer that is no success, and the error it stands for.
 struct RegistryAnswer {
-  static let retryAfterMin = Duration.seconds(1)
-  static let retryAfterMax = Duration.seconds(3600)
-
   private struct Body: Decodable {
     struct Item: Decodable {
       let code: String?
@@ -42,6 +38,12 @@ struct RegistryAnswer {
       ? ": \"\(ForeignText.escaped(redactor.redactForeign(String(decoding: response.body, as: UTF8.self))))\"" : ""
   }
 
+  /// nginx, which stands before many registries, ends the handshake well and then says so in a page of its own.
+  private var wantsCertificate: Bool {
+    let text = String(decoding: response.body.prefix(1024), as: UTF8.self)
+    return text.contains("No required SSL certificate was sent") || text.contains("The SSL certificate error")
+  }
+
   /// Whether what was asked for is not there, as far as the registry says so.
   var isNotFound: Bool {
     let absent: Set<String> = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"]
@@ -68,6 +70,10 @@ struct RegistryAnswer {
       return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
     case 400..<500 where items.contains { $0.code == "UNAVAILABLE" }:
       return make(.serverError, "is not available", transient: true)
+    case 400 where wantsCertificate:
+      return RegistryError(
+        .tlsFailed, "\(what) was refused for want of a client certificate that the server accepts (status 400)",
+        hint: "give a client certificate with --client-cert and --client-key")
     case 401: return make(.unauthorized, "was refused: unauthorised")
     case 403 where !isNotFound:
       return make(.forbidden, "was refused: forbidden", hint: "the credential lacks the right to read this")
@@ -79,24 +85,6 @@ struct RegistryAnswer {
     }
   }
 
-  /// `Retry-After` in seconds or as a date, held between a second and an hour; nil when absent or neither.
-  var retryAfter: Duration? {
-    response.headers["retry-after"].flatMap { Self.retryAfter($0, now: Self.secondsNow) }
-  }
-
-  private static var secondsNow: Int { Int(Date().timeIntervalSince1970) }
-
-  static func retryAfter(_ text: String, now: Int) -> Duration? {
-    let seconds: Int
-    let isNegative = text.hasPrefix("-")
-    let digits = isNegative ? text.dropFirst() : text[...]
-    if !digits.isEmpty, digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) {
-      seconds = isNegative ? 0 : Int(digits) ?? Int.max
-    } else {
-      let date = text.utf8.count <= 64 ? curl_getdate(text, nil) : -1
-      guard date >= 0 else { return nil }
-      seconds = date - now
-    }
-    return min(max(.seconds(Int64(clamping: min(seconds, 1 << 32))), retryAfterMin), retryAfterMax)
-  }
+  /// What the registry asks us to wait, held between a second and an hour; nil when it asks for nothing readable.
+  var retryAfter: Duration? { RateHeaders(response.headers, now: Int64(time(nil))).retryAfter }
 }

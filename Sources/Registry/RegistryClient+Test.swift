@@ -53,7 +53,7 @@ extension RegistryClient {
         ConnectionStep(
           .tls, .skipped, "plain HTTP: credentials and contents can be read on the way",
           hint: "use https where the registry offers it")
-      } else if endpoint.tls.isInsecure {
+      } else if endpoint.connection.tls.isInsecure {
         ConnectionStep(
           .tls, .ok, "the certificate was not verified (--insecure)",
           hint: "give the registry's certificate authority with --ca-file instead")

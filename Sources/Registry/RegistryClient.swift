@@ -3,8 +3,8 @@ import Posix
 
 /// One registry of one integration, spoken to by the distribution API.
 ///
-/// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Nothing is
-/// retried here (a kept connection that turns out to be closed apart): the queue backs off and tries again. At most
+/// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Short troubles
+/// are sat out by the transport and by `BlobReader`; for longer ones the queue backs off and tries again. At most
 /// `endpoint.concurrentRequestsMax` requests run at once; an open blob counts until its reader has ended.
 package final class RegistryClient: Sendable {
   package static let redirectsMax = 5
@@ -21,10 +21,11 @@ package final class RegistryClient: Sendable {
   let authenticator: Authenticator
   let permits: Permits
 
-  package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport) {
+  /// `limiter` is the integration's, where it is to outlive the client.
+  package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport, limiter: RateLimiter? = nil) {
     self.endpoint = endpoint
     self.transport = transport
-    group = transport.makeGroup(tls: endpoint.tls)
+    group = transport.makeGroup(endpoint.connection, limiter: limiter ?? RateLimiter(endpoint.rates))
     authenticator = Authenticator(endpoint: endpoint, transport: transport, group: group)
     permits = Permits(endpoint.concurrentRequestsMax)
   }

@@ -164,8 +164,9 @@ final class Authenticator: Sendable {
 
   // MARK: the token service
 
-  /// The server names the address that our password goes to: it must be on the registry's own host or on one allowed by
-  /// name, and not fall back to plain HTTP.
+  /// The server names the address that our password goes to: it must be on the registry's own host, on one that is the
+  /// vendor's, or on one allowed by name, and not fall back to plain HTTP. Where that name leads is checked when the
+  /// connection is made.
   private func tokenService(_ challenge: Challenge) throws(RegistryError) -> TokenService {
     let text = challenge.parameters["realm"] ?? ""
     let realm: WebAddress
@@ -184,7 +185,7 @@ final class Authenticator: Sendable {
         .realmNotAllowed, "the registry is https and names a token service over plain HTTP, \(realm.origin)",
         hint: "the registry's configuration must name it with https")
     }
-    guard realm.host == endpoint.url.host || endpoint.allowedRealmHosts.contains(realm.host) else {
+    guard realm.host == endpoint.url.host || isAllowed(realm.host) else {
       throw RegistryError(
         .realmNotAllowed,
         "\(endpoint.url.origin) sends credentials to a token service on another host, \(realm.host)",
@@ -192,6 +193,15 @@ final class Authenticator: Sendable {
     }
     let service = challenge.parameters["service"].flatMap { $0.utf8.count <= 1024 ? $0 : nil }
     return TokenService(realm: realm, service: service)
+  }
+
+  private func isAllowed(_ host: String) -> Bool {
+    endpoint.allowedRealmHosts.contains(host) || endpoint.vendorRealmHosts.contains(host)
+  }
+
+  private func destination(of realm: WebAddress) -> HTTPRequest.Destination {
+    if realm.origin == endpoint.url.origin { return .registry }
+    return isAllowed(realm.host) ? .allowedByName : .namedByAnswer
   }
 
   private func token(from service: TokenService, for scope: Scope?) async throws -> BearerToken {
@@ -225,7 +235,7 @@ final class Authenticator: Sendable {
     let url = realm.replacing(path: realm.path, query: query.isEmpty ? nil : query.joined(separator: "&"))
     let request = HTTPRequest(
       .get, url, headers: [("Accept", "application/json")], authorization: basic.header,
-      destination: realm.origin == endpoint.url.origin ? .registry : .namedByAnswer, bodyMax: Self.tokenAnswerBytesMax)
+      destination: destination(of: realm), bodyMax: Self.tokenAnswerBytesMax)
     let redactor = Redactor(secrets(sent: basic))
     do {
       let answer = try await transport.send(request, in: group)
