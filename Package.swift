@@ -66,7 +66,8 @@ let package = Package(
     library("Analysis", ["Model", "ProtobufRuntime", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
 
     // Rooms that own I/O.
-    library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
+    library(
+      "Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"], exclude: ["Vendors/README.md"]),
     library(
       "Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
       exclude: ["SCHEMA.md"]),

@@ -365,6 +365,9 @@ package struct Integration: ProtoMessage {
   package var quietHours: String = ""
   /// output only: absent while the registry has told nothing
   package var budget: Budget? = nil
+  /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
+  /// to another account, as the request's fields name them. They are to be given anew.
+  package var droppedSecrets: [String] = []
 
   package init() {}
 
@@ -408,6 +411,7 @@ package struct Integration: ProtoMessage {
     self.bytesPerSecond = c.pointee.bytes_per_second
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
+    self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -452,6 +456,8 @@ package struct Integration: ProtoMessage {
     c.pointee.bytes_per_second = self.bytesPerSecond
     c.pointee.quiet_hours = arena.copy(self.quietHours)
     c.pointee.budget = arena.pointer(self.budget)
+    c.pointee.n_dropped_secrets = self.droppedSecrets.count
+    c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
   }
 }
 
@@ -490,6 +496,7 @@ extension Integration: JSONRepresentable {
       ("bytesPerSecond", .unsigned(self.bytesPerSecond)),
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
+      ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
     ])
   }
 }
@@ -841,14 +848,20 @@ package struct CreateIntegrationRequest: ProtoMessage {
   }
 }
 
+extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  package var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  package var debugDescription: String { description }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any]) }
+}
+
 extension CreateIntegrationRequest: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("integration", self.integration?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
-      ("sessionToken", .string(Data(self.sessionToken).base64EncodedString())),
-      ("clientKeyPem", .string(Data(self.clientKeyPem).base64EncodedString())),
-      ("proxyPassword", .string(Data(self.proxyPassword).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
     ])
   }
 }
@@ -990,15 +1003,21 @@ package struct UpdateIntegrationRequest: ProtoMessage {
   }
 }
 
+extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  package var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  package var debugDescription: String { description }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any]) }
+}
+
 extension UpdateIntegrationRequest: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("integration", self.integration?.json ?? .null),
       ("updateMask", self.updateMask?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
-      ("sessionToken", .string(Data(self.sessionToken).base64EncodedString())),
-      ("clientKeyPem", .string(Data(self.clientKeyPem).base64EncodedString())),
-      ("proxyPassword", .string(Data(self.proxyPassword).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
     ])
   }
 }
@@ -3322,6 +3341,65 @@ extension GetDescriptorsRequest: JSONRepresentable {
   }
 }
 
+package struct RotateKeyRequest: ProtoMessage {
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RotateKeyRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  }
+}
+
+extension RotateKeyRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([])
+  }
+}
+
+package struct RotateKeyResponse: ProtoMessage {
+  /// secrets that are now sealed with the new key
+  package var sealed: UInt64 = 0
+  /// those that no key opens: their integrations need them anew
+  package var unreadable: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RotateKeyResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    self.sealed = c.pointee.sealed
+    self.unreadable = c.pointee.unreadable
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    c.pointee.sealed = self.sealed
+    c.pointee.unreadable = self.unreadable
+  }
+}
+
+extension RotateKeyResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("sealed", .unsigned(self.sealed)),
+      ("unreadable", .unsigned(self.unreadable)),
+    ])
+  }
+}
+
 package struct Descriptors: ProtoMessage {
   /// of the daemon
   package var version: String = ""
@@ -3638,6 +3716,8 @@ package protocol SystemService: Sendable {
   /// What happened after a cursor, in order, each event once; then what happens, if asked to follow.
   func watchEvents(_ request: WatchEventsRequest, _ responses: ResponseStream<Event>, _ context: CallContext) async throws
   func getDescriptors(_ request: GetDescriptorsRequest, _ context: CallContext) async throws -> Descriptors
+  /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
+  func rotateKey(_ request: RotateKeyRequest, _ context: CallContext) async throws -> RotateKeyResponse
 }
 
 extension SystemService {
@@ -3650,6 +3730,7 @@ extension SystemService {
       rpcMethod("tidewaiter.v1.System", "Cancel") { try await cancel($0, $1) },
       serverStreamingMethod("tidewaiter.v1.System", "WatchEvents") { try await watchEvents($0, $1, $2) },
       rpcMethod("tidewaiter.v1.System", "GetDescriptors") { try await getDescriptors($0, $1) },
+      rpcMethod("tidewaiter.v1.System", "RotateKey") { try await rotateKey($0, $1) },
     ]
   }
 }
@@ -3685,5 +3766,10 @@ package struct SystemClient: Sendable {
 
   package func getDescriptors(_ request: GetDescriptorsRequest, timeout: Duration?) async throws -> Descriptors {
     try await channel.call("tidewaiter.v1.System", "GetDescriptors", request, timeout: timeout)
+  }
+
+  /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
+  package func rotateKey(_ request: RotateKeyRequest, timeout: Duration?) async throws -> RotateKeyResponse {
+    try await channel.call("tidewaiter.v1.System", "RotateKey", request, timeout: timeout)
   }
 }

@@ -3068,6 +3068,96 @@ void   tidewaiter__v1__get_descriptors_request__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__get_descriptors_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__rotate_key_request__init
+                     (Tidewaiter__V1__RotateKeyRequest         *message)
+{
+  static const Tidewaiter__V1__RotateKeyRequest init_value = TIDEWAITER__V1__ROTATE_KEY_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__rotate_key_request__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__rotate_key_request__pack
+                     (const Tidewaiter__V1__RotateKeyRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__rotate_key_request__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RotateKeyRequest *
+       tidewaiter__v1__rotate_key_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RotateKeyRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__rotate_key_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__rotate_key_request__free_unpacked
+                     (Tidewaiter__V1__RotateKeyRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__rotate_key_response__init
+                     (Tidewaiter__V1__RotateKeyResponse         *message)
+{
+  static const Tidewaiter__V1__RotateKeyResponse init_value = TIDEWAITER__V1__ROTATE_KEY_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__rotate_key_response__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__rotate_key_response__pack
+                     (const Tidewaiter__V1__RotateKeyResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__rotate_key_response__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RotateKeyResponse *
+       tidewaiter__v1__rotate_key_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RotateKeyResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__rotate_key_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__rotate_key_response__free_unpacked
+                     (Tidewaiter__V1__RotateKeyResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__descriptors__init
                      (Tidewaiter__V1__Descriptors         *message)
 {
@@ -3158,7 +3248,7 @@ void   tidewaiter__v1__method_description__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[32] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[33] =
 {
   {
     "name",
@@ -3544,6 +3634,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "dropped_secrets",
+    33,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Integration, n_dropped_secrets),
+    offsetof(Tidewaiter__V1__Integration, dropped_secrets),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -3556,6 +3658,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   17,   /* field[17] = created_at */
   8,   /* field[8] = criteria */
   3,   /* field[3] = description */
+  32,   /* field[32] = dropped_secrets */
   20,   /* field[20] = etag */
   26,   /* field[26] = include_remote */
   15,   /* field[15] = max_concurrent */
@@ -3582,7 +3685,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__integration__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 32 }
+  { 0, 33 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
 {
@@ -3592,7 +3695,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
   "Tidewaiter__V1__Integration",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Integration),
-  32,
+  33,
   tidewaiter__v1__integration__field_descriptors,
   tidewaiter__v1__integration__field_indices_by_name,
   1,  tidewaiter__v1__integration__number_ranges,
@@ -8532,6 +8635,75 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_descriptors_request__descri
   tidewaiter__v1__get_descriptors_request__field_indices_by_name,
   0,  tidewaiter__v1__get_descriptors_request__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__get_descriptors_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define tidewaiter__v1__rotate_key_request__field_descriptors NULL
+#define tidewaiter__v1__rotate_key_request__field_indices_by_name NULL
+#define tidewaiter__v1__rotate_key_request__number_ranges NULL
+const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RotateKeyRequest",
+  "RotateKeyRequest",
+  "Tidewaiter__V1__RotateKeyRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RotateKeyRequest),
+  0,
+  tidewaiter__v1__rotate_key_request__field_descriptors,
+  tidewaiter__v1__rotate_key_request__field_indices_by_name,
+  0,  tidewaiter__v1__rotate_key_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__rotate_key_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__rotate_key_response__field_descriptors[2] =
+{
+  {
+    "sealed",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RotateKeyResponse, sealed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unreadable",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RotateKeyResponse, unreadable),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__rotate_key_response__field_indices_by_name[] = {
+  0,   /* field[0] = sealed */
+  1,   /* field[1] = unreadable */
+};
+static const ProtobufCIntRange tidewaiter__v1__rotate_key_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RotateKeyResponse",
+  "RotateKeyResponse",
+  "Tidewaiter__V1__RotateKeyResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RotateKeyResponse),
+  2,
+  tidewaiter__v1__rotate_key_response__field_descriptors,
+  tidewaiter__v1__rotate_key_response__field_indices_by_name,
+  1,  tidewaiter__v1__rotate_key_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__rotate_key_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__descriptors__field_descriptors[3] =

@@ -7,9 +7,12 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
   private final class Storage: @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
 
-    init(_ text: some Collection<UInt8>) {
-      bytes = .allocate(byteCount: text.count, alignment: 1)
-      bytes.copyBytes(from: text)
+    init(count: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+      // Never without an address: to C, none means something else.
+      bytes = UnsafeMutableRawBufferPointer(
+        rebasing: UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 1)[..<count])
+      bytes.initializeMemory(as: UInt8.self, repeating: 0)
+      fill(bytes)
     }
 
     deinit {
@@ -20,9 +23,14 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
 
   private let storage: Storage
 
-  package init(_ text: String) { storage = Storage(text.utf8) }
+  package init(_ text: String) { self.init(text.utf8) }
 
-  package init(_ bytes: some Collection<UInt8>) { storage = Storage(bytes) }
+  package init(_ bytes: some Collection<UInt8>) { storage = Storage(count: bytes.count) { $0.copyBytes(from: bytes) } }
+
+  /// The bytes that `fill` writes into a place made for them: no other copy is left behind.
+  package init(count: Int, filledBy fill: (UnsafeMutableRawBufferPointer) -> Void) {
+    storage = Storage(count: count, fill)
+  }
 
   /// The secret itself: for a header that is about to be sent. Copies live as long as the caller's.
   package var revealed: String { String(decoding: storage.bytes, as: UTF8.self) }

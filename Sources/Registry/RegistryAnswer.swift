@@ -1,17 +1,10 @@
+import CCurl
 import Glibc
 
 /// An answer that is no success, and the error it stands for.
 struct RegistryAnswer {
-  private struct Body: Decodable {
-    struct Item: Decodable {
-      let code: String?
-      let message: String?
-    }
-    let errors: [Item]
-  }
-
   private let response: HTTPResponse
-  private let items: [Body.Item]
+  private let items: [ErrorBody.Item]
   private let redactor: Redactor
 
   /// What the registry says is quoted in errors; `redactor` knows what it must not say.
@@ -19,7 +12,7 @@ struct RegistryAnswer {
     self.response = response
     self.redactor = redactor
     do {
-      items = try JSONReader.decode(Body.self, response.body, what: "the registry").errors
+      items = try JSONReader.decode(ErrorBody.self, response.body, what: "the registry").items
     } catch {
       // The specification lets an error's body have any form.
       items = []
@@ -63,7 +56,15 @@ struct RegistryAnswer {
         code, "\(what) \(text) (status \(status))\(quotedText)", hint: hint, isTransient: transient,
         retryAfter: transient ? retryAfter : nil)
     }
+    switch items.first?.code.flatMap(ErrorBody.cloudMeaning) {
+    case .rateLimited: return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
+    case .unauthorized: return make(.unauthorized, "was refused: unauthorised")
+    case .forbidden: return make(.forbidden, "was refused: forbidden", hint: "the credential lacks this right")
+    case .notFound: return make(.notFound, "was answered: not found")
+    default: break
+    }
     switch status {
+    case 403 where isRateLimit: return make(.rateLimited, "answered that the limit is reached", transient: true)
     case 429: return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
     case 408: return make(.timeout, "timed out", transient: true)
     case 400..<500 where items.contains { $0.code == "TOOMANYREQUESTS" }:
@@ -85,6 +86,22 @@ struct RegistryAnswer {
     }
   }
 
-  /// What the registry asks us to wait, held between a second and an hour; nil when it asks for nothing readable.
-  var retryAfter: Duration? { RateHeaders(response.headers, now: Int64(time(nil))).retryAfter }
+  /// GitHub's limit comes as "forbidden".
+  private var isRateLimit: Bool {
+    response.headers["retry-after"] != nil || response.headers["x-ratelimit-remaining"] == "0"
+  }
+
+  /// What the registry asks us to wait, or the end of its period where nothing is left of it, held between a second and
+  /// an hour; nil when it says nothing readable.
+  var retryAfter: Duration? { RateHeaders(response.headers, now: Int64(time(nil))).wait }
+}
+
+extension HTTPResponse {
+  /// How far the server's clock is ahead of ours by its header `Date`; nil when it sent none that can be read.
+  var clockSkew: Duration? {
+    guard let text = headers["date"], text.utf8.count <= 64, case let date = curl_getdate(text, nil), date >= 0 else {
+      return nil
+    }
+    return .seconds(Int64(date) - Int64(time(nil)))
+  }
 }

@@ -22,41 +22,40 @@ package struct RegistryEndpoint: Sendable {
   package static let concurrentRequestsDefault = 8
 
   package let url: WebAddress
+  package let vendor: VendorSettings
   package let credential: Credential
   package let connection: ConnectionSettings
   package let rates: RateLimits
   /// Hosts beside the registry's own on which its token service may live; lower case.
   package let allowedRealmHosts: Set<String>
-  /// Hosts that the vendor's own token service is known to live on; lower case.
-  package let vendorRealmHosts: Set<String>
   package let concurrentRequestsMax: Int
 
   package init(
-    url text: String, credential: Credential = .anonymous, caPEM: [UInt8]? = nil, isInsecure: Bool = false,
-    identity: ClientIdentity? = nil, proxy: ProxySetting = .environment, rates: RateLimits = RateLimits(),
-    allowedRealmHosts: some Sequence<String> = [], vendorRealmHosts: some Sequence<String> = [],
+    url text: String, vendor: VendorSettings = .plain, credential: Credential = .anonymous, caPEM: [UInt8]? = nil,
+    isInsecure: Bool = false, identity: ClientIdentity? = nil, proxy: ProxySetting = .environment,
+    rates: RateLimits = RateLimits(), allowedRealmHosts: some Sequence<String> = [],
     concurrentRequestsMax: Int = concurrentRequestsDefault
   ) throws(Malformed) {
-    url = try Self.parse(url: text)
+    url = try Self.parse(url: text, field: "url")
+    self.vendor = vendor
     if let caPEM { try Self.check(authorities: caPEM) }
-    try Self.check(credential)
+    try Self.check(credential, of: vendor.type)
     guard concurrentRequestsMax > 0 else { throw Malformed(field: "concurrent-requests", reason: "must be at least 1") }
     self.credential = credential
     connection = ConnectionSettings(
       tls: TLSSettings(additionalAuthorities: caPEM, isInsecure: isInsecure, identity: identity), proxy: proxy)
     self.rates = rates
     self.allowedRealmHosts = Set(allowedRealmHosts.map { $0.lowercased() })
-    self.vendorRealmHosts = Set(vendorRealmHosts.map { $0.lowercased() })
     self.concurrentRequestsMax = concurrentRequestsMax
   }
 
   /// Reads the address a user gave. A path is kept: `/v2/` follows it.
-  private static func parse(url text: String) throws(Malformed) -> WebAddress {
+  static func parse(url text: String, field: String) throws(Malformed) -> WebAddress {
     // An empty query or fragment is lost in parsing, so it is looked for here.
-    if text.contains("?") { throw Malformed(field: "url", reason: "a query (\"?\") cannot be part of it") }
-    if text.contains("#") { throw Malformed(field: "url", reason: "a fragment (\"#\") cannot be part of it") }
+    if text.contains("?") { throw Malformed(field: field, reason: "a query (\"?\") cannot be part of it") }
+    if text.contains("#") { throw Malformed(field: field, reason: "a fragment (\"#\") cannot be part of it") }
     guard text.lowercased().hasPrefix("http://") || text.lowercased().hasPrefix("https://") else {
-      throw Malformed(field: "url", reason: "the full address is expected, beginning with https:// or http://")
+      throw Malformed(field: field, reason: "the full address is expected, beginning with https:// or http://")
     }
     do {
       let url = try WebAddress(text)
@@ -66,7 +65,7 @@ package struct RegistryEndpoint: Sendable {
     } catch {
       let reason =
         text.contains("@") ? "user name and password cannot be part of it; give them as settings" : error.reason
-      throw Malformed(field: "url", reason: reason)
+      throw Malformed(field: field, reason: reason)
     }
   }
 
@@ -82,7 +81,7 @@ package struct RegistryEndpoint: Sendable {
     }
   }
 
-  private static func check(_ credential: Credential) throws(Malformed) {
+  private static func check(_ credential: Credential, of type: RegistryType) throws(Malformed) {
     switch credential {
     case .anonymous: break
     case .account(let user, _):
@@ -90,6 +89,9 @@ package struct RegistryEndpoint: Sendable {
       guard !user.isEmpty, user.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: ":") }) else {
         throw Malformed(field: "user", reason: "must not be empty, nor hold a colon or control characters")
       }
+    case .apiKey(let key) where type == .gar || type == .yandex:
+      // A service account's file in JSON: its driver reads it.
+      guard !key.isEmpty else { throw Malformed(field: "api-key", reason: "is empty") }
     case .apiKey(let key):
       guard BearerToken.isWellFormed(key) else {
         throw Malformed(field: "api-key", reason: "must be visible ASCII characters without spaces")

@@ -75,6 +75,14 @@ package struct RegistryError: Error, Sendable, Equatable, CustomStringConvertibl
 
   package static func malformed(_ message: String) -> RegistryError { RegistryError(.malformed, message) }
 
+  /// Whether the next request would meet the same: the registry is away, refuses us, or asks us to wait.
+  package var concernsRegistry: Bool {
+    switch code {
+    case .unreachable, .timeout, .tlsFailed, .unauthorized, .rateLimited, .notARegistry, .realmNotAllowed: true
+    default: false
+    }
+  }
+
   /// The same error under another code and hint, for a caller that knows better what the failure means.
   func recoded(_ code: Code, _ message: String, hint: String?) -> RegistryError {
     RegistryError(

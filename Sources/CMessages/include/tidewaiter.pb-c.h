@@ -87,6 +87,8 @@ typedef struct Tidewaiter__V1__CancelResponse Tidewaiter__V1__CancelResponse;
 typedef struct Tidewaiter__V1__WatchEventsRequest Tidewaiter__V1__WatchEventsRequest;
 typedef struct Tidewaiter__V1__Event Tidewaiter__V1__Event;
 typedef struct Tidewaiter__V1__GetDescriptorsRequest Tidewaiter__V1__GetDescriptorsRequest;
+typedef struct Tidewaiter__V1__RotateKeyRequest Tidewaiter__V1__RotateKeyRequest;
+typedef struct Tidewaiter__V1__RotateKeyResponse Tidewaiter__V1__RotateKeyResponse;
 typedef struct Tidewaiter__V1__Descriptors Tidewaiter__V1__Descriptors;
 typedef struct Tidewaiter__V1__MethodDescription Tidewaiter__V1__MethodDescription;
 
@@ -219,10 +221,12 @@ struct  Tidewaiter__V1__Integration
   uint64_t bytes_per_second;
   ProtobufCBinaryData quiet_hours;
   Tidewaiter__V1__Budget *budget;
+  size_t n_dropped_secrets;
+  ProtobufCBinaryData *dropped_secrets;
 };
 #define TIDEWAITER__V1__INTEGRATION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__integration__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL }
 
 
 struct  Tidewaiter__V1__Budget
@@ -1105,6 +1109,26 @@ struct  Tidewaiter__V1__GetDescriptorsRequest
 #define TIDEWAITER__V1__GET_DESCRIPTORS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__get_descriptors_request__descriptor) \
      }
+
+
+struct  Tidewaiter__V1__RotateKeyRequest
+{
+  ProtobufCMessage base;
+};
+#define TIDEWAITER__V1__ROTATE_KEY_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__rotate_key_request__descriptor) \
+     }
+
+
+struct  Tidewaiter__V1__RotateKeyResponse
+{
+  ProtobufCMessage base;
+  uint64_t sealed;
+  uint64_t unreadable;
+};
+#define TIDEWAITER__V1__ROTATE_KEY_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__rotate_key_response__descriptor) \
+    , 0, 0 }
 
 
 struct  Tidewaiter__V1__Descriptors
@@ -2425,6 +2449,44 @@ Tidewaiter__V1__GetDescriptorsRequest *
 void   tidewaiter__v1__get_descriptors_request__free_unpacked
                      (Tidewaiter__V1__GetDescriptorsRequest *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RotateKeyRequest methods */
+void   tidewaiter__v1__rotate_key_request__init
+                     (Tidewaiter__V1__RotateKeyRequest         *message);
+size_t tidewaiter__v1__rotate_key_request__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyRequest   *message);
+size_t tidewaiter__v1__rotate_key_request__pack
+                     (const Tidewaiter__V1__RotateKeyRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__rotate_key_request__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RotateKeyRequest *
+       tidewaiter__v1__rotate_key_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__rotate_key_request__free_unpacked
+                     (Tidewaiter__V1__RotateKeyRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RotateKeyResponse methods */
+void   tidewaiter__v1__rotate_key_response__init
+                     (Tidewaiter__V1__RotateKeyResponse         *message);
+size_t tidewaiter__v1__rotate_key_response__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyResponse   *message);
+size_t tidewaiter__v1__rotate_key_response__pack
+                     (const Tidewaiter__V1__RotateKeyResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__rotate_key_response__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RotateKeyResponse *
+       tidewaiter__v1__rotate_key_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__rotate_key_response__free_unpacked
+                     (Tidewaiter__V1__RotateKeyResponse *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Descriptors methods */
 void   tidewaiter__v1__descriptors__init
                      (Tidewaiter__V1__Descriptors         *message);
@@ -2669,6 +2731,12 @@ typedef void (*Tidewaiter__V1__Event_Closure)
 typedef void (*Tidewaiter__V1__GetDescriptorsRequest_Closure)
                  (const Tidewaiter__V1__GetDescriptorsRequest *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__RotateKeyRequest_Closure)
+                 (const Tidewaiter__V1__RotateKeyRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__RotateKeyResponse_Closure)
+                 (const Tidewaiter__V1__RotateKeyResponse *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__Descriptors_Closure)
                  (const Tidewaiter__V1__Descriptors *message,
                   void *closure_data);
@@ -2759,6 +2827,8 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__cancel_response__descrip
 extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_events_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__event__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_descriptors_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__descriptors__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__method_description__descriptor;
 

@@ -17,11 +17,23 @@ struct IntegrationsHandler: IntegrationsService {
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
     guard let wanted = request.integration else { throw RPCError.invalidArgument([("integration", "is required")]) }
     var reader = IntegrationReader()
-    let record = reader.create(wanted, secret: request.secret)
+    let secrets = Self.secrets(
+      request.secret, sessionToken: request.sessionToken, clientKey: request.clientKeyPem,
+      proxyPassword: request.proxyPassword)
+    let record = reader.create(wanted, secrets: secrets)
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
-    let secret = request.secret.isEmpty ? nil : request.secret
     return API.Integration(
-      try await store.createIntegration(record, secret: secret, now: clock.now, actor: context.peer.actor))
+      try await store.createIntegration(record, secrets: secrets, now: clock.now, actor: context.peer.actor))
+  }
+
+  /// What a request gives: the one place where its bytes become secrets.
+  private static func secrets(
+    _ main: [UInt8], sessionToken: [UInt8], clientKey: [UInt8], proxyPassword: [UInt8]
+  ) -> [SecretField: Secret] {
+    let given: [(SecretField, [UInt8])] = [
+      (.main, main), (.sessionToken, sessionToken), (.clientKey, clientKey), (.proxyPassword, proxyPassword),
+    ]
+    return given.reduce(into: [:]) { if !$1.1.isEmpty { $0[$1.0] = Secret($1.1) } }
   }
 
   func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
@@ -48,7 +60,10 @@ struct IntegrationsHandler: IntegrationsService {
     }
     let current = try store.integration(named: wanted.name)
     var reader = IntegrationReader()
-    let update = reader.update(current, as: wanted, paths: paths, secret: request.secret)
+    let secrets = Self.secrets(
+      request.secret, sessionToken: request.sessionToken, clientKey: request.clientKeyPem,
+      proxyPassword: request.proxyPassword)
+    let update = reader.update(current, as: wanted, paths: paths, secrets: secrets)
     var revision = current.revision
     if !wanted.etag.isEmpty {
       guard let parsed = UInt64(wanted.etag), parsed > 0 else {
@@ -58,14 +73,16 @@ struct IntegrationsHandler: IntegrationsService {
     }
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
     let updated = try await store.updateIntegration(
-      named: wanted.name, revision: revision, secret: update.secret, now: clock.now, actor: context.peer.actor
+      named: wanted.name, revision: revision, secrets: update.secrets, now: clock.now, actor: context.peer.actor
     ) { record in
       // Removed and made anew since it was read.
       guard record.id == current.id else { throw IntegrationError.changed(record.name) }
       record = update.record
     }
     registries.forget(updated.id)
-    return API.Integration(updated)
+    var answer = API.Integration(updated)
+    answer.droppedSecrets = update.dropped.map(\.path)
+    return answer
   }
 
   func deleteIntegration(

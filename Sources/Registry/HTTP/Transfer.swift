@@ -148,7 +148,9 @@ final class Transfer {
     check(ccurl_set_write(easy, receiveBody, context))
     check(ccurl_set_ready(easy, connectionReady, context))
     for (name, value) in request.headers { addHeader(name, value) }
-    if let authorization = request.authorization { addHeader("Authorization", authorization.revealed) }
+    if let authorization = request.authorization { addHeader(authorization.name, authorization.value.revealed) }
+    if let signature = request.signature { sign(signature) }
+    if request.method == .post { post(request.content) }
     check(ccurl_set_list(easy, CURLOPT_HTTPHEADER, requestHeaders))
   }
 
@@ -188,6 +190,22 @@ final class Transfer {
     check(ccurl_set_list(easy, CURLOPT_CONNECT_TO, mappings))
     check(ccurl_set_address_policy(easy, policy))
     check(ccurl_set_error_buffer(easy, words))
+  }
+
+  private func post(_ content: Secret) {
+    content.withBytes { bytes in
+      // The size comes first: libcurl copies at once.
+      set(CURLOPT_POSTFIELDSIZE, bytes.count)
+      guard !bytes.isEmpty, let base = bytes.baseAddress else { return set(CURLOPT_COPYPOSTFIELDS, "") }
+      check(ccurl_set_pointer(easy, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: base)))
+    }
+  }
+
+  private func sign(_ signature: AWSSignature) {
+    set(CURLOPT_AWS_SIGV4, "aws:amz:\(signature.region):\(signature.service)")
+    set(CURLOPT_USERNAME, signature.keyID)
+    set(CURLOPT_PASSWORD, signature.key.revealed)
+    if let token = signature.sessionToken { addHeader("X-Amz-Security-Token", token.revealed) }
   }
 
   private func addHeader(_ name: String, _ value: String) {

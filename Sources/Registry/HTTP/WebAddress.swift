@@ -63,6 +63,11 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     hasFragment = Self.part(url, CURLUPART_FRAGMENT) != nil
   }
 
+  /// The https address of a host whose name is known to be one, without a path.
+  init(https host: String) {
+    self.init(origin: Origin(scheme: .https, host: host, port: Scheme.https.defaultPort), path: "", query: nil)
+  }
+
   private init(origin: Origin, path: String, query: String?) {
     self.origin = origin
     self.path = path

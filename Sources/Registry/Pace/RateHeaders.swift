@@ -13,6 +13,9 @@ struct RateHeaders: Sendable, Equatable {
   /// How long to wait, held between a second and an hour; nil when nothing readable was said.
   private(set) var retryAfter: Duration?
 
+  /// How long to ask for nothing: what was asked for, or until the end of a period of which nothing is left.
+  var wait: Duration? { retryAfter ?? (remaining == 0 ? resetsIn.map(Self.bounded) : nil) }
+
   /// Whether anything of a budget was told.
   var isBudget: Bool { limit != nil || remaining != nil || resetsIn != nil }
 

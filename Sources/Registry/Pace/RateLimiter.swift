@@ -130,7 +130,8 @@ package final class RateLimiter: Sendable {
         host.told = headers
         host.toldAt = Timestamp(seconds: wall)
       }
-      if response.status == 429 {
+      // GitHub's "forbidden" is one when it says until when.
+      if response.status == 429 || (response.status == 403 && headers.wait != nil) {
         state.refusals += 1
         host.refusalsInARow += 1
       } else if response.status < 400 {
@@ -149,17 +150,15 @@ package final class RateLimiter: Sendable {
   }
 
   private static func wait(after status: Int, _ headers: RateHeaders, _ host: Host, _ chance: Double) -> Duration? {
-    // What resets at a stated moment is waited for even before the first refusal.
-    let reset = headers.remaining == 0 ? headers.resetsIn.map(RateHeaders.bounded) : nil
     switch status {
     case 429:
-      if let wait = headers.retryAfter ?? reset { return wait }
+      if let wait = headers.wait { return wait }
       let isEmpty = headers.remaining == 0
       let first = isEmpty ? emptyBackOffMin : backOffMin
       let last = isEmpty ? throttleMax : backOffMax
       return min(first * Double(1 << min(host.refusalsInARow - 1, 16)), last) * (0.75 + chance / 2)
-    case 503: return headers.retryAfter
-    default: return reset
+    // What resets at a stated moment is waited for even before the first refusal.
+    default: return headers.wait
     }
   }
 

@@ -81,6 +81,11 @@ func descriptor(of bytes: [UInt8], mediaType: String = "application/vnd.oci.imag
   Descriptor(mediaType: mediaType, digest: ContentHash.digest(of: bytes), size: Int64(bytes.count))
 }
 
+/// How each kind of step of a connection test went; the worst where a kind came more than once.
+func outcomes(_ steps: [ConnectionStep]) -> [ConnectionStep.Name: ConnectionStep.Outcome] {
+  Dictionary(steps.map { ($0.name, $0.outcome) }) { $0 == .failed ? $0 : $1 }
+}
+
 /// Bytes that no compression helps and every run repeats.
 func noise(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   var state = seed

@@ -364,6 +364,9 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
   public var quietHours: String = ""
   /// output only: absent while the registry has told nothing
   public var budget: Budget? = nil
+  /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
+  /// to another account, as the request's fields name them. They are to be given anew.
+  public var droppedSecrets: [String] = []
 
   public init() {}
 
@@ -407,6 +410,7 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     self.bytesPerSecond = c.pointee.bytes_per_second
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
+    self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -451,6 +455,8 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     c.pointee.bytes_per_second = self.bytesPerSecond
     c.pointee.quiet_hours = arena.copy(self.quietHours)
     c.pointee.budget = arena.pointer(self.budget)
+    c.pointee.n_dropped_secrets = self.droppedSecrets.count
+    c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
   }
 }
 
@@ -489,6 +495,7 @@ extension Integration: JSONRepresentable {
       ("bytesPerSecond", .unsigned(self.bytesPerSecond)),
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
+      ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
     ])
   }
 }
@@ -840,14 +847,20 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   }
 }
 
+extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  public var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  public var debugDescription: String { description }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any]) }
+}
+
 extension CreateIntegrationRequest: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("integration", self.integration?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
-      ("sessionToken", .string(Data(self.sessionToken).base64EncodedString())),
-      ("clientKeyPem", .string(Data(self.clientKeyPem).base64EncodedString())),
-      ("proxyPassword", .string(Data(self.proxyPassword).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
     ])
   }
 }
@@ -989,15 +1002,21 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   }
 }
 
+extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  public var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  public var debugDescription: String { description }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any]) }
+}
+
 extension UpdateIntegrationRequest: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("integration", self.integration?.json ?? .null),
       ("updateMask", self.updateMask?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
-      ("sessionToken", .string(Data(self.sessionToken).base64EncodedString())),
-      ("clientKeyPem", .string(Data(self.clientKeyPem).base64EncodedString())),
-      ("proxyPassword", .string(Data(self.proxyPassword).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
     ])
   }
 }
@@ -3321,6 +3340,65 @@ extension GetDescriptorsRequest: JSONRepresentable {
   }
 }
 
+public struct RotateKeyRequest: ProtoMessage, Sendable, Equatable {
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RotateKeyRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  }
+}
+
+extension RotateKeyRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([])
+  }
+}
+
+public struct RotateKeyResponse: ProtoMessage, Sendable, Equatable {
+  /// secrets that are now sealed with the new key
+  public var sealed: UInt64 = 0
+  /// those that no key opens: their integrations need them anew
+  public var unreadable: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RotateKeyResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    self.sealed = c.pointee.sealed
+    self.unreadable = c.pointee.unreadable
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    c.pointee.sealed = self.sealed
+    c.pointee.unreadable = self.unreadable
+  }
+}
+
+extension RotateKeyResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("sealed", .unsigned(self.sealed)),
+      ("unreadable", .unsigned(self.unreadable)),
+    ])
+  }
+}
+
 public struct Descriptors: ProtoMessage, Sendable, Equatable {
   /// of the daemon
   public var version: String = ""
@@ -3609,5 +3687,12 @@ public struct SystemClient: Sendable {
     _ request: GetDescriptorsRequest = GetDescriptorsRequest(), timeout: Duration? = nil
   ) async throws(TidewaiterError) -> Descriptors {
     try await channel.call("tidewaiter.v1.System", "GetDescriptors", request, timeout: timeout)
+  }
+
+  /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
+  public func rotateKey(
+    _ request: RotateKeyRequest = RotateKeyRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> RotateKeyResponse {
+    try await channel.call("tidewaiter.v1.System", "RotateKey", request, timeout: timeout)
   }
 }
