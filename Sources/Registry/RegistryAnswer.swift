@@ -88,7 +88,8 @@ struct RegistryAnswer {
 
   /// GitHub's limit comes as "forbidden".
   private var isRateLimit: Bool {
-    response.headers["retry-after"] != nil || response.headers["x-ratelimit-remaining"] == "0"
+    response.headers["x-ratelimit-remaining"] == "0"
+      || (response.headers["retry-after"] != nil && quotedText.lowercased().contains("rate limit"))
   }
 
   /// What the registry asks us to wait, or the end of its period where nothing is left of it, held between a second and

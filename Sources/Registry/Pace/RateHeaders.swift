@@ -14,7 +14,10 @@ struct RateHeaders: Sendable, Equatable {
   private(set) var retryAfter: Duration?
 
   /// How long to ask for nothing: what was asked for, or until the end of a period of which nothing is left.
-  var wait: Duration? { retryAfter ?? (remaining == 0 ? resetsIn.map(Self.bounded) : nil) }
+  var wait: Duration? { retryAfter ?? emptyFor }
+
+  /// Until the end of a period of which nothing is left; nil where something is, or the end was not told.
+  var emptyFor: Duration? { remaining == 0 ? resetsIn.map(Self.bounded) : nil }
 
   /// Whether anything of a budget was told.
   var isBudget: Bool { limit != nil || remaining != nil || resetsIn != nil }

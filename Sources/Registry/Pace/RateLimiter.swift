@@ -131,7 +131,7 @@ package final class RateLimiter: Sendable {
         host.toldAt = Timestamp(seconds: wall)
       }
       // GitHub's "forbidden" is one when it says until when.
-      if response.status == 429 || (response.status == 403 && headers.wait != nil) {
+      if response.status == 429 || (response.status == 403 && headers.emptyFor != nil) {
         state.refusals += 1
         host.refusalsInARow += 1
       } else if response.status < 400 {
@@ -158,7 +158,7 @@ package final class RateLimiter: Sendable {
       let last = isEmpty ? throttleMax : backOffMax
       return min(first * Double(1 << min(host.refusalsInARow - 1, 16)), last) * (0.75 + chance / 2)
     // What resets at a stated moment is waited for even before the first refusal.
-    default: return headers.wait
+    default: return headers.emptyFor
     }
   }
 
