@@ -190,6 +190,10 @@ class Simulator:
         """The address of a host as a user would write it, which `resolve` leads here."""
         return f"{self.scheme}://{self.hosts[role]}" + (f":{port}" if port else "")
 
+    def trust(self):
+        """The flag that lets the daemon trust the simulator's certificate."""
+        return ("--ca-file", self.ca_file) if self.ca_file else ()
+
     def names(self):
         return [*self.hosts.values(), *self.certificate_names]
 
