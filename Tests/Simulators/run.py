@@ -18,13 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "Integration")]
 
 from simulators.vendors import VENDORS, simulator  # noqa: E402
-from support.images import image, layer  # noqa: E402
-from support.packages import alpine  # noqa: E402
 from support.registry import Registry  # noqa: E402
-
-
-def sample(number):
-    return image([layer(alpine(("libalpha", f"1.{number}-r0")))], created=f"2026-01-{number % 28 + 1:02d}T08:00:00Z")
 
 
 def instructions(product, registry):
@@ -70,7 +64,7 @@ def main():
         if options.registry:
             product.content.learn()
         else:
-            product.fill(sample)
+            product.fill()
         product.verbose = not options.quiet
         print(instructions(product, url), flush=True)
         ended = threading.Event()

@@ -4,10 +4,13 @@ import json
 import urllib.request
 from dataclasses import dataclass, field
 
-from support.images import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Pusher
+from support.images import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Pusher, image, index, layer
+from support.packages import alpine
 
 LISTS = {OCI_INDEX, DOCKER_LIST}
 ACCEPT = ", ".join([OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST])
+# Where the docker-registry holds the samples, whatever the simulated product calls them.
+SAMPLES = "samples/all"
 # Pushes that name no time happen one minute after the other from here.
 FIRST_PUSH = datetime.datetime(2026, 2, 1, 8, 0, 0, 123000, datetime.timezone.utc)
 
@@ -64,6 +67,7 @@ class Repository:
     upstream: str  # its name in the docker-registry behind
     number: int
     tags: dict = field(default_factory=dict)
+    content: str = "image"  # or what else a vendor keeps in repositories: helm, plugin, …
 
     @property
     def area(self):
@@ -77,6 +81,14 @@ class Repository:
     @property
     def updated(self):
         return max((tag.pushed for tag in self.tags.values()), default=FIRST_PUSH)
+
+    def digest_of(self, reference):
+        """The digest that a tag or digest names here, None if it names nothing."""
+        if reference in self.tags:
+            return self.tags[reference].digest
+        held = [tag.manifest for tag in self.tags.values()]
+        known = {one.digest for one in held} | {child.digest for one in held for child in one.children}
+        return reference if reference in known else None
 
     def manifests(self):
         """{digest: (manifest, its tags)}, newest push first."""
@@ -102,7 +114,7 @@ class Content:
     def __init__(self, upstream):
         self.upstream = upstream
         self.areas, self.repositories = {}, {}
-        self.pusher = None
+        self.pusher, self.samples = None, {}
         self.pushes = 0
 
     def area(self, name, **options):
@@ -130,6 +142,19 @@ class Content:
             repository.tags[tag] = Tag(tag, manifest, pushed or FIRST_PUSH + datetime.timedelta(minutes=self.pushes))
         return repository
 
+    def put(self, name, manifest, *tags, content="image", **options):
+        """Names a sample."""
+        self.record(name, manifest, *tags, upstream=SAMPLES, **options).content = content
+
+    def sample(self, number):
+        """A small image that the docker-registry holds, another for each number; the tenth ones are for two platforms."""
+        if number not in self.samples:
+            made = sample(number) if number % 10 else index([sample(number), sample(number, "arm64")])
+            self.pusher = self.pusher or Pusher(self.upstream)
+            self.pusher.image(SAMPLES, made, [f"sample-{number}"])
+            self.samples[number] = Manifest.of(made)
+        return self.samples[number]
+
     def learn(self):
         """Takes note of everything that the docker-registry holds: for use by hand."""
         for name in self.fetch("/v2/_catalog?n=1000")["repositories"]:
@@ -155,6 +180,11 @@ class Content:
     def in_area(self, area):
         """The repositories of an area, by name."""
         return sorted((one for one in self.repositories.values() if one.area == area), key=lambda one: one.name)
+
+
+def sample(number, architecture="amd64"):
+    package = ("libalpha", f"1.{number}-r0")
+    return image([layer(alpine(package))], architecture=architecture, created=f"2026-01-{number % 28 + 1:02d}T08:00:00Z")
 
 
 def timestamp(moment, digits=3, zone="Z"):

@@ -89,6 +89,7 @@ class Simulator:
     knobs = {}
     wildcard_hosts = {}  # {role: pattern of names}: subdomains
     certificate_names = ()  # beside those of `hosts`
+    users = {"full": "admin", "minimum": "scanner"}  # the accounts of these rights
 
     def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0):
         self.folder = Path(folder)
@@ -118,15 +119,33 @@ class Simulator:
     # -- for subclasses
 
     def prepare(self):
-        """Sets up accounts and tokens."""
+        """Sets up areas, accounts, and kinds of tokens."""
 
     def integration(self, who="full"):
         """The flags of `integration add` for "full", "minimum" or "wrong" credentials."""
         raise NotImplementedError
 
-    def fill(self, image_of):
-        """Content for use by hand and for the suite; `image_of(number)` makes images."""
+    def fill(self, repositories=3, tags=3):
+        """Makes content: an area with so many repositories of a tag each, and a repository of so many tags; and one of
+        every kind that is to be left out, or that some users do not see."""
         raise NotImplementedError
+
+    def fill_area(self, area, repositories, tags):
+        """The usual part of `fill`."""
+        for number in range(repositories):
+            self.content.put(f"{area}/app-{number:03}", self.content.sample(1), "1.0")
+        self.content.put(f"{area}/many", self.content.sample(2), *(f"2.{number}" for number in range(tags)))
+        self.content.put(f"{area}/multi", self.content.sample(10), "1.0", "latest")
+
+    def expected(self, who="full", kinds=("local", "federated")):
+        """{(name, tag): digest} of what a poll must see as that user."""
+        account = self.accounts[self.users[who]]
+        found = {}
+        for repository in self.content.repositories.values():
+            area = self.content.areas[repository.area]
+            if repository.content == "image" and area.kind in kinds and area.format == "docker" and account.may_read(area):
+                found |= {(repository.name, tag.name): tag.digest for tag in repository.tags.values()}
+        return found
 
     def no_route(self, request):
         """What the product says to an address that it does not have."""
@@ -137,6 +156,9 @@ class Simulator:
         if status == 429:
             return Response.json({"errors": [{"code": "TOOMANYREQUESTS", "message": "rate limit exceeded"}]}, 429)
         return Response.text("<html><body>upstream failed</body></html>", status, content_type="text/html")
+
+    def retry_headers(self, value):
+        return [("Retry-After", value)]
 
     # -- life
 
@@ -306,7 +328,7 @@ class Simulator:
             if fault.kind == "status":
                 response = self.failure(request, one.name, fault.status)
                 if fault.retry_after is not None:
-                    response.headers.append(("Retry-After", fault.retry_after))
+                    response.headers += self.retry_headers(fault.retry_after)
                     if fault.retry_after.isdigit():
                         now = time.monotonic()
                         self.paused_until[request.role] = (now + UNDER_WAY_SECONDS, now + int(fault.retry_after) - 0.05)

@@ -69,7 +69,13 @@ class Distribution:
     def v2_manifest(self, request, name, reference):
         self.judge_manifest(request, reference)
         repository = self.v2_repository(request, name)
-        return self.upstream.fetch(request, f"/v2/{repository.upstream}/manifests/{reference}")
+        digest = repository.digest_of(reference)
+        if digest is None:
+            return self.v2_unknown_manifest(request, name, reference)
+        return self.upstream.fetch(request, f"/v2/{repository.upstream}/manifests/{digest}")
+
+    def v2_unknown_manifest(self, request, name, reference):
+        return error(404, "MANIFEST_UNKNOWN", "manifest unknown", detail={"Tag": reference})
 
     def judge_manifest(self, request, reference):
         if request.method not in ("GET", "HEAD"):
@@ -170,3 +176,16 @@ class Distribution:
         """The good token of a request, None without one or with a bad one."""
         value = bearer(request)
         return tokens.get(value) if value is not None else None
+
+    @staticmethod
+    def with_headers(answer, headers):
+        """The answer, which may be still to come, with more headers."""
+        if isinstance(answer, Response):
+            answer.headers += headers
+            return answer
+
+        async def later():
+            response = await answer
+            response.headers += headers
+            return response
+        return later()
