@@ -47,12 +47,12 @@ class DockerHub(Distribution, Simulator):
 
     def integration(self, who="full"):
         if who == "wrong":
-            return Integration(("--type", "docker-hub", "--auth", "account", "--username", "acme", "--password-stdin"),
+            return Integration(("--type", "docker-hub", *self.trust(), "--auth", "account", "--username", "acme", "--password-stdin"),
                                "wrong " + self.secret)
         if who == "minimum":
-            return Integration(("--type", "docker-hub", "--scope", "acme", "--auth", "api-key", "--username", "scanner",
+            return Integration(("--type", "docker-hub", *self.trust(), "--scope", "acme", "--auth", "api-key", "--username", "scanner",
                                 "--api-key-stdin"), self.accounts["scanner"].secret)
-        return Integration(("--type", "docker-hub", "--scope", "acme", "--scope", "acme-tools", "--auth", "account",
+        return Integration(("--type", "docker-hub", *self.trust(), "--scope", "acme", "--scope", "acme-tools", "--auth", "account",
                             "--username", "acme", "--password-stdin"), self.secret)
 
     def fill(self, repositories=3, tags=3):

@@ -90,6 +90,7 @@ class Simulator:
     wildcard_hosts = {}  # {role: pattern of names}: subdomains
     certificate_names = ()  # beside those of `hosts`
     users = {"full": "admin", "minimum": "scanner"}  # the accounts of these rights
+    formats = ("docker",)  # of areas that hold images
 
     def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0):
         self.folder = Path(folder)
@@ -143,7 +144,7 @@ class Simulator:
         found = {}
         for repository in self.content.repositories.values():
             area = self.content.areas[repository.area]
-            if repository.content == "image" and area.kind in kinds and area.format == "docker" and account.may_read(area):
+            if repository.content == "image" and area.kind in kinds and area.format in self.formats and account.may_read(area):
                 found |= {(repository.name, tag.name): tag.digest for tag in repository.tags.values()}
         return found
 
@@ -189,6 +190,10 @@ class Simulator:
     def url(self, role, port=None):
         """The address of a host as a user would write it, which `resolve` leads here."""
         return f"{self.scheme}://{self.hosts[role]}" + (f":{port}" if port else "")
+
+    def trust(self):
+        """The flag that lets the daemon trust the simulator's certificate."""
+        return ("--ca-file", self.ca_file) if self.ca_file else ()
 
     def names(self):
         return [*self.hosts.values(), *self.certificate_names]
