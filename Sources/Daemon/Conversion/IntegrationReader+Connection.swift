@@ -117,7 +117,7 @@ extension IntegrationReader {
     do {
       _ = try ProxyChoice(wanted)
     } catch {
-      refuse("proxy", error.reason)
+      refuse("proxy.url", error.reason)
     }
     return wanted
   }

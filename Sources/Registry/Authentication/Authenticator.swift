@@ -125,6 +125,7 @@ final class Authenticator: Sendable {
   private static func direct(_ credential: WireCredential) -> Authorization {
     switch credential {
     case .anonymous: .none
+    case .identity: .none
     case .basic(let user, let password): .direct(.basic(user: user, password: password), credential)
     case .header(let header): .direct(header, credential)
     }
@@ -250,15 +251,8 @@ final class Authenticator: Sendable {
     from service: TokenService, for scope: Scope?, _ credential: WireCredential, isRenewed: Bool = false
   ) async throws -> BearerToken {
     let realm = service.realm
-    var query = realm.query.map { [$0] } ?? []
-    if let name = service.service { query.append("service=" + WebAddress.encodedQueryValue(name)) }
-    if let scope { query.append("scope=" + WebAddress.encodedQueryValue(scope.description)) }
-    let url = realm.replacing(path: realm.path, query: query.isEmpty ? nil : query.joined(separator: "&"))
-    let sent = Self.direct(credential)
-    let request = HTTPRequest(
-      .get, url, headers: [("Accept", "application/json")], authorization: sent.header,
-      destination: destination(of: realm), bodyMax: Self.tokenAnswerBytesMax)
-    let redactor = Redactor(secrets(sent: sent))
+    let request = tokenRequest(service, scope, credential)
+    let redactor = Redactor(secrets(sent: Self.direct(credential)) + credential.secrets)
     do {
       let answer = try await session.transport.send(request, in: session.group)
       switch answer.status {
@@ -282,6 +276,29 @@ final class Authenticator: Sendable {
     } catch let error as RegistryError {
       throw error.redacting(redactor)
     }
+  }
+
+  /// A GET with the password as Basic; a POST with the identity token in a form.
+  private func tokenRequest(_ service: TokenService, _ scope: Scope?, _ credential: WireCredential) -> HTTPRequest {
+    let realm = service.realm
+    var fields: [(name: String, value: String)] = []
+    if let name = service.service { fields.append(("service", name)) }
+    if let scope { fields.append(("scope", scope.description)) }
+    let destination = destination(of: realm)
+    if case .identity(let token) = credential {
+      fields = [("grant_type", "refresh_token")] + fields + [("refresh_token", token.revealed)]
+      var request = HTTPRequest(
+        .post, realm,
+        headers: [("Accept", "application/json"), ("Content-Type", "application/x-www-form-urlencoded")],
+        destination: destination, bodyMax: Self.tokenAnswerBytesMax)
+      request.content = Secret(WebAddress.encodedForm(fields))
+      return request
+    }
+    let query = [realm.query, fields.isEmpty ? nil : WebAddress.encodedForm(fields)].compactMap { $0 }
+    let url = realm.replacing(path: realm.path, query: query.isEmpty ? nil : query.joined(separator: "&"))
+    return HTTPRequest(
+      .get, url, headers: [("Accept", "application/json")], authorization: Self.direct(credential).header,
+      destination: destination, bodyMax: Self.tokenAnswerBytesMax)
   }
 }
 

@@ -80,6 +80,14 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     WebAddress(origin: origin, path: path, query: query)
   }
 
+  /// Without the first of `tails` that its path ends in: what people paste after an address. No slash at the end.
+  func withoutTail(_ tails: [String]) -> WebAddress {
+    var path = Substring(path)
+    while path.hasSuffix("/") { path = path.dropLast() }
+    if let tail = tails.first(where: path.hasSuffix) { path = path.dropLast(tail.count) }
+    return replacing(path: String(path))
+  }
+
   /// What is asked for, without the fragment.
   package var text: String { description + (query.map { "?" + $0 } ?? "") }
 
@@ -101,6 +109,11 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
       }
     }
     return result
+  }
+
+  /// Fields of a query or a form.
+  static func encodedForm(_ fields: [(name: String, value: String)]) -> String {
+    fields.map { "\($0.name)=\(encodedQueryValue($0.value))" }.joined(separator: "&")
   }
 
   private static func set(_ url: OpaquePointer, _ text: String) throws(Malformed) {

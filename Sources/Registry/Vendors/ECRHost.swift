@@ -27,7 +27,7 @@ struct ECRHost: Sendable, Equatable {
   var apiHost: String { "\(isFIPS ? "ecr-fips" : "api.ecr").\(region).\(domain)" }
 
   /// The host of the JSON API in a region, for a registry behind a name of one's own.
-  static func apiHost(inRegion region: String) -> String {
+  static func apiHost(in region: String) -> String {
     "api.ecr.\(region).amazonaws.com" + (region.hasPrefix("cn-") ? ".cn" : "")
   }
 

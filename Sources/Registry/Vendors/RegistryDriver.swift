@@ -80,6 +80,8 @@ package enum WireCredential: Sendable, Hashable {
   case anonymous
   /// Sent as Basic, to the registry or to its token service.
   case basic(user: String, password: Secret)
+  /// A refresh token (the distribution's token specification, OAuth2 variant): sent to the token service alone.
+  case identity(Secret)
   /// Sent with every request as it is.
   case header(SecretHeader)
 

@@ -26,8 +26,12 @@ extension RegistryType {
   /// The one place that knows every driver.
   func makeDriver(_ session: RegistrySession) -> any RegistryDriver {
     switch self {
-    case .dockerHub, .harbor, .artifactory, .nexus, .gitlab, .quay, .dockerRegistry, .ecr, .ghcr, .acr, .gar, .yandex:
-      DockerRegistryDriver(session)
+    case .dockerHub: DockerHubDriver(session)
+    case .harbor: HarborDriver(session)
+    case .ecr: ECRDriver(session)
+    case .gitlab: GitLabDriver(session)
+    case .quay: QuayDriver(session)
+    case .artifactory, .nexus, .dockerRegistry, .ghcr, .acr, .gar, .yandex: DockerRegistryDriver(session)
     }
   }
 }

@@ -25,8 +25,8 @@ struct ECRHostTests {
   }
 
   @Test func `the API of a region`() {
-    #expect(ECRHost.apiHost(inRegion: "eu-west-1") == "api.ecr.eu-west-1.amazonaws.com")
-    #expect(ECRHost.apiHost(inRegion: "cn-north-1") == "api.ecr.cn-north-1.amazonaws.com.cn")
+    #expect(ECRHost.apiHost(in: "eu-west-1") == "api.ecr.eu-west-1.amazonaws.com")
+    #expect(ECRHost.apiHost(in: "cn-north-1") == "api.ecr.cn-north-1.amazonaws.com.cn")
     for text in ["eu-west-1", "us-gov-east-1", "ap-southeast-2"] { #expect(ECRHost.isRegion(text)) }
     for text in ["", "eu", "eu-west", "EU-west-1", "eu-west-1:ecr", "eu-west-1.evil", "eu--1", "a-b-c-d-e-f"] {
       #expect(!ECRHost.isRegion(text))
