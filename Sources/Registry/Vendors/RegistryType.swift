@@ -26,9 +26,13 @@ extension RegistryType {
   /// The one place that knows every driver.
   func makeDriver(_ session: RegistrySession) -> any RegistryDriver {
     switch self {
-    case .dockerHub, .harbor, .artifactory, .nexus, .gitlab, .quay, .dockerRegistry, .ghcr, .acr, .gar, .yandex:
+    case .dockerHub, .harbor, .artifactory, .nexus, .gitlab, .quay, .dockerRegistry:
       DockerRegistryDriver(session)
     case .ecr: ECRDriver(session)
+    case .ghcr: GHCRDriver(session)
+    case .acr: ACRDriver(session)
+    case .gar: GARDriver(session)
+    case .yandex: YandexDriver(session)
     }
   }
 }
