@@ -1,11 +1,8 @@
 import CCurl
-import FoundationEssentials
+import Glibc
 
 /// An answer that is no success, and the error it stands for.
 struct RegistryAnswer {
-  static let retryAfterMin = Duration.seconds(1)
-  static let retryAfterMax = Duration.seconds(3600)
-
   private let response: HTTPResponse
   private let items: [ErrorBody.Item]
   private let redactor: Redactor
@@ -32,6 +29,12 @@ struct RegistryAnswer {
     let isText = (response.headers["content-type"] ?? "").lowercased().hasPrefix("text/plain")
     return isText && !response.body.isEmpty
       ? ": \"\(ForeignText.escaped(redactor.redactForeign(String(decoding: response.body, as: UTF8.self))))\"" : ""
+  }
+
+  /// nginx, which stands before many registries, ends the handshake well and then says so in a page of its own.
+  private var wantsCertificate: Bool {
+    let text = String(decoding: response.body.prefix(1024), as: UTF8.self)
+    return text.contains("No required SSL certificate was sent") || text.contains("The SSL certificate error")
   }
 
   /// Whether what was asked for is not there, as far as the registry says so.
@@ -68,6 +71,10 @@ struct RegistryAnswer {
       return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
     case 400..<500 where items.contains { $0.code == "UNAVAILABLE" }:
       return make(.serverError, "is not available", transient: true)
+    case 400 where wantsCertificate:
+      return RegistryError(
+        .tlsFailed, "\(what) was refused for want of a client certificate that the server accepts (status 400)",
+        hint: "give a client certificate with --client-cert and --client-key")
     case 401: return make(.unauthorized, "was refused: unauthorised")
     case 403 where !isNotFound:
       return make(.forbidden, "was refused: forbidden", hint: "the credential lacks the right to read this")
@@ -81,35 +88,13 @@ struct RegistryAnswer {
 
   /// GitHub's limit comes as "forbidden".
   private var isRateLimit: Bool {
-    response.headers["retry-after"] != nil || response.headers["x-ratelimit-remaining"] == "0"
+    response.headers["x-ratelimit-remaining"] == "0"
+      || (response.headers["retry-after"] != nil && quotedText.lowercased().contains("rate limit"))
   }
 
-  /// `Retry-After` in seconds or as a date, or the end of GitHub's period, held between a second and an hour; nil when
-  /// absent or none of these.
-  var retryAfter: Duration? {
-    let now = Self.secondsNow
-    if let text = response.headers["retry-after"] { return Self.retryAfter(text, now: now) }
-    guard response.headers["x-ratelimit-remaining"] == "0",
-      let reset = response.headers["x-ratelimit-reset"].flatMap({ Int($0) }), reset > now
-    else { return nil }
-    return Self.retryAfter(String(reset - now), now: now)
-  }
-
-  private static var secondsNow: Int { Int(Date().timeIntervalSince1970) }
-
-  static func retryAfter(_ text: String, now: Int) -> Duration? {
-    let seconds: Int
-    let isNegative = text.hasPrefix("-")
-    let digits = isNegative ? text.dropFirst() : text[...]
-    if !digits.isEmpty, digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) {
-      seconds = isNegative ? 0 : Int(digits) ?? Int.max
-    } else {
-      let date = text.utf8.count <= 64 ? curl_getdate(text, nil) : -1
-      guard date >= 0 else { return nil }
-      seconds = date - now
-    }
-    return min(max(.seconds(Int64(clamping: min(seconds, 1 << 32))), retryAfterMin), retryAfterMax)
-  }
+  /// What the registry asks us to wait, or the end of its period where nothing is left of it, held between a second and
+  /// an hour; nil when it says nothing readable.
+  var retryAfter: Duration? { RateHeaders(response.headers, now: Int64(time(nil))).wait }
 }
 
 extension HTTPResponse {
@@ -118,6 +103,6 @@ extension HTTPResponse {
     guard let text = headers["date"], text.utf8.count <= 64, case let date = curl_getdate(text, nil), date >= 0 else {
       return nil
     }
-    return .seconds(Int64(date) - Int64(Date().timeIntervalSince1970))
+    return .seconds(Int64(date) - Int64(time(nil)))
   }
 }

@@ -96,7 +96,37 @@ extension RegistryClient {
     {
       throw BlobReader.sizeMismatch(descriptor, in: repository, has: "\(length) bytes")
     }
-    return BlobReader(stream: stream, descriptor: descriptor, repository: repository, permit: permit)
+    return BlobReader(stream: stream, descriptor: descriptor, repository: repository, permit: permit) {
+      [self] offset, resume in
+      try await self.rest(of: descriptor, from: offset, in: repository, resume: resume)
+    }
+  }
+
+  /// The rest of a blob whose connection broke, under the permit that its reader holds. Asked for at the registry, not
+  /// where a redirect led: addresses of storage are signed, and expire.
+  private func rest(
+    of descriptor: Descriptor, from offset: Int64, in repository: Repository, resume: Int
+  ) async throws -> BlobReader.Rest {
+    let clock = session.group.limiter.clock
+    try await clock.sleep(RetryPolicy().delay(before: resume - 1, chance: clock.random()))
+    var call = try await blobCall(.get, descriptor.digest, in: repository)
+    call.streams = true
+    if offset > 0 { call.headers = [("Range", "bytes=\(offset)-")] }
+    let exchange = try await exchange(call)
+    guard case .stream(let stream) = exchange.opened else { throw exchange.error }
+    // A server that knows no ranges: all of it comes again.
+    guard exchange.status == 206 else { return BlobReader.Rest(stream: stream, offset: 0) }
+    let told = stream.response.headers["content-range"]
+    guard let range = told.flatMap({ ContentRange($0) }), range.first == offset, range.last == descriptor.size - 1,
+      range.total ?? descriptor.size == descriptor.size
+    else {
+      throw RegistryError(
+        .malformed,
+        "\(exchange.subject) was asked for bytes \(offset)-\(descriptor.size - 1) and answered with"
+          + " \(told.map { "\"\(ForeignText.escaped(exchange.redactor.redactForeign($0), lengthMax: 80))\"" } ?? "no range")",
+        hint: "the registry, or its storage, does not serve ranges as it should", isTransient: true)
+    }
+    return BlobReader.Rest(stream: stream, offset: offset)
   }
 
   private func blobCall(

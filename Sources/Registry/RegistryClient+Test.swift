@@ -51,18 +51,20 @@ extension RegistryClient {
 
   private func connected(_ connection: ConnectionInfo, _ test: ConnectionTest) {
     let http = connection.version == 3 ? "HTTP/2" : "HTTP/1.1"
-    test.add(
-      .connect, .ok, "connected to \(driver.base.host) at \(connection.address), port \(connection.port), \(http)")
+    let way =
+      connection.proxy.map { "through the proxy \($0)" } ?? "at \(connection.address), port \(connection.port)"
+    test.add(.connect, .ok, "connected to \(driver.base.host) \(way), \(http)")
+    let shown = connection.certificates.first.map { ": \($0)" } ?? ""
     if driver.base.scheme == .http {
       test.add(
         .tls, .skipped, "plain HTTP: credentials and contents can be read on the way",
         hint: "use https where the registry offers it")
-    } else if endpoint.tls.isInsecure {
+    } else if endpoint.connection.tls.isInsecure {
       test.add(
-        .tls, .ok, "the certificate was not verified (--insecure)",
+        .tls, .ok, "the certificate was not verified (--insecure)\(shown)",
         hint: "give the registry's certificate authority with --ca-file instead")
     } else {
-      test.add(.tls, .ok, "the certificate is valid for \(driver.base.host)")
+      test.add(.tls, .ok, "the certificate is good for \(driver.base.host)\(shown)")
     }
   }
 
@@ -72,7 +74,7 @@ extension RegistryClient {
     case .tlsFailed:
       test.add(.connect, .ok, "connected to \(driver.base.origin)")
       test.add(.tls, .failed, error.message, hint: error.advice)
-    case .unreachable, .timeout, .addressRefused, .connectionLost:
+    case .unreachable, .timeout, .addressRefused, .connectionLost, .proxyFailed:
       test.add(.connect, .failed, error.message, hint: error.advice)
     default:
       test.add(.connect, .ok, "connected to \(driver.base.origin)")

@@ -5,8 +5,8 @@ import Synchronization
 /// One registry of one integration: repositories and tags as its vendor's driver lists them, manifests and blobs by the
 /// distribution API.
 ///
-/// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Nothing is
-/// retried here (a kept connection that turns out to be closed apart): the queue backs off and tries again. At most
+/// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Short troubles
+/// are sat out by the transport and by `BlobReader`; for longer ones the queue backs off and tries again. At most
 /// `endpoint.concurrentRequestsMax` requests run at once; an open blob counts until its reader has ended.
 package final class RegistryClient: Sendable {
   package static let redirectsMax = 5
@@ -27,8 +27,9 @@ package final class RegistryClient: Sendable {
   /// By the address that `/v2/` follows.
   private let authenticators = Mutex<[WebAddress: Authenticator]>([:])
 
-  package convenience init(_ endpoint: RegistryEndpoint, transport: HTTPTransport) {
-    let session = RegistrySession(endpoint, transport: transport)
+  /// `limiter` is the integration's, where it is to outlive the client.
+  package convenience init(_ endpoint: RegistryEndpoint, transport: HTTPTransport, limiter: RateLimiter? = nil) {
+    let session = RegistrySession(endpoint, transport: transport, limiter: limiter)
     self.init(session, driver: endpoint.vendor.type.makeDriver(session))
   }
 

@@ -1,3 +1,4 @@
+import CCurlShim
 import Model
 import Posix
 
@@ -23,25 +24,27 @@ package struct RegistryEndpoint: Sendable {
   package let url: WebAddress
   package let vendor: VendorSettings
   package let credential: Credential
-  package let tls: TLSSettings
+  package let connection: ConnectionSettings
+  package let rates: RateLimits
   /// Hosts beside the registry's own on which its token service may live; lower case.
   package let allowedRealmHosts: Set<String>
   package let concurrentRequestsMax: Int
 
   package init(
     url text: String, vendor: VendorSettings = .plain, credential: Credential = .anonymous, caPEM: [UInt8]? = nil,
-    isInsecure: Bool = false,
-    allowedRealmHosts: some Sequence<String> = [], concurrentRequestsMax: Int = concurrentRequestsDefault
+    isInsecure: Bool = false, identity: ClientIdentity? = nil, proxy: ProxySetting = .environment,
+    rates: RateLimits = RateLimits(), allowedRealmHosts: some Sequence<String> = [],
+    concurrentRequestsMax: Int = concurrentRequestsDefault
   ) throws(Malformed) {
     url = try Self.parse(url: text, field: "url")
     self.vendor = vendor
-    if let caPEM, !Self.holdsCertificate(caPEM) {
-      throw Malformed(field: "ca-file", reason: "no certificate in PEM (-----BEGIN CERTIFICATE-----) in it")
-    }
+    if let caPEM { try Self.check(authorities: caPEM) }
     try Self.check(credential, of: vendor.type)
     guard concurrentRequestsMax > 0 else { throw Malformed(field: "concurrent-requests", reason: "must be at least 1") }
     self.credential = credential
-    tls = TLSSettings(additionalAuthorities: caPEM, isInsecure: isInsecure)
+    connection = ConnectionSettings(
+      tls: TLSSettings(additionalAuthorities: caPEM, isInsecure: isInsecure, identity: identity), proxy: proxy)
+    self.rates = rates
     self.allowedRealmHosts = Set(allowedRealmHosts.map { $0.lowercased() })
     self.concurrentRequestsMax = concurrentRequestsMax
   }
@@ -66,10 +69,16 @@ package struct RegistryEndpoint: Sendable {
     }
   }
 
-  private static func holdsCertificate(_ pem: [UInt8]) -> Bool {
-    let text = String(decoding: pem, as: UTF8.self)
-    guard let begin = text.range(of: "-----BEGIN CERTIFICATE-----") else { return false }
-    return text[begin.upperBound...].range(of: "-----END CERTIFICATE-----") != nil
+  /// As strict as what uses them: one certificate that cannot be read, and none of the others would count.
+  private static func check(authorities pem: [UInt8]) throws(Malformed) {
+    let certificates = pem.withUnsafeBytes { bytes in
+      bytes.baseAddress.flatMap { ccurl_certificates_read($0, bytes.count) }
+    }
+    defer { if let certificates { ccurl_certificates_free(certificates) } }
+    guard let certificates else { throw Malformed(field: "ca-file", reason: "a certificate in it cannot be read") }
+    guard ccurl_certificates_count(certificates) > 0 else {
+      throw Malformed(field: "ca-file", reason: "no certificate in PEM (-----BEGIN CERTIFICATE-----) in it")
+    }
   }
 
   private static func check(_ credential: Credential, of type: RegistryType) throws(Malformed) {
@@ -88,18 +97,5 @@ package struct RegistryEndpoint: Sendable {
         throw Malformed(field: "api-key", reason: "must be visible ASCII characters without spaces")
       }
     }
-  }
-}
-
-extension StringProtocol {
-  /// The first occurrence of `needle`, by characters.
-  fileprivate func range(of needle: String) -> Range<Index>? {
-    var start = startIndex
-    while start < endIndex {
-      guard let found = self[start...].firstIndex(of: needle[needle.startIndex]) else { return nil }
-      if self[found...].hasPrefix(needle) { return found..<index(found, offsetBy: needle.count) }
-      start = index(after: found)
-    }
-    return nil
   }
 }

@@ -8,10 +8,11 @@ package final class RegistrySession: Sendable {
   let group: ConnectionGroup
   let permits: Permits
 
-  package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport) {
+  /// `limiter` is the integration's, where it is to outlive the session.
+  package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport, limiter: RateLimiter? = nil) {
     self.endpoint = endpoint
     self.transport = transport
-    group = transport.makeGroup(tls: endpoint.tls)
+    group = transport.makeGroup(endpoint.connection, limiter: limiter ?? RateLimiter(endpoint.rates))
     permits = Permits(endpoint.concurrentRequestsMax)
   }
 }

@@ -55,7 +55,7 @@ struct EndpointTests {
     ("Tue, 14 Nov 2023 22:14:20 GMT", 60), ("x", nil), ("", nil), ("1.5", nil),
   ])
   func `Retry-After is held between a second and an hour`(text: String, seconds: Int?) {
-    #expect(RegistryAnswer.retryAfter(text, now: 1_700_000_000) == seconds.map { .seconds($0) })
+    #expect(RateHeaders.retryAfter(text, now: 1_700_000_000) == seconds.map { .seconds($0) })
   }
 
   @Test(

@@ -182,8 +182,9 @@ final class Authenticator: Sendable {
 
   // MARK: the token service
 
-  /// The server names the address that our password goes to: it must be on the registry's own host or on one allowed by
-  /// name, and not fall back to plain HTTP.
+  /// The server names the address that our password goes to: it must be on the registry's own host, on one that is the
+  /// vendor's, or on one allowed by name, and not fall back to plain HTTP. Where that name leads is checked when the
+  /// connection is made.
   private func tokenService(_ challenge: Challenge) throws(RegistryError) -> TokenService {
     let text = challenge.parameters["realm"] ?? ""
     let realm: WebAddress
@@ -202,10 +203,7 @@ final class Authenticator: Sendable {
         .realmNotAllowed, "the registry is https and names a token service over plain HTTP, \(realm.origin)",
         hint: "the registry's configuration must name it with https")
     }
-    guard
-      realm.host == base.host || session.endpoint.allowedRealmHosts.contains(realm.host)
-        || driver.realmHosts.contains(realm.host)
-    else {
+    guard realm.host == base.host || isAllowed(realm.host) else {
       throw RegistryError(
         .realmNotAllowed,
         "\(base.origin) sends credentials to a token service on another host, \(realm.host)",
@@ -213,6 +211,15 @@ final class Authenticator: Sendable {
     }
     let service = challenge.parameters["service"].flatMap { $0.utf8.count <= 1024 ? $0 : nil }
     return TokenService(realm: realm, service: service)
+  }
+
+  private func isAllowed(_ host: String) -> Bool {
+    session.endpoint.allowedRealmHosts.contains(host) || driver.realmHosts.contains(host)
+  }
+
+  private func destination(of realm: WebAddress) -> HTTPRequest.Destination {
+    if realm.origin == base.origin { return .registry }
+    return isAllowed(realm.host) ? .allowedByName : .namedByAnswer
   }
 
   private func token(
@@ -277,7 +284,7 @@ final class Authenticator: Sendable {
     var fields: [(name: String, value: String)] = []
     if let name = service.service { fields.append(("service", name)) }
     if let scope { fields.append(("scope", scope.description)) }
-    let destination: HTTPRequest.Destination = realm.origin == base.origin ? .registry : .namedByAnswer
+    let destination = destination(of: realm)
     if case .identity(let token) = credential {
       fields = [("grant_type", "refresh_token")] + fields + [("refresh_token", token.revealed)]
       var request = HTTPRequest(

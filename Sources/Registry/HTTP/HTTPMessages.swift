@@ -32,9 +32,15 @@ package struct AWSSignature: Sendable, Hashable {
 package struct HTTPRequest: Sendable {
   package enum Method: String, Sendable { case get = "GET", head = "HEAD", post = "POST" }
 
-  /// Whether the user named the address, or an answer did. The latter may not lead to addresses that only this machine
-  /// or its network can reach, unless the registry itself lives at one of that kind.
-  package enum Destination: Sendable { case registry, namedByAnswer }
+  /// Who named the host. What an answer named may not lead to addresses that only this machine or its network can reach,
+  /// unless the registry itself lives at one of that kind.
+  package enum Destination: Sendable {
+    /// The user, as the registry's own.
+    case registry
+    /// An answer; and the user, or what is known of the vendor, allows that name to have the credential.
+    case allowedByName
+    case namedByAnswer
+  }
 
   package var method: Method
   package var url: WebAddress
@@ -96,6 +102,10 @@ package struct ConnectionInfo: Sendable {
   package let port: Int
   /// As libcurl counts: 1 is HTTP/1.0, 2 is HTTP/1.1, 3 is HTTP/2.
   package let version: Int
+  /// The proxy on the way; `address` is then the proxy's.
+  package let proxy: Proxy?
+  /// What the server showed when the connection was made, its own certificate first.
+  package let certificates: [PeerCertificate]
 }
 
 package struct HTTPResponse: Sendable {
@@ -125,16 +135,4 @@ package struct TransportTimeouts: Sendable {
   package var idleBytesMin = 30 * 1024
 
   package init() {}
-}
-
-package struct TLSSettings: Sendable, Hashable {
-  /// Certificate authorities in PEM, trusted beside the system's.
-  package var additionalAuthorities: [UInt8]?
-  /// Nothing is verified.
-  package var isInsecure: Bool
-
-  package init(additionalAuthorities: [UInt8]? = nil, isInsecure: Bool = false) {
-    self.additionalAuthorities = additionalAuthorities
-    self.isInsecure = isInsecure
-  }
 }

@@ -80,6 +80,14 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     WebAddress(origin: origin, path: path, query: query)
   }
 
+  /// Without the first of `tails` that its path ends in: what people paste after an address. No slash at the end.
+  func withoutTail(_ tails: [String]) -> WebAddress {
+    var path = Substring(path)
+    while path.hasSuffix("/") { path = path.dropLast() }
+    if let tail = tails.first(where: path.hasSuffix) { path = path.dropLast(tail.count) }
+    return replacing(path: String(path))
+  }
+
   /// What is asked for, without the fragment.
   package var text: String { description + (query.map { "?" + $0 } ?? "") }
 

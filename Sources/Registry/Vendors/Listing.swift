@@ -85,7 +85,7 @@ package struct ListingSummary: Sendable, Hashable {
   package internal(set) var passedOver: [RepositoryKind: Int] = [:]
   /// The first few of them.
   package internal(set) var passedOverExamples: [PassedOver] = []
-  /// Tags that the vendor calls something else than an image, left out.
+  /// Tags or repositories of something else than images, as the vendor calls it: left out.
   package internal(set) var notImages = 0
   /// Why there may be more than was listed, the first few reasons; empty when the registry came to its end.
   package private(set) var incompleteReasons: [String] = []
@@ -121,6 +121,9 @@ protocol Listing: AnyObject {
 extension Listing {
   /// An entry is left out.
   func reject(_ name: String, _ reason: String) { summary.reject(redactor.redactForeign(name), reason) }
+
+  /// What was found is no image, or no repository of images: a chart, a signature, a plugin.
+  func foundOther() { summary.notImages += 1 }
 
   /// Runs the listing of one part, such as a project. What the registry says against that part alone leaves the listing
   /// incomplete and does not end it.
@@ -209,6 +212,4 @@ package final class TagListing: Listing {
     }
   }
 
-  /// A tag points to something that is no image: a chart, a signature.
-  func foundOther() { summary.notImages += 1 }
 }

@@ -26,8 +26,11 @@ extension RegistryType {
   /// The one place that knows every driver.
   func makeDriver(_ session: RegistrySession) -> any RegistryDriver {
     switch self {
-    case .dockerHub, .harbor, .artifactory, .nexus, .gitlab, .quay, .dockerRegistry:
-      DockerRegistryDriver(session)
+    case .dockerHub: DockerHubDriver(session)
+    case .harbor: HarborDriver(session)
+    case .gitlab: GitLabDriver(session)
+    case .quay: QuayDriver(session)
+    case .artifactory, .nexus, .dockerRegistry: DockerRegistryDriver(session)
     case .ecr: ECRDriver(session)
     case .ghcr: GHCRDriver(session)
     case .acr: ACRDriver(session)

@@ -52,8 +52,11 @@ extension PageStyle {
   }
 
   func total(in headers: HTTPHeaders) -> Int? {
-    guard case .numbered(_, _, _, let header?) = self else { return nil }
-    return headers[header].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
+    switch self {
+    case .numbered(_, _, _, let header?), .link(_, let header?):
+      headers[header].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
+    default: nil
+    }
   }
 
   func next(_ page: some VendorPage, _ headers: HTTPHeaders, from url: WebAddress) -> VendorPageWalk.Next {
@@ -61,8 +64,8 @@ extension PageStyle {
     case .numbered(let size, _, _, _):
       // A page that says whether there is another is believed; else its size and the total tell.
       page.hasMore == false ? .end : .numbered(size: page.hasMore == true ? 0 : size)
-    case .link:
-      LinkHeader.next(in: headers.all("link")).map { Self.query(of: $0, from: url) } ?? .end
+    case .link(let sameOrigin, _):
+      LinkHeader.next(in: headers.all("link")).map { Self.query(of: $0, from: url, sameOrigin: sameOrigin) } ?? .end
     case .address:
       page.next.flatMap { $0.isEmpty ? nil : Self.query(of: $0, from: url) } ?? .end
     case .token:
@@ -72,14 +75,16 @@ extension PageStyle {
 
   /// Only the query of an address is used, on the address that was asked: paths and hosts in it are often wrong. Another
   /// origin is refused all the same, since it may mean that somebody leads us astray.
-  private static func query(of link: String, from url: WebAddress) -> VendorPageWalk.Next {
+  private static func query(
+    of link: String, from url: WebAddress, sameOrigin: Bool = true
+  ) -> VendorPageWalk.Next {
     let target: WebAddress
     do {
       target = try WebAddress(link, relativeTo: url)
     } catch {
       return .unusable("the address of the next page cannot be read: \(error.reason)")
     }
-    guard target.origin == url.origin else {
+    guard target.origin == url.origin || !sameOrigin else {
       return .unusable("the address of the next page leads to another origin, \(target.origin)")
     }
     guard let query = target.query else { return .unusable("the address of the next page has no query") }

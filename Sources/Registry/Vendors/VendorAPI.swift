@@ -10,6 +10,16 @@ enum VendorAuthorization: Sendable {
   case token(RenewableToken)
   case signature(AWSSignature)
 
+  /// An account as Basic, a key as Bearer.
+  init(_ credential: Credential) {
+    self =
+      switch credential {
+      case .anonymous: .none
+      case .account(let user, let password): .basic(user: user, password: password)
+      case .apiKey(let key): .header(.bearer(key))
+      }
+  }
+
   static func basic(user: String, password: Secret) -> VendorAuthorization {
     .header(.basic(user: user, password: password))
   }

@@ -64,8 +64,9 @@ struct Entries<Item: VendorItem>: VendorPage {
 enum PageStyle: Sendable {
   /// `page=1`, `page=2`, …: to the total where it is known, else to the first page that is not full.
   case numbered(size: Int, page: String = "page", sizeName: String = "page_size", totalHeader: String? = nil)
-  /// The header `Link` with the relation `next`; of its address only the query is used.
-  case link
+  /// The header `Link` with the relation `next`; of its address only the query is used. Where the server writes links
+  /// under a name of its own, another origin than the one asked is no sign of anything.
+  case link(sameOrigin: Bool = true, totalHeader: String? = nil)
   /// The page's `next` is an address of the same origin; only its query is used.
   case address
   /// The page's `next` is a token to send back under this name.

@@ -77,6 +77,7 @@ struct VendorPageWalk {
   private func decided(_ next: Next, after here: PageCursor, count: Int) -> Next {
     guard case .numbered(let size) = next else { return next }
     let number = if case .number(let number) = here { number } else { 1 }
+    if size == 0, count == 0 { return .unusable("the registry says that there is more and sends nothing") }
     let hasMore = total.map { entryCount < $0 && count > 0 } ?? (count >= size)
     return hasMore ? .page(.number(number + 1)) : .end
   }
