@@ -95,6 +95,8 @@ class Simulator:
     ways = {"": {}}  # {what the row is called beside the vendor: options of `integration`}
     listings = "repositories|tags"  # the routes that have pages
     counts = True  # a listing tells how many entries it has, so that a lost one shows
+    has_remote = False  # some of its areas are remote or virtual
+    one_area_ways = ()  # the ways that lead to one area only
     large = (201, 201)  # so many repositories and tags make three pages
 
     def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0):
@@ -143,13 +145,18 @@ class Simulator:
         self.content.put(f"{area}/many", self.content.sample(2), *(f"2.{number}" for number in range(tags)))
         self.content.put(f"{area}/multi", self.content.sample(10), "1.0", "latest")
 
-    def expected(self, who="full", kinds=("local", "federated")):
-        """{(name, tag): digest} of what a poll must see as that user."""
-        account = self.accounts[self.users[who]]
+    def scope(self, who, **options):
+        """The areas that `integration` leads to; None: all that the user may read."""
+        return None
+
+    def expected(self, who="full", kinds=("local", "federated"), **options):
+        """{(name, tag): digest} of what a poll of `integration(who, **options)` must see."""
+        account, scope = self.accounts[self.users[who]], self.scope(who, **options)
         found = {}
         for repository in self.content.repositories.values():
             area = self.content.areas[repository.area]
-            if repository.content == "image" and area.kind in kinds and area.format in self.formats and account.may_read(area):
+            if repository.content == "image" and area.kind in kinds and area.format in self.formats and account.may_read(area) \
+                    and (scope is None or area.name in scope):
                 found |= {(repository.name, tag.name): tag.digest for tag in repository.tags.values()}
         return found
 
