@@ -22,6 +22,9 @@ class Artifactory(Distribution, Simulator):
     wildcard_hosts = {"subdomain": r"[a-z0-9-]+\.art\.example\.test"}
     certificate_names = ("*.art.example.test",)
     formats = ("docker", "oci")
+    ways = {"repository path": {"access": "repository-path"}, "subdomain": {"access": SUBDOMAIN}, "port": {"access": PORT},
+            "API key": {"secret": "api-key"}, "access token": {"secret": "token"}}
+    listings = "tags|catalog|v2-tags"
     knobs = {
         "anonymous": ("off", "on"),  # 6.2
         "filters": ("honoured", "ignored"),  # 6.3
@@ -202,7 +205,7 @@ class Artifactory(Distribution, Simulator):
             self.violation(request, "6.5", "sorting is for administrators")
             return self.problem(403, "Sort is not allowed for non-admin users")
         size = min(query.limit or self.page_cap, self.page_cap)
-        page = self.page(request, found, query.offset, size)
+        page = self.page(request, found, query.offset, size, str(query.criteria))
         bounds = {"start_pos": query.offset, "end_pos": query.offset + len(page.items), "total": page.total}
         if query.limit is not None and self.knob["range-limit"] == "present":
             bounds["limit"] = query.limit

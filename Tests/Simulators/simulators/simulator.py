@@ -91,6 +91,11 @@ class Simulator:
     certificate_names = ()  # beside those of `hosts`
     users = {"full": "admin", "minimum": "scanner"}  # the accounts of these rights
     formats = ("docker",)  # of areas that hold images
+    # For the table of vendors and cases:
+    ways = {"": {}}  # {what the row is called beside the vendor: options of `integration`}
+    listings = "repositories|tags"  # the routes that have pages
+    counts = True  # a listing tells how many entries it has, so that a lost one shows
+    large = (201, 201)  # so many repositories and tags make three pages
 
     def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0):
         self.folder = Path(folder)
@@ -270,10 +275,10 @@ class Simulator:
             return None
         return account
 
-    def page(self, request, items, start, size):
-        """A page of a listing, with the faults that are ordered for this request's route."""
-        kinds = getattr(request, "listing_fault", None)
-        return page(items, start, size, kinds)
+    def page(self, request, items, start, size, listing=None, marker=False):
+        """A page of a listing, with the faults that are ordered for this request's route. `listing` tells listings of one
+        address apart; `marker` says that pages go on after an entry, not after a number of them."""
+        return page(items, start, size, request.listing_fault, listing or request.raw_path, marker)
 
     def judge(self, request, role):
         """What holds for every product and every address."""
@@ -394,7 +399,7 @@ class Simulator:
     def controlled(self, method, what, document):
         if (method, what) == ("GET", ""):
             return {"vendor": self.vendor, "hosts": self.hosts, "ports": self.ports, "knobs": self.knobs, "set": self.knob,
-                    "faults": [dataclasses.asdict(one) for one in self.faults], "violations": [str(one) for one in self.violations],
+                    "faults": [dataclasses.asdict(one) | {"begun": sorted(one.begun)} for one in self.faults], "violations": [str(one) for one in self.violations],
                     "requests": len(self.log)}
         if (method, what) == ("GET", "violations"):
             return {"violations": [str(one) for one in self.violations]}
