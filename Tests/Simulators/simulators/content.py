@@ -24,6 +24,7 @@ class Manifest:
     architecture: str = ""
     os: str = ""
     config_media_type: str = ""
+    config_digest: str = ""
     children: list = field(default_factory=list)
 
     @property
@@ -47,7 +48,8 @@ class Manifest:
             settings = {}
         layers = sum(one.get("size", 0) for one in document.get("layers", []))
         return Manifest(digest, media_type, size + layers, settings.get("created"), settings.get("architecture", ""),
-                        settings.get("os", ""), document.get("config", {}).get("mediaType", ""))
+                        settings.get("os", ""), document.get("config", {}).get("mediaType", ""),
+                        document.get("config", {}).get("digest", ""))
 
 
 @dataclass

@@ -7,6 +7,13 @@ VENDORS = {
     "harbor": ("harbor", "Harbor"),
     "artifactory": ("artifactory", "Artifactory"),
     "nexus": ("nexus", "Nexus"),
+    "gitlab": ("gitlab", "GitLab"),
+    "quay": ("quay", "Quay"),
+    "ecr": ("ecr", "ECR"),
+    "ghcr": ("ghcr", "GHCR"),
+    "acr": ("acr", "ACR"),
+    "gar": ("gar", "GAR"),
+    "yandex": ("yandex", "Yandex"),
 }
 
 
