@@ -98,7 +98,7 @@ class Simulator(Control):
     one_area_ways = ()  # the ways that lead to one area only
     large = (201, 201)  # so many repositories and tags make three pages
 
-    def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0):
+    def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0, certificate=None):
         self.folder = Path(folder)
         self.secret, self.tls = secret, tls
         self.clock = Clock()
@@ -114,8 +114,8 @@ class Simulator(Control):
         self.routes = [
             Route(method, pattern, role, name, raw, attribute)
             for attribute in dir(type(self)) for method, pattern, role, name, raw in getattr(getattr(type(self), attribute), "routes", [])]
-        self.authority = self.context = None
-        if tls:
+        self.authority = certificate if tls else None
+        if tls and certificate is None:
             names = ["IP:127.0.0.1", "DNS:localhost", *(f"DNS:{name}" for name in [*self.hosts.values(), *self.certificate_names])]
             self.authority = authority(self.folder / "tls", self.vendor, names)
         self.server = Server(self.handle, self.malformed)
