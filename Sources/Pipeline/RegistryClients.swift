@@ -6,7 +6,7 @@ import Store
 import Synchronization
 
 /// One registry client for each integration, kept as long as the integration does not change, so that connections and
-/// tokens are used again.
+/// tokens are used again. What a registry said of its patience is kept beyond that: a changed setting does not change it.
 package final class RegistryClients: Sendable {
   private struct Kept {
     let revision: UInt64
@@ -16,6 +16,7 @@ package final class RegistryClients: Sendable {
   private let store: StateStore
   private let transport: HTTPTransport
   private let kept = Mutex<[UInt64: Kept]>([:])
+  private let limiters = Mutex<[UInt64: RateLimiter]>([:])
 
   package init(store: StateStore, transport: HTTPTransport) {
     self.store = store
@@ -26,13 +27,31 @@ package final class RegistryClients: Sendable {
   package func client(for record: IntegrationRecord) throws -> RegistryClient {
     let known = kept.withLock { $0[record.id] }
     if let known, known.revision == record.revision { return known.client }
-    let client = RegistryClient(try endpoint(of: record), transport: transport)
+    let endpoint = try endpoint(of: record)
+    let limiter = limiters.withLock { limiters in
+      let limiter = limiters[record.id] ?? RateLimiter()
+      limiters[record.id] = limiter
+      return limiter
+    }
+    limiter.update(endpoint.rates)
+    let client = RegistryClient(endpoint, transport: transport, limiter: limiter)
     kept.withLock { $0[record.id] = Kept(revision: record.revision, client: client) }
     return client
   }
 
-  /// Drops what is kept for an integration that was changed or removed.
+  /// What the registry of an integration last told of the requests it grants; nil while it has told nothing.
+  package func budget(of integration: UInt64) -> RateBudget? {
+    limiters.withLock { $0[integration] }?.budget
+  }
+
+  /// Drops the client of an integration that was changed.
   package func forget(_ integration: UInt64) { kept.withLock { _ = $0.removeValue(forKey: integration) } }
+
+  /// Drops all that is kept for an integration that was removed.
+  package func remove(_ integration: UInt64) {
+    forget(integration)
+    limiters.withLock { _ = $0.removeValue(forKey: integration) }
+  }
 
   private func endpoint(of record: IntegrationRecord) throws -> RegistryEndpoint {
     do {
@@ -40,11 +59,12 @@ package final class RegistryClients: Sendable {
         url: record.url, vendor: try vendor(of: record), credential: try credential(of: record),
         caPEM: record.caPem.isEmpty ? nil : record.caPem, isInsecure: record.insecure,
         identity: try identity(of: record),
-        proxy: try proxy(of: record),
+        proxy: try ProxyChoice(record.proxy, password: try store.secret(.proxyPassword, of: record.id)),
         rates: RateLimits(
           requestsPerSecond: record.requestsPerSecond == 0 ? nil : Int(record.requestsPerSecond),
           bytesPerSecond: record.bytesPerSecond == 0 ? nil : Int(clamping: record.bytesPerSecond)),
-        allowedRealmHosts: record.allowedRealmHosts, concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
+        allowedRealmHosts: record.allowedRealmHosts,
+        concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
     } catch let error as RegistryEndpoint.Malformed {
       throw RegistryError(
         .malformed, "integration \(record.name): \(error)", hint: "change the integration's settings")
@@ -64,18 +84,13 @@ package final class RegistryClients: Sendable {
   }
 
   private func identity(of record: IntegrationRecord) throws -> ClientIdentity? {
-    guard !record.clientCertificatePem.isEmpty else { return nil }
+    if record.clientCertificatePem.isEmpty { return nil }
     guard let key = try store.secret(.clientKey, of: record.id) else {
       throw RegistryError(
-        .tlsFailed, "integration \(record.name) has a client certificate and no key stored for it",
-        hint: "give the client certificate and its key anew")
+        .unauthorized, "integration \(record.name) has no key stored for its client certificate",
+        hint: "give it its client key anew")
     }
     return try ClientIdentity(certificate: record.clientCertificatePem, key: key)
-  }
-
-  private func proxy(of record: IntegrationRecord) throws -> ProxySetting {
-    guard !record.proxy.isEmpty else { return .environment }
-    return .proxy(try Proxy(record.proxy, password: try store.secret(.proxyPassword, of: record.id)))
   }
 
   private func credential(of record: IntegrationRecord) throws -> Credential {

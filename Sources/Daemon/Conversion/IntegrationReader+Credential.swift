@@ -44,7 +44,7 @@ extension IntegrationReader {
     }
   }
 
-  private static func proxyUser(_ record: IntegrationRecord) -> String? { (try? ProxySetting(record.proxy))?.user }
+  private static func proxyUser(_ record: IntegrationRecord) -> String? { (try? ProxyChoice(record.proxy))?.user }
 
   private mutating func checkMain(_ record: IntegrationRecord, _ secret: Secret?, isNeeded: Bool) {
     let field = SecretField.main.path
@@ -83,11 +83,10 @@ extension IntegrationReader {
       if !record.hasClientKey && isNeeded { refuse(field, "is required: the client certificate's private key") }
       return
     }
-    let text = key.revealed
-    if !text.contains("PRIVATE KEY-----") {
-      refuse(field, "no private key in PEM (-----BEGIN PRIVATE KEY-----) in it")
-    } else if text.contains("ENCRYPTED") {
-      refuse(field, "is encrypted: the daemon has no pass phrase for it; give the plain key, which is kept sealed")
+    do {
+      _ = try ClientIdentity(certificate: record.clientCertificatePem, key: key)
+    } catch {
+      refuse(field, error.reason)
     }
   }
 }

@@ -62,6 +62,7 @@ struct SystemHandler: SystemService {
     status.advisoriesUpdatedAt = API.Timestamp(nanoseconds: ecosystems.map(\.updatedAt).max() ?? 0)
     status.storeBytesUsed = UInt64(store.environment.usedBytes)
     status.storeBytesLimit = UInt64(store.environment.mapSizeBytes)
+    status.resolve = configuration.resolve.map(\.description)
     status.scannerSlots = UInt32(configuration.scannerSlots)
     status.methods = metrics.snapshot.map { name, counts in
       var method = MethodMetrics()
