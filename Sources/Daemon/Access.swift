@@ -54,6 +54,7 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.System/Cancel": .viewer,
     "tidewaiter.v1.System/WatchEvents": .viewer,
     "tidewaiter.v1.System/GetDescriptors": .viewer,
+    "tidewaiter.v1.System/RotateKey": .admin,
 
     // A probe needs no rights, and learns nothing but whether calls are served.
     "grpc.health.v1.Health/Check": .anyone,

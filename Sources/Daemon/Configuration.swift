@@ -8,6 +8,8 @@ package struct Configuration: Sendable, Equatable {
   package enum LogLevel: String, Sendable, Codable, CaseIterable { case debug, info, warning, error }
 
   package var stateDirectory: String
+  /// Where systemd passes credentials to this service.
+  package var credentialsDirectory: String?
   package var socket: String
   /// Group of the socket; nil leaves the process's own.
   package var socketGroup: String?
@@ -150,6 +152,7 @@ package struct Configuration: Sendable, Equatable {
     scannerSlots = cores + 2
     // One for each core, and the one that a single integration leaves to others.
     scannerWorkers = max(2, cores) + 1
+    credentialsDirectory = environment["CREDENTIALS_DIRECTORY"]
     if let path = flags.config ?? environment["TIDEWAITER_CONFIG"] { try read(path) }
     try take(environment)
     stateDirectory = flags.stateDirectory ?? stateDirectory

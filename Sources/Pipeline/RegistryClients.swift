@@ -1,4 +1,5 @@
 import Model
+import Posix
 import Registry
 import StorageMessages
 import Store
@@ -47,16 +48,27 @@ package final class RegistryClients: Sendable {
 
   private func credential(of record: IntegrationRecord) throws -> Credential {
     if record.auth == .anonymous { return .anonymous }
-    guard let secret = try store.secret(of: record.id) else {
+    guard let secret = try store.secret(.main, of: record.id) else {
       throw RegistryError(
         .unauthorized, "integration \(record.name) has no secret stored",
         hint: "give it its \(record.auth == .account ? "password" : "key") anew")
     }
-    return record.auth == .account ? .account(user: record.username, password: Secret(secret)) : .apiKey(Secret(secret))
+    // Docker Hub's key goes with a user name, and is used as its password.
+    return record.username.isEmpty ? .apiKey(secret) : .account(user: record.username, password: secret)
   }
 }
 
 extension IntegrationRecord {
+  /// What is not safe about how the registry is reached, for people.
+  package var exposures: [String] {
+    var found: [String] = []
+    if [url, apiUrl].contains(where: { $0.lowercased().hasPrefix("http://") }) {
+      found.append("plain HTTP: images and credentials can be read and changed on their way")
+    }
+    if insecure { found.append("TLS certificates are not verified") }
+    return found
+  }
+
   /// Which platforms of an index are wanted.
   var platformSelection: PlatformSelection {
     if platforms.isEmpty { return .node }

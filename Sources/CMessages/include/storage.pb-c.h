@@ -136,10 +136,26 @@ struct  Tidewaiter__Storage__V1__IntegrationRecord
   uint64_t revision;
   protobuf_c_boolean deleting;
   protobuf_c_boolean rescan;
+  ProtobufCBinaryData api_url;
+  size_t n_scopes;
+  ProtobufCBinaryData *scopes;
+  ProtobufCBinaryData region;
+  size_t n_repository_keys;
+  ProtobufCBinaryData *repository_keys;
+  ProtobufCBinaryData repository_access;
+  protobuf_c_boolean include_remote;
+  ProtobufCBinaryData client_certificate_pem;
+  ProtobufCBinaryData proxy;
+  uint32_t requests_per_second;
+  uint64_t bytes_per_second;
+  ProtobufCBinaryData quiet_hours;
+  protobuf_c_boolean has_session_token;
+  protobuf_c_boolean has_client_key;
+  protobuf_c_boolean has_proxy_password;
 };
 #define TIDEWAITER__STORAGE__V1__INTEGRATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__integration_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0, 0 }
 
 
 typedef enum {
@@ -471,10 +487,13 @@ struct  Tidewaiter__Storage__V1__PollRecord
   uint64_t first_job_id;
   uint64_t last_job_id;
   ProtobufCBinaryData error_hint;
+  uint32_t repositories_skipped;
+  size_t n_notes;
+  ProtobufCBinaryData *notes;
 };
 #define TIDEWAITER__STORAGE__V1__POLL_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__poll_record__descriptor) \
-    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL} }
+    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0,NULL }
 
 
 struct  Tidewaiter__Storage__V1__EventRecord

@@ -17,11 +17,24 @@ struct IntegrationsHandler: IntegrationsService {
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
     guard let wanted = request.integration else { throw RPCError.invalidArgument([("integration", "is required")]) }
     var reader = IntegrationReader()
-    let record = reader.create(wanted, secret: request.secret)
+    let secrets = Self.secrets(
+      request.secret, sessionToken: request.sessionToken, clientKey: request.clientKeyPem,
+      proxyPassword: request.proxyPassword)
+    let record = reader.create(wanted, secrets: secrets)
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
-    let secret = request.secret.isEmpty ? nil : request.secret
+    if request.validateOnly { return API.Integration(try store.preview(record, secrets: Set(secrets.keys))) }
     return API.Integration(
-      try await store.createIntegration(record, secret: secret, now: clock.now, actor: context.peer.actor))
+      try await store.createIntegration(record, secrets: secrets, now: clock.now, actor: context.peer.actor))
+  }
+
+  /// What a request gives: the one place where its bytes become secrets.
+  private static func secrets(
+    _ main: [UInt8], sessionToken: [UInt8], clientKey: [UInt8], proxyPassword: [UInt8]
+  ) -> [SecretField: Secret] {
+    let given: [(SecretField, [UInt8])] = [
+      (.main, main), (.sessionToken, sessionToken), (.clientKey, clientKey), (.proxyPassword, proxyPassword),
+    ]
+    return given.reduce(into: [:]) { if !$1.1.isEmpty { $0[$1.0] = Secret($1.1) } }
   }
 
   func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
@@ -48,7 +61,10 @@ struct IntegrationsHandler: IntegrationsService {
     }
     let current = try store.integration(named: wanted.name)
     var reader = IntegrationReader()
-    let update = reader.update(current, as: wanted, paths: paths, secret: request.secret)
+    let secrets = Self.secrets(
+      request.secret, sessionToken: request.sessionToken, clientKey: request.clientKeyPem,
+      proxyPassword: request.proxyPassword)
+    let update = reader.update(current, as: wanted, paths: paths, secrets: secrets, known: known(secrets, of: current))
     var revision = current.revision
     if !wanted.etag.isEmpty {
       guard let parsed = UInt64(wanted.etag), parsed > 0 else {
@@ -57,15 +73,42 @@ struct IntegrationsHandler: IntegrationsService {
       revision = parsed
     }
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
+    guard current.revision == revision else { throw IntegrationError.changed(wanted.name) }
+    // An update that changes nothing is none: neither the revision rises nor is anything forgotten.
+    let isDone = request.validateOnly || (update.changed.isEmpty && update.dropped.isEmpty)
+    let updated = isDone ? update.preview : try await perform(update, on: current, context)
+    var answer = API.Integration(updated)
+    answer.droppedSecrets = update.dropped.map(\.path)
+    answer.changedFields = update.changed
+    return answer
+  }
+
+  private func perform(
+    _ update: IntegrationReader.Update, on current: IntegrationRecord, _ context: CallContext
+  ) async throws -> IntegrationRecord {
     let updated = try await store.updateIntegration(
-      named: wanted.name, revision: revision, secret: update.secret, now: clock.now, actor: context.peer.actor
+      named: current.name, revision: current.revision, secrets: update.secrets, now: clock.now,
+      actor: context.peer.actor
     ) { record in
       // Removed and made anew since it was read.
       guard record.id == current.id else { throw IntegrationError.changed(record.name) }
       record = update.record
     }
     registries.forget(updated.id)
-    return API.Integration(updated)
+    return updated
+  }
+
+  /// Those of the secrets given that are stored already. One that cannot be opened any more is not.
+  private func known(_ given: [SecretField: Secret], of current: IntegrationRecord) -> Set<SecretField> {
+    Set(
+      given.filter { field, secret in
+        guard current[field] else { return false }
+        do {
+          return try store.secret(field, of: current.id) == secret
+        } catch {
+          return false
+        }
+      }.keys)
   }
 
   func deleteIntegration(

@@ -15,6 +15,7 @@ struct SystemHandler: SystemService {
   let metrics: Metrics
   let configuration: Configuration
   let startedAt: Int64
+  let clock: WallClock
   let events: EventReader
   let catalogue: Catalogue
 
@@ -32,6 +33,14 @@ struct SystemHandler: SystemService {
     version.schemaVersion = UInt32(StateStore.schemaVersion)
     version.analyserVersion = analyserVersion
     return version
+  }
+
+  func rotateKey(_ request: RotateKeyRequest, _ context: CallContext) async throws -> RotateKeyResponse {
+    let outcome = try await store.replaceKey(now: clock.now, actor: context.peer.actor)
+    var response = RotateKeyResponse()
+    response.sealed = UInt64(outcome.sealed)
+    response.unreadable = UInt64(outcome.unreadable)
+    return response
   }
 
   func getStatus(_ request: GetStatusRequest, _ context: CallContext) async throws -> Status {

@@ -34,7 +34,7 @@ struct PollRun: Sendable {
     let breakage = Breakage()
     let summary = try await withThrowingTaskGroup(of: Void.self) { group in
       // The listing waits while enough repositories are on their way, so that memory does not grow with the registry.
-      let (repositories, found) = AsyncStream<Repository>.makeStream()
+      let (repositories, found) = AsyncStream<ListedRepository>.makeStream()
       group.addTask {
         await withDiscardingTaskGroup { inner in
           for await repository in repositories {
@@ -70,17 +70,17 @@ struct PollRun: Sendable {
       }
       // The examples are noted one by one; the count tells of all.
       record.errorCount.add(summary.rejected - summary.rejectedExamples.count)
-      if let why = summary.incomplete { record.note("the list of repositories is incomplete: \(why)") }
+      if let why = summary.incomplete { record.note("partial: the list of repositories: \(why)") }
     }
   }
 
   /// Returns what stands in the way of the whole poll: a store that takes nothing, an integration that is being removed.
-  private func look(at repository: Repository) async -> (any Error)? {
+  private func look(at listed: ListedRepository) async -> (any Error)? {
     do {
-      var poll = RepositoryPoll(run: self, repository: repository)
+      var poll = RepositoryPoll(run: self, listed: listed)
       try await poll.run()
     } catch let error as RegistryError {
-      report { $0.note("\(repository): \(error.message)") }
+      report { $0.note("\(listed.repository): \(error.message)") }
     } catch {
       return Task.isCancelled ? nil : error
     }

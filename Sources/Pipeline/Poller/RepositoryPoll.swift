@@ -14,13 +14,14 @@ struct RepositoryPoll {
   static let tagsMaximum = 500_000
 
   let run: PollRun
-  let repository: Repository
+  let listed: ListedRepository
+  var repository: Repository { listed.repository }
   /// Digests that this poll has queued again: another tag of one is not another reason.
   private var rescanned: Set<String> = []
 
-  init(run: PollRun, repository: Repository) {
+  init(run: PollRun, listed: ListedRepository) {
     self.run = run
-    self.repository = repository
+    self.listed = listed
   }
 
   private struct TooManyTags: Error {}
@@ -73,7 +74,8 @@ struct RepositoryPoll {
   private func screened(by criteria: RepositoryCriteria) async throws -> ScreenedTags {
     var tags = ScreenedTags()
     do {
-      let summary = try await run.client.tags(of: repository) { tag in
+      let summary = try await run.client.tags(of: listed) { found in
+        let tag = found.tag
         guard tags.count < Self.tagsMaximum else { throw TooManyTags() }
         switch criteria.screen(tag: tag.name) {
         case .selected: tags.selected.append(tag)
@@ -82,7 +84,7 @@ struct RepositoryPoll {
         }
       }
       run.report { record in
-        if let why = summary.incomplete { record.note("\(repository): the list of tags is incomplete: \(why)") }
+        if let why = summary.incomplete { record.note("\(repository): partial: the list of tags: \(why)") }
         for name in summary.rejectedExamples { record.note("\(repository): tag \"\(name.name)\": \(name.reason)") }
         record.errorCount.add(summary.rejected - summary.rejectedExamples.count)
       }
@@ -237,16 +239,6 @@ struct RepositoryPoll {
         }
       }
       try await queue(found, priority: .rescan)
-    }
-  }
-}
-
-extension RegistryError {
-  /// Whether the next request would meet the same: the registry is away, refuses us, or asks us to wait.
-  fileprivate var concernsRegistry: Bool {
-    switch code {
-    case .unreachable, .timeout, .tlsFailed, .unauthorized, .rateLimited, .notARegistry, .realmNotAllowed: true
-    default: false
     }
   }
 }

@@ -63,6 +63,11 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     hasFragment = Self.part(url, CURLUPART_FRAGMENT) != nil
   }
 
+  /// The https address of a host whose name is known to be one, without a path.
+  init(https host: String) {
+    self.init(origin: Origin(scheme: .https, host: host, port: Scheme.https.defaultPort), path: "", query: nil)
+  }
+
   private init(origin: Origin, path: String, query: String?) {
     self.origin = origin
     self.path = path
@@ -73,6 +78,14 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
   /// The same origin with another path and query, both already percent-encoded.
   func replacing(path: String, query: String? = nil) -> WebAddress {
     WebAddress(origin: origin, path: path, query: query)
+  }
+
+  /// Without the first of `tails` that its path ends in: what people paste after an address. No slash at the end.
+  func withoutTail(_ tails: [String]) -> WebAddress {
+    var path = Substring(path)
+    while path.hasSuffix("/") { path = path.dropLast() }
+    if let tail = tails.first(where: path.hasSuffix) { path = path.dropLast(tail.count) }
+    return replacing(path: String(path))
   }
 
   /// What is asked for, without the fragment.
@@ -96,6 +109,11 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
       }
     }
     return result
+  }
+
+  /// Fields of a query or a form.
+  static func encodedForm(_ fields: [(name: String, value: String)]) -> String {
+    fields.map { "\($0.name)=\(encodedQueryValue($0.value))" }.joined(separator: "&")
   }
 
   private static func set(_ url: OpaquePointer, _ text: String) throws(Malformed) {

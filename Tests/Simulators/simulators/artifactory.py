@@ -25,6 +25,7 @@ class Artifactory(Distribution, Simulator):
     ways = {"repository path": {"access": "repository-path"}, "subdomain": {"access": SUBDOMAIN}, "port": {"access": PORT},
             "API key": {"secret": "api-key"}, "access token": {"secret": "token"}}
     listings = "tags|catalog|v2-tags"
+    has_remote, one_area_ways = True, (PORT,)
     knobs = {
         "anonymous": ("off", "on"),  # 6.2
         "filters": ("honoured", "ignored"),  # 6.3
@@ -75,6 +76,9 @@ class Artifactory(Distribution, Simulator):
         usual = 443 if self.tls else 80
         keys = [f"{area}.{self.hosts[WEB]}:{usual}=127.0.0.1:{self.port}" for area in self.content.areas]
         return super().resolve + keys + [f"{self.hosts[WEB]}:{ACCESS_PORT}=127.0.0.1:{self.access_listener}"]
+
+    def scope(self, who, access=None, **options):
+        return {ACCESS_KEY} if access == PORT else None
 
     def fill(self, repositories=3, tags=3):
         content = self.content

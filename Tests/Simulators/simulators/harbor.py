@@ -24,6 +24,7 @@ class Harbor(Distribution, Simulator):
     users = {"full": "admin", "minimum": "scanner", "robot": "robot$kcs", "project-robot": "robot$acme+kcs", "oidc": "sso"}
     catalog_default, catalog_cap = None, 10**9
     listings = "projects|repositories|tags"
+    has_remote = True
     knobs = {
         "hidden-project": ("403", "404"),  # 5.5: a project without rights exists, or does not
         "local-registry-id": ("0", "null", "absent"),  # 5.3

@@ -23,6 +23,7 @@ class Nexus(Distribution, Simulator):
     catalog_default = None
     ways = {"": {}, "connector": {"at": "connector"}}
     listings = "tags"
+    has_remote, one_area_ways = True, ("connector",)
     counts = False
     knobs = {
         "anonymous": ("off", "on"),  # 7.2: also what v2 challenges with
@@ -50,6 +51,9 @@ class Nexus(Distribution, Simulator):
     @property
     def resolve(self):
         return [*super().resolve, f"{self.hosts['web']}:{CONNECTOR_PORT}=127.0.0.1:{self.connector}"]
+
+    def scope(self, who, at=None, **options):
+        return {CONNECTOR_KEY} if at == "connector" else None
 
     def fill(self, repositories=3, tags=3):
         content = self.content

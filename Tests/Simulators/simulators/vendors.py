@@ -3,6 +3,7 @@ import importlib
 
 # type: (module, class)
 VENDORS = {
+    "docker-registry": ("plain", "Plain"),
     "docker-hub": ("dockerhub", "DockerHub"),
     "harbor": ("harbor", "Harbor"),
     "artifactory": ("artifactory", "Artifactory"),
