@@ -37,13 +37,45 @@ package final class RegistryClients: Sendable {
   private func endpoint(of record: IntegrationRecord) throws -> RegistryEndpoint {
     do {
       return try RegistryEndpoint(
-        url: record.url, credential: try credential(of: record), caPEM: record.caPem.isEmpty ? nil : record.caPem,
-        isInsecure: record.insecure, allowedRealmHosts: record.allowedRealmHosts,
-        concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
+        url: record.url, vendor: try vendor(of: record), credential: try credential(of: record),
+        caPEM: record.caPem.isEmpty ? nil : record.caPem, isInsecure: record.insecure,
+        identity: try identity(of: record),
+        proxy: try proxy(of: record),
+        rates: RateLimits(
+          requestsPerSecond: record.requestsPerSecond == 0 ? nil : Int(record.requestsPerSecond),
+          bytesPerSecond: record.bytesPerSecond == 0 ? nil : Int(clamping: record.bytesPerSecond)),
+        allowedRealmHosts: record.allowedRealmHosts, concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
     } catch let error as RegistryEndpoint.Malformed {
       throw RegistryError(
         .malformed, "integration \(record.name): \(error)", hint: "change the integration's settings")
     }
+  }
+
+  private func vendor(of record: IntegrationRecord) throws -> VendorSettings {
+    guard let type = RegistryType(rawValue: record.type) else {
+      throw RegistryError(
+        .malformed, "integration \(record.name) is of a type that this daemon does not know: \(record.type)")
+    }
+    return try VendorSettings(
+      type, apiURL: record.apiUrl.isEmpty ? nil : record.apiUrl, scopes: record.scopes,
+      region: record.region.isEmpty ? nil : record.region, repositoryKeys: record.repositoryKeys,
+      repositoryAccess: RepositoryAccess(rawValue: record.repositoryAccess) ?? .repositoryPath,
+      includesRemote: record.includeRemote, sessionToken: try store.secret(.sessionToken, of: record.id))
+  }
+
+  private func identity(of record: IntegrationRecord) throws -> ClientIdentity? {
+    guard !record.clientCertificatePem.isEmpty else { return nil }
+    guard let key = try store.secret(.clientKey, of: record.id) else {
+      throw RegistryError(
+        .tlsFailed, "integration \(record.name) has a client certificate and no key stored for it",
+        hint: "give the client certificate and its key anew")
+    }
+    return try ClientIdentity(certificate: record.clientCertificatePem, key: key)
+  }
+
+  private func proxy(of record: IntegrationRecord) throws -> ProxySetting {
+    guard !record.proxy.isEmpty else { return .environment }
+    return .proxy(try Proxy(record.proxy, password: try store.secret(.proxyPassword, of: record.id)))
   }
 
   private func credential(of record: IntegrationRecord) throws -> Credential {
