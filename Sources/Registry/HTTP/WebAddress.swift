@@ -111,6 +111,24 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     return result
   }
 
+  /// Takes percent-encoding back; nil where that leaves no text.
+  static func decoded(_ text: String) -> String? {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+        return nil
+      }
+      bytes.append(value)
+      rest = rest.dropFirst(2)
+    }
+    return String(validating: bytes, as: UTF8.self)
+  }
+
   /// Fields of a query or a form.
   static func encodedForm(_ fields: [(name: String, value: String)]) -> String {
     fields.map { "\($0.name)=\(encodedQueryValue($0.value))" }.joined(separator: "&")

@@ -102,7 +102,8 @@ struct ECRDriver: RegistryDriver {
     }
     try await test.attempt(
       .rights,
-      hint: "allow ecr:DescribePullThroughCacheRules; without it, repositories that ECR fills from elsewhere count as local"
+      hint:
+        "allow ecr:DescribePullThroughCacheRules; without it, repositories that ECR fills from elsewhere count as local"
     ) {
       let service = try Service(session)
       let answer = try await service.api.send(
@@ -147,7 +148,8 @@ struct ECRDriver: RegistryDriver {
       }
       registryID = accounts.first ?? host?.account
       prefixes = vendor.scopes.filter { !ECRHost.isAccount($0) }
-      let home = WebAddress(https: host.flatMap { $0.region == region ? $0.apiHost : nil } ?? ECRHost.apiHost(in: region))
+      let home = WebAddress(
+        https: host.flatMap { $0.region == region ? $0.apiHost : nil } ?? ECRHost.apiHost(in: region))
       api = VendorAPI(
         session, vendor.apiURL ?? home,
         authorization: .signature(

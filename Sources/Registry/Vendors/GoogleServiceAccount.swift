@@ -17,8 +17,9 @@ struct GoogleServiceAccount: Sendable {
   private let keyID: String?
   private let privateKey: Secret
 
-  /// `allowedHosts`: hosts beside Google's own that the file may name for the exchange.
-  init(_ file: Secret, allowedHosts: Set<String> = []) throws(RegistryError) {
+  /// The file may name a token service beside Google's own where the integration allows its host, and one over plain
+  /// HTTP where the registry is spoken to in that way too: the rules for a registry's token service.
+  init(_ file: Secret, for endpoint: RegistryEndpoint) throws(RegistryError) {
     let bytes = Array(file.revealed.utf8)
     guard bytes.count <= Self.bytesMax else { throw Self.refused("it is longer than \(Self.bytesMax) bytes") }
     let json = try JSONReader.decode(File.self, bytes, what: "the service account's key file")
@@ -36,7 +37,8 @@ struct GoogleServiceAccount: Sendable {
     } catch {
       throw Self.refused("its token_uri is refused: \(error.reason)")
     }
-    guard tokenAddress.scheme == .https, tokenAddress.host == Self.tokenHost || allowedHosts.contains(tokenAddress.host)
+    guard tokenAddress.scheme == .https || endpoint.url.scheme == .http,
+      tokenAddress.host == Self.tokenHost || endpoint.allowedRealmHosts.contains(tokenAddress.host)
     else {
       throw RegistryError(
         .realmNotAllowed, "the service account's key file names a token service at \(tokenAddress.origin)",

@@ -28,10 +28,14 @@ extension RegistryType {
     switch self {
     case .dockerHub: DockerHubDriver(session)
     case .harbor: HarborDriver(session)
-    case .ecr: ECRDriver(session)
     case .gitlab: GitLabDriver(session)
     case .quay: QuayDriver(session)
-    case .artifactory, .nexus, .dockerRegistry, .ghcr, .acr, .gar, .yandex: DockerRegistryDriver(session)
+    case .artifactory, .nexus, .dockerRegistry: DockerRegistryDriver(session)
+    case .ecr: ECRDriver(session)
+    case .ghcr: GHCRDriver(session)
+    case .acr: ACRDriver(session)
+    case .gar: GARDriver(session)
+    case .yandex: YandexDriver(session)
     }
   }
 }

@@ -69,6 +69,8 @@ struct VendorAPI: Sendable {
     var query: String?
     var headers: [(name: String, value: String)] = []
     var content = Secret([])
+    /// What is secret in the content, and not the integration's own.
+    var secrets: [Secret] = []
 
     static func get(_ path: String, _ query: String? = nil) -> Request { Request(path: path, query: query) }
 
@@ -160,7 +162,7 @@ struct VendorAPI: Sendable {
   }
 
   private func follow(_ request: Request, _ sent: Sent) async throws -> Answer {
-    let redactor = Redactor(sent.secrets + session.endpoint.credential.secrets)
+    let redactor = Redactor(sent.secrets + request.secrets + session.endpoint.credential.secrets)
     let asked = address(request.path, query: request.query)
     let subject = "\(request.method.rawValue) \(asked)"
     var url = asked

@@ -32,11 +32,11 @@ enum YandexCredential: Sendable {
   }
 
   /// As the registry takes it.
-  var registryAccount: Credential {
+  var wire: WireCredential {
     switch self {
-    case .iamToken(let token): .account(user: "iam", password: token)
-    case .oauthToken(let token): .account(user: "oauth", password: token)
-    case .authorizedKey(_, let file): .account(user: "json_key", password: file)
+    case .iamToken(let token): .basic(user: "iam", password: token)
+    case .oauthToken(let token): .basic(user: "oauth", password: token)
+    case .authorizedKey(_, let file): .basic(user: "json_key", password: file)
     }
   }
 }

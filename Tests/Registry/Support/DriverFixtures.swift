@@ -5,8 +5,12 @@ import Testing
 @testable import Registry
 
 /// A client of a vendor's registry at `url`.
-func client(_ url: String, _ vendor: VendorSettings, _ credential: Credential = account) throws -> RegistryClient {
-  RegistryClient(try RegistryEndpoint(url: url, vendor: vendor, credential: credential), transport: patient)
+func client(
+  _ url: String, _ vendor: VendorSettings, _ credential: Credential = account, realmHosts: [String] = []
+) throws -> RegistryClient {
+  RegistryClient(
+    try RegistryEndpoint(url: url, vendor: vendor, credential: credential, allowedRealmHosts: realmHosts),
+    transport: patient)
 }
 
 extension RegistryClient {

@@ -35,7 +35,9 @@ struct ECRDriverTests {
       case ("DescribePullThroughCacheRules", _):
         .json("{\"pullThroughCacheRules\":[{\"ecrRepositoryPrefix\":\"hub\",\"registryId\":\"1\"}],\"nextToken\":null}")
       case ("DescribeRepositories", false):
-        .json("{\"repositories\":[{\"repositoryName\":\"shop/web\"},{\"repositoryName\":\"hub/alpine\"}],\"nextToken\":\"two\"}")
+        .json(
+          "{\"repositories\":[{\"repositoryName\":\"shop/web\"},{\"repositoryName\":\"hub/alpine\"}],\"nextToken\":\"two\"}"
+        )
       case ("DescribeRepositories", true):
         .json("{\"repositories\":[{\"repositoryName\":\"hubble\"},{\"repositoryName\":\"Bad\"}]}")
       default: .reply(404)

@@ -9,6 +9,10 @@ import Testing
 struct SignedTokenTests {
   private let now = Timestamp(seconds: 1_772_400_000)
 
+  private func endpoint(allowing host: String? = nil) throws -> RegistryEndpoint {
+    try RegistryEndpoint(url: "https://europe-west1-docker.pkg.dev", allowedRealmHosts: host.map { [$0] } ?? [])
+  }
+
   @Test func `a Google service account signs with RS256`() throws {
     let key = try TestKey()
     let file = Secret(
@@ -16,7 +20,7 @@ struct SignedTokenTests {
       {"type":"service_account","project_id":"p","private_key_id":"k1","client_email":"scan@p.example.com",
        "private_key":\(try quoted(key.pem)),"token_uri":"https://oauth2.googleapis.com/token"}
       """)
-    let account = try GoogleServiceAccount(file)
+    let account = try GoogleServiceAccount(file, for: endpoint())
     #expect(account.tokenAddress.text == "https://oauth2.googleapis.com/token")
     let token = try account.assertion(at: now)
     try key.verify(token, isPSS: false)
@@ -36,7 +40,7 @@ struct SignedTokenTests {
       """
       {"type":"service_account","client_email":"a@b","private_key":\(try quoted(key.pem)),"token_uri":"\(address)"}
       """)
-    let error = try await registryError { try GoogleServiceAccount(file) }
+    let error = try await registryError { try GoogleServiceAccount(file, for: endpoint()) }
     #expect(error.code == .realmNotAllowed)
   }
 
@@ -47,7 +51,7 @@ struct SignedTokenTests {
       {"type":"service_account","client_email":"a@b","private_key":\(try quoted(key.pem)),
        "token_uri":"https://tokens.example.com/x"}
       """)
-    let account = try GoogleServiceAccount(file, allowedHosts: ["tokens.example.com"])
+    let account = try GoogleServiceAccount(file, for: endpoint(allowing: "tokens.example.com"))
     #expect(account.tokenAddress.host == "tokens.example.com")
   }
 
@@ -81,7 +85,7 @@ struct SignedTokenTests {
     String(repeating: "[", count: 20_000),
   ])
   func `what is no key file is refused`(text: String) async throws {
-    let google = try await registryError { try GoogleServiceAccount(Secret(text)) }
+    let google = try await registryError { try GoogleServiceAccount(Secret(text), for: endpoint()) }
     let yandex = try await registryError { try YandexAuthorizedKey(Secret(text)) }
     #expect([.unauthorized, .malformed].contains(google.code))
     #expect([.unauthorized, .malformed].contains(yandex.code))

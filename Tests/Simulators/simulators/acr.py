@@ -17,9 +17,10 @@ class ACR(Distribution, Simulator):
     hosts = {"registry": HOST, "store": "weuman12.blob.core.windows.net"}
     users = {"full": "tidewaiter", "minimum": "scan-token"}
     blob_host = "store"
+    counts = False
     knobs = {
         "basic": ("accepted", "exchanged"),  # 11.3: on each request, or only for a token
-        "pages": ("full", "short"),  # a page may hold fewer than were asked for
+        "pages": ("short", "full"),  # a page may hold fewer than were asked for
     }
 
     def prepare(self):
@@ -173,7 +174,7 @@ class ACR(Distribution, Simulator):
         """A page of names, and the Link with its empty parameter (3.5)."""
         size, last = self.n(request, 100, TAGS_MAX), request.parameter("last")
         start = names.index(last) + 1 if last in names else sum(1 for one in names if one <= last) if last and not order else 0
-        page = self.page(request, names, start, size)
+        page = self.page(request, names, start, size, marker=True)
         headers = [VERSION]
         if page.next is not None:
             following = names[page.next - 1] if page.next else ""

@@ -24,12 +24,13 @@ class ECR(Distribution, Simulator):
              "store": f"prod-{REGION}-starport-layer-bucket.s3.{REGION}.amazonaws.com"}
     users = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000"}
     blob_host = "store"
+    counts = False
     knobs = {
         "last-page": ("absent", "null"),  # nextToken at the end: both are in the examples of 11.1
         "throttle": ("400", "429"),  # 11.1: ThrottlingException is 400; other JSON services of AWS answer 429
         "expired-password": ("401", "403"),  # 3.2: either status is a failure of authentication
         "head-blob": ("redirected", "refused"),  # 11.1: ECR Public refuses HEAD
-        "pages": ("full", "short"),  # a page may hold fewer than were asked for
+        "pages": ("short", "full"),  # a page may hold fewer than were asked for
     }
 
     def prepare(self):
@@ -129,7 +130,7 @@ class ECR(Distribution, Simulator):
         if start is None:
             self.violation(request, "11.1", "nextToken is none that this listing gave")
             raise self.refusal("InvalidParameterException", "Invalid parameter at 'nextToken' failed to satisfy constraint: 'invalid token'")
-        page = self.page(request, items, start, size)
+        page = self.page(request, items, start, size, str(listing), marker=True)
         document = {key: [row(one) for one in page.items]}
         if page.next is not None:
             document["nextToken"] = self.places.name(listing, page.next)

@@ -39,9 +39,11 @@ class GAR(Distribution, Simulator):
     vendor = "gar"
     hosts = {"registry": f"{LOCATION}-docker.pkg.dev", "api": "artifactregistry.googleapis.com", "oauth": "oauth2.googleapis.com"}
     users = {"full": "auditor@shop-project.iam.gserviceaccount.com", "minimum": "scanner@shop-project.iam.gserviceaccount.com"}
+    listings = "tags"
+    counts = False
     knobs = {
         "last-page": ("empty", "absent"),  # nextPageToken at the end
-        "pages": ("full", "short"),  # a page may hold fewer than were asked for
+        "pages": ("short", "full"),  # a page may hold fewer than were asked for
         "json-key": ("accepted", "refused"),  # 11.4: on each request of /v2/, not for a token alone
     }
 
@@ -56,7 +58,7 @@ class GAR(Distribution, Simulator):
         self.service_account("stranger@shop-project.iam.gserviceaccount.com", areas=set())
 
     def service_account(self, name, **options):
-        private, public = json_web_token.make_key()
+        private, public = json_web_token.key_of(name)
         number = f"5f1c41d07be85a63{len(self.key_files):024d}"
         self.key_files[name] = json.dumps({
             "type": "service_account", "project_id": "shop-project", "private_key_id": number, "private_key": private, "client_email": name,
@@ -86,12 +88,18 @@ class GAR(Distribution, Simulator):
         content = self.content
         content.put("shop-project/docker/nested/deep/app", content.sample(3), "1.0")
         self.store("shop-project", "hub-cache", mode="REMOTE_REPOSITORY")
-        content.put("shop-project/hub-cache/library/alpine", content.sample(4), "3.18", content="remote")
+        content.put("shop-project/hub-cache/library/alpine", content.sample(4), "3.18")
         self.store("shop-project", "everything", mode="VIRTUAL_REPOSITORY")
-        content.put("shop-project/everything/app-000", content.sample(1), "1.0", content="virtual")
+        content.put("shop-project/everything/app-000", content.sample(1), "1.0")
         self.store("shop-project", "maven", format="MAVEN")
         self.store("vault-project", "private")
         content.put("vault-project/private/app", content.sample(5), "1.0")
+
+    def expected(self, who="full", kinds=("local",)):
+        """A repository's kind is its store's mode."""
+        modes = {"STANDARD_REPOSITORY": "local", "REMOTE_REPOSITORY": "remote", "VIRTUAL_REPOSITORY": "virtual"}
+        return {(name, tag): digest for (name, tag), digest in super().expected(who, ("local",)).items()
+                if modes[self.store_of(self.content.repositories[name]).mode] in kinds}
 
     def store_of(self, repository):
         project, name, _ = (repository.name + "//").split("/", 2)
@@ -158,7 +166,7 @@ class GAR(Distribution, Simulator):
         if start is None:
             self.violation(request, "11.4", "pageToken is none that this listing gave")
             raise self.problem(400, "INVALID_ARGUMENT", "Invalid page token")
-        page = self.page(request, items, start, size)
+        page = self.page(request, items, start, size, marker=True)
         document = {key: [row(one) for one in page.items]} if page.items else {}  # an empty list is left out
         if page.next is not None:
             document["nextPageToken"] = self.places.name(request.raw_path, page.next)
@@ -171,7 +179,7 @@ class GAR(Distribution, Simulator):
         self.project(request, project)
         return self.paged(request, "locations", [LOCATION], lambda one: {"name": f"projects/{project}/locations/{one}", "locationId": one})
 
-    @route("GET", f"/v1/projects/([^/]+)/locations/{LOCATION}/repositories", name="stores", role="api")
+    @route("GET", f"/v1/projects/([^/]+)/locations/{LOCATION}/repositories", name="repositories", role="api")
     def list_stores(self, request, project):
         self.project(request, project)
         for repository in list(self.content.repositories.values()):
@@ -194,7 +202,7 @@ class GAR(Distribution, Simulator):
             raise self.problem(404, "NOT_FOUND", f"Repository \"{name}\" not found")
         return store
 
-    @route("GET", f"/v1/projects/([^/]+)/locations/{LOCATION}/repositories/([^/]+)/dockerImages", name="repositories", role="api")
+    @route("GET", f"/v1/projects/([^/]+)/locations/{LOCATION}/repositories/([^/]+)/dockerImages", name="tags", role="api")
     def docker_images(self, request, project, name):
         self.project(request, project)
         store = self.found_store(project, name)

@@ -19,6 +19,7 @@ class GHCR(Distribution, Simulator):
     hosts = {"registry": "ghcr.io", "api": "api.github.com", "store": "pkg-containers.githubusercontent.com"}
     users = {"full": "octo", "minimum": "reader"}
     blob_host = "store"
+    counts = False
     knobs = {
         "base64-bearer": ("accepted", "refused"),  # 11.2, unconfirmed
         "limit": ("403", "429"),  # 11.2: either status

@@ -33,6 +33,7 @@ class Project:
 class GitLab(GitLabRegistry, Simulator):
     vendor = "gitlab"
     users = {"full": "root", "minimum": "group_1_bot_5f1c"}
+    listings = "projects|repositories|tags"
     hosts = {"registry": "registry.gitlab.example.test", "api": "gitlab.example.test", "store": "objects.gitlab.example.test"}
     knobs = {
         "totals": ("sent", "withheld"),  # 8.4: withheld above 10,000 entries
@@ -335,7 +336,7 @@ class GitLab(GitLabRegistry, Simulator):
         size = min(self.number(request, "per_page", PER_PAGE), PER_PAGE_MAX)
         after = request.parameter(parameter)
         start = next((place + 1 for place, one in enumerate(items) if key(one) == after), 0) if after else 0
-        page = self.page(request, items, start, size)
+        page = self.page(request, items, start, size, marker=True)
         headers = []
         if page.next is not None:
             last = key(items[min(page.next, len(items)) - 1]) if page.next else None

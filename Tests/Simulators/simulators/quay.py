@@ -22,7 +22,9 @@ TITLES = {"invalid_token": (401, "Invalid token"), "expired_token": (401, "Expir
 class Quay(Distribution, Simulator):
     vendor = "quay"
     hosts = {"registry": "quay.example.test", "store": "cdn.quay.example.test"}
-    users = {"full": "kcs", "minimum": "reader"}
+    users = {"full": "kcs", "minimum": "reader", "robot": "shop+robot"}
+    listings = "repositories|tags|catalog|v2-tags"
+    counts = False
     knobs = {
         "proxy-feature": ("on", "off"),  # 9.4
         "public-catalog": ("off", "on"),  # 9.2: FEATURE_PUBLIC_CATALOG
@@ -131,7 +133,7 @@ class Quay(Distribution, Simulator):
         kind = request.parameter("repo_kind", "image")
         found = sorted((one for one in found if (one.content == "application") == (kind == "application")), key=lambda one: one.number)
         listing = ("repository", namespace, kind, request.parameter("public"))
-        page = self.page(request, found, self.start(request, "next_page", listing), PAGE)
+        page = self.page(request, found, self.start(request, "next_page", listing), PAGE, str(listing), marker=True)
         document = {"repositories": [self.repository_row(one, request, kind) for one in page.items]}
         if page.next is not None:
             document["next_page"] = self.places.name(listing, page.next)
@@ -270,7 +272,7 @@ class Quay(Distribution, Simulator):
         n = request.parameter("n", str(cap))
         size = min(max(int(n), 1), cap) if n.isdigit() else 1
         start = self.catalog_start(request, listing)
-        page = self.page(request, names, start, size)
+        page = self.page(request, names, start, size, marker=True)
         headers = [VERSION]
         if page.next is not None:
             target = f"/v2/_catalog?n={size}&next_page={urllib.parse.quote(self.places.name(listing, page.next))}"

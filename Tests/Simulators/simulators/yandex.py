@@ -23,10 +23,11 @@ class Yandex(Distribution, Simulator):
     hosts = {"registry": "cr.yandex", "api": "container-registry.api.cloud.yandex.net", "iam": "iam.api.cloud.yandex.net",
              "store": "storage.yandexcloud.net"}
     users = {"full": "aje5f1c41d07be85a63f", "minimum": "aje5f1c41d07be85a63m"}
+    counts = False
     knobs = {
         "page-size-above": ("error", "clamp"),  # 1.2, unconfirmed
         "last-page": ("empty", "absent"),  # nextPageToken at the end
-        "pages": ("full", "short"),  # a page may hold fewer than were asked for
+        "pages": ("short", "full"),  # a page may hold fewer than were asked for
         "blobs": ("redirected", "direct"),
     }
 
@@ -41,7 +42,7 @@ class Yandex(Distribution, Simulator):
         self.account("person", "y0_AgAAAA" + self.secret, kind="oauth", areas={SHOP})
 
     def service_account(self, name, **options):
-        private, public = json_web_token.make_key()
+        private, public = json_web_token.key_of(name)
         number = f"ajk5f1c41d07be85a6{len(self.key_files):02d}"
         self.key_files[name] = json.dumps({
             "id": number, "service_account_id": name, "created_at": "2026-01-02T08:00:00.000000000Z", "description": self.secret,
@@ -141,7 +142,7 @@ class Yandex(Distribution, Simulator):
         if start is None:
             self.violation(request, "11.5", "pageToken is none that this listing gave")
             raise self.problem(400, "Invalid page token")
-        page = self.page(request, items, start, size)
+        page = self.page(request, items, start, size, str(listing), marker=True)
         document = {key: [row(one) for one in page.items]}
         if page.next is not None:
             document["nextPageToken"] = self.places.name(listing, page.next)
