@@ -48,7 +48,7 @@ final class Removals: Sendable {
         JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "its integration was removed", hint: ""),
         in: transaction)
     }
-    registries.forget(id)
+    registries.remove(id)
     log.info("integration is being removed", metadata: ["integration": "\(name)"])
     carryOn(id)
   }

@@ -6,7 +6,7 @@ import Store
 import Synchronization
 
 /// One registry client for each integration, kept as long as the integration does not change, so that connections and
-/// tokens are used again. What a registry said of its patience is kept beyond that: a changed setting does not change it.
+/// tokens are used again.
 package final class RegistryClients: Sendable {
   private struct Kept {
     let revision: UInt64
@@ -16,6 +16,7 @@ package final class RegistryClients: Sendable {
   private let store: StateStore
   private let transport: HTTPTransport
   private let kept = Mutex<[UInt64: Kept]>([:])
+  /// The pace of each integration: it outlives a change of settings, since the registry's own limits do.
   private let limiters = Mutex<[UInt64: RateLimiter]>([:])
 
   package init(store: StateStore, transport: HTTPTransport) {
@@ -23,13 +24,13 @@ package final class RegistryClients: Sendable {
     self.transport = transport
   }
 
-  /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secret cannot.
+  /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secrets cannot.
   package func client(for record: IntegrationRecord) throws -> RegistryClient {
     let known = kept.withLock { $0[record.id] }
     if let known, known.revision == record.revision { return known.client }
     let endpoint = try endpoint(of: record)
     let limiter = limiters.withLock { limiters in
-      let limiter = limiters[record.id] ?? RateLimiter()
+      let limiter = limiters[record.id] ?? RateLimiter(endpoint.rates)
       limiters[record.id] = limiter
       return limiter
     }
@@ -39,15 +40,15 @@ package final class RegistryClients: Sendable {
     return client
   }
 
-  /// What the registry of an integration last told of the requests it grants; nil while it has told nothing.
+  /// What the registry last told of the requests it grants; nil while it has told nothing.
   package func budget(of integration: UInt64) -> RateBudget? {
     limiters.withLock { $0[integration] }?.budget
   }
 
-  /// Drops the client of an integration that was changed.
+  /// Drops what is kept for an integration that was changed.
   package func forget(_ integration: UInt64) { kept.withLock { _ = $0.removeValue(forKey: integration) } }
 
-  /// Drops all that is kept for an integration that was removed.
+  /// Drops everything of an integration that was removed.
   package func remove(_ integration: UInt64) {
     forget(integration)
     limiters.withLock { _ = $0.removeValue(forKey: integration) }
@@ -55,16 +56,14 @@ package final class RegistryClients: Sendable {
 
   private func endpoint(of record: IntegrationRecord) throws -> RegistryEndpoint {
     do {
+      let rates = RateLimits(
+        requestsPerSecond: record.requestsPerSecond == 0 ? nil : Int(record.requestsPerSecond),
+        bytesPerSecond: record.bytesPerSecond == 0 ? nil : Int(clamping: record.bytesPerSecond))
       return try RegistryEndpoint(
         url: record.url, vendor: try vendor(of: record), credential: try credential(of: record),
         caPEM: record.caPem.isEmpty ? nil : record.caPem, isInsecure: record.insecure,
-        identity: try identity(of: record),
-        proxy: try ProxyChoice(record.proxy, password: try store.secret(.proxyPassword, of: record.id)),
-        rates: RateLimits(
-          requestsPerSecond: record.requestsPerSecond == 0 ? nil : Int(record.requestsPerSecond),
-          bytesPerSecond: record.bytesPerSecond == 0 ? nil : Int(clamping: record.bytesPerSecond)),
-        allowedRealmHosts: record.allowedRealmHosts,
-        concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
+        identity: try identity(of: record), proxy: try proxy(of: record), rates: rates,
+        allowedRealmHosts: record.allowedRealmHosts, concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
     } catch let error as RegistryEndpoint.Malformed {
       throw RegistryError(
         .malformed, "integration \(record.name): \(error)", hint: "change the integration's settings")
@@ -74,7 +73,8 @@ package final class RegistryClients: Sendable {
   private func vendor(of record: IntegrationRecord) throws -> VendorSettings {
     guard let type = RegistryType(rawValue: record.type) else {
       throw RegistryError(
-        .malformed, "integration \(record.name) is of a type that this daemon does not know: \(record.type)")
+        .malformed, "integration \(record.name): this version knows no type \"\(record.type.excerpt())\"",
+        hint: "change the integration's settings")
     }
     return try VendorSettings(
       type, apiURL: record.apiUrl.isEmpty ? nil : record.apiUrl, scopes: record.scopes,
@@ -84,24 +84,30 @@ package final class RegistryClients: Sendable {
   }
 
   private func identity(of record: IntegrationRecord) throws -> ClientIdentity? {
-    if record.clientCertificatePem.isEmpty { return nil }
+    guard !record.clientCertificatePem.isEmpty else { return nil }
     guard let key = try store.secret(.clientKey, of: record.id) else {
-      throw RegistryError(
-        .unauthorized, "integration \(record.name) has no key stored for its client certificate",
-        hint: "give it its client key anew")
+      throw Self.missing("key of its client certificate", record)
     }
     return try ClientIdentity(certificate: record.clientCertificatePem, key: key)
+  }
+
+  private func proxy(of record: IntegrationRecord) throws -> ProxyChoice {
+    try ProxyChoice(record.proxy, password: try store.secret(.proxyPassword, of: record.id))
   }
 
   private func credential(of record: IntegrationRecord) throws -> Credential {
     if record.auth == .anonymous { return .anonymous }
     guard let secret = try store.secret(.main, of: record.id) else {
-      throw RegistryError(
-        .unauthorized, "integration \(record.name) has no secret stored",
-        hint: "give it its \(record.auth == .account ? "password" : "key") anew")
+      throw Self.missing(record.auth == .account ? "password" : "key", record)
     }
     // Docker Hub's key goes with a user name, and is used as its password.
     return record.username.isEmpty ? .apiKey(secret) : .account(user: record.username, password: secret)
+  }
+
+  private static func missing(_ what: String, _ record: IntegrationRecord) -> RegistryError {
+    RegistryError(
+      .unauthorized, "integration \(record.name) has no \(what) stored",
+      hint: "give it anew with: tidewaiter integration edit \(record.name)")
   }
 }
 

@@ -39,12 +39,10 @@ extension IntegrationReader {
     checkMain(record, given[.main], isNeeded: needed.contains(.main))
     checkSessionToken(record, given[.sessionToken])
     checkClientKey(record, given[.clientKey], isNeeded: needed.contains(.clientKey))
-    if given[.proxyPassword] != nil && Self.proxyUser(record) == nil {
+    if given[.proxyPassword] != nil && (try? ProxyChoice(record.proxy))?.user == nil {
       refuse("proxy_password", "goes with a proxy whose address has a user name")
     }
   }
-
-  private static func proxyUser(_ record: IntegrationRecord) -> String? { (try? ProxyChoice(record.proxy))?.user }
 
   private mutating func checkMain(_ record: IntegrationRecord, _ secret: Secret?, isNeeded: Bool) {
     let field = SecretField.main.path
@@ -86,7 +84,7 @@ extension IntegrationReader {
     do {
       _ = try ClientIdentity(certificate: record.clientCertificatePem, key: key)
     } catch {
-      refuse(field, error.reason)
+      refuse(error.field == "client-key" ? field : "tls.client_certificate_pem", error.reason)
     }
   }
 }

@@ -4,6 +4,7 @@ import Analysis
 import Posix
 import Queue
 import RPC
+import Registry
 import StorageMessages
 import Store
 
