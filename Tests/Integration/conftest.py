@@ -53,12 +53,6 @@ def module_daemon(binaries, request):
         yield make().start()
 
 
-@pytest.fixture(scope="module")
-def module_daemons(binaries, request):
-    """Makes daemons for all tests of a module."""
-    yield from daemons(binaries, request)
-
-
 def daemons(binaries, request):
     made = []
 

@@ -3,12 +3,12 @@ import json
 
 from simulators.vendors import VENDORS, simulator
 
-from .daemon import CANARY
+from .daemon import CANARY, Daemon
 
-# Of the two hundred like repositories, those at the end of what a page may hold.
-FEW = ("--criteria", "*/many", "--criteria", "*/app-*99")
-# Of the same, one in ten; and all others.
-MANY = tuple(flag for digit in range(9) for flag in ("--never", f"*/app-*{digit}"))
+# Of two hundred like repositories and as many tags, some that are spread over all pages; and of all else nothing.
+FEW = ("--criteria", "*/many:*9", "--criteria", "*/app-*99")
+# Of the same, one in ten; and all else.
+MANY = tuple(flag for digit in range(9) for name in ("*/app-*", "*/many:*") for flag in ("--never", f"{name}{digit}"))
 
 
 def rows():
@@ -16,20 +16,43 @@ def rows():
     return [(vendor, way) for vendor in VENDORS for way in simulator(vendor).ways]
 
 
+class Benches:
+    """The one bench that is in use: rows of the table come one after the other."""
+
+    def __init__(self, binaries, registry, folder):
+        self.binaries, self.registry, self.folder = binaries, registry, folder
+        self.current = None
+
+    def of(self, vendor, way):
+        if self.current is None or (self.current.vendor, self.current.way) != (vendor, way):
+            self.close()
+            folder = self.folder / f"{vendor} {way}".strip()
+            folder.mkdir(exist_ok=True)
+            self.current = Bench(vendor, way, self.registry, folder, self.binaries)
+        return self.current
+
+    def close(self, sane=True):
+        if self.current is not None:
+            ended, self.current = self.current, None
+            ended.close(sane)
+
+
 class Bench:
-    def __init__(self, vendor, way, registry, folder, make_daemon):
+    def __init__(self, vendor, way, registry, folder, binaries):
         self.vendor, self.way, self.registry = vendor, way, registry
-        self.product = simulator(vendor)(folder / "product", registry.url, secret="password " + CANARY)
+        self.product = simulator(vendor)(folder / "product", registry.url, secret="password-" + CANARY)
         self.product.fill(*self.product.large)
         self.options = self.product.ways[way]
         settings = folder / "daemon.yml"
         settings.write_text(json.dumps({"resolve": self.product.resolve}))  # JSON is YAML
-        self.cli = make_daemon("--config", settings).start().cli
+        self.daemon = Daemon(binaries, ["--config", settings]).start()
+        self.cli = self.daemon.cli
         self.cli.add_integration("plain", registry.url)
         self.made = 0
 
-    def stop(self):
+    def close(self, sane):
         self.product.stop()
+        self.daemon.close(sane)
 
     def add(self, who, *flags):
         """A new integration with a user's credentials; answers its name."""
@@ -62,10 +85,13 @@ class Bench:
 
     def expected(self, who, flags, **options):
         """What a poll with those flags must find."""
-        found = self.product.expected(who, **self.options, **options)
-        if flags is FEW:
-            return {key: digest for key, digest in found.items() if key[0].endswith("/many") or key[0][-2:] == "99"}
-        return {key: digest for key, digest in found.items() if "/app-" not in key[0] or key[0].endswith("9")}
+        found = {}
+        for (name, tag), digest in self.product.expected(who, **self.options, **options).items():
+            like = name.endswith("/many") and tag.endswith("9") or "/app-" in name and name.endswith("99" if flags is FEW else "9")
+            other = not name.endswith("/many") and "/app-" not in name
+            if like or other and flags is MANY:
+                found[name, tag] = digest
+        return found
 
     def same_reports(self, name):
         """Whether each image has the report that the same image has straight from the plain registry."""

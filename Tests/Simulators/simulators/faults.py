@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 KINDS = {
     "status": "answers `status` with the vendor's error body; `retry_after` (seconds or a date) adds the header",
-    "expire": "all tokens expire just before the request is looked at",
+    "expire": "all tokens that opened something before expire just before the request is looked at",
     "reset": "the connection breaks before any answer",
     "truncate": "the connection breaks in mid-body",
     "garbage": "status 200 and HTML where JSON is due",

@@ -60,6 +60,8 @@ class Harbor(Distribution, Simulator):
         content.areas["2026"].public = True
         content.area("hub-proxy", kind="remote", public=True)
         content.put("hub-proxy/library/alpine", content.sample(6), "3.18")
+        if repositories > PAGE_CAP:
+            self.fill_projects(repositories)
 
     def fill_projects(self, count):
         """Further public projects, so that their listing has pages too."""

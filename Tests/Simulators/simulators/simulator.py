@@ -141,7 +141,9 @@ class Simulator(Control):
         """The usual part of `fill`."""
         for number in range(repositories):
             self.content.put(f"{area}/app-{number:03}", self.content.sample(1), "1.0")
-        self.content.put(f"{area}/many", self.content.sample(2), *(f"2.{number}" for number in range(tags)))
+        for number in range(tags):
+            # Where pages are of images, not of tags, three pages need as many images.
+            self.content.put(f"{area}/many", self.content.sample(2 + 10 * number if tags > 200 else 2), f"2.{number}")
         self.content.put(f"{area}/multi", self.content.sample(10), "1.0", "latest")
 
     def scope(self, who, **options):
@@ -230,9 +232,9 @@ class Simulator(Control):
         self.faults.append(Fault(kind, **options))
         return self.faults[-1]
 
-    def expire_tokens(self):
+    def expire_tokens(self, only_used=False):
         for kind in self.token_kinds:
-            kind.expire()
+            kind.expire(only_used)
 
     def set_knob(self, name, value):
         if name not in self.knobs or value not in self.knobs[name]:
@@ -350,7 +352,7 @@ class Simulator(Control):
                         self.paused_until[request.role] = (now + UNDER_WAY_SECONDS, now + int(fault.retry_after) - 0.05)
                 return self.logged(request, one.name, response)
             if fault.kind == "expire":
-                self.expire_tokens()
+                self.expire_tokens(only_used=True)
             elif fault.kind == "reset":
                 return self.logged(request, one.name, Response(200, b"-", cut=0))
             elif fault.kind == "garbage":
