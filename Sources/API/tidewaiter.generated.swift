@@ -92,8 +92,6 @@ package struct TestOutcome: RawRepresentable, Hashable, Sendable {
   package static let ok = TestOutcome(rawValue: 1)
   package static let failed = TestOutcome(rawValue: 2)
   package static let skipped = TestOutcome(rawValue: 3)
-  /// works now; `hint` says what will stand in the way
-  package static let warning = TestOutcome(rawValue: 4)
 
   /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
   package var name: String {
@@ -102,7 +100,6 @@ package struct TestOutcome: RawRepresentable, Hashable, Sendable {
     case 1: "ok"
     case 2: "failed"
     case 3: "skipped"
-    case 4: "warning"
     default: String(rawValue)
     }
   }
@@ -113,7 +110,6 @@ package struct TestOutcome: RawRepresentable, Hashable, Sendable {
     .ok,
     .failed,
     .skipped,
-    .warning,
   ]
 }
 
@@ -518,6 +514,8 @@ package struct Budget: ProtoMessage {
   /// nothing is sent before; absent: not throttled
   package var throttledUntil: Timestamp? = nil
   package var observedAt: Timestamp? = nil
+  /// answers "too many requests" since the daemon started
+  package var refusals: UInt64 = 0
 
   package init() {}
 
@@ -535,6 +533,7 @@ package struct Budget: ProtoMessage {
     self.resetsAt = try readMessage(c.pointee.resets_at)
     self.throttledUntil = try readMessage(c.pointee.throttled_until)
     self.observedAt = try readMessage(c.pointee.observed_at)
+    self.refusals = c.pointee.refusals
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -545,6 +544,7 @@ package struct Budget: ProtoMessage {
     c.pointee.resets_at = arena.pointer(self.resetsAt)
     c.pointee.throttled_until = arena.pointer(self.throttledUntil)
     c.pointee.observed_at = arena.pointer(self.observedAt)
+    c.pointee.refusals = self.refusals
   }
 }
 
@@ -557,6 +557,7 @@ extension Budget: JSONRepresentable {
       ("resetsAt", self.resetsAt?.json ?? .null),
       ("throttledUntil", self.throttledUntil?.json ?? .null),
       ("observedAt", self.observedAt?.json ?? .null),
+      ("refusals", .unsigned(self.refusals)),
     ])
   }
 }
@@ -1153,15 +1154,13 @@ extension TestIntegrationResponse: JSONRepresentable {
 }
 
 package struct TestStep: ProtoMessage {
-  /// "connect", "tls", "api", "authentication", "permission", "repositories", …
+  /// "connect", "tls", "api", "authentication", "rights", "repositories", …
   package var name: String = ""
   package var outcome: TestOutcome = TestOutcome(rawValue: 0)
   /// what came back
   package var detail: String = ""
   /// what to do about it
   package var hint: String = ""
-  /// what was asked, and where
-  package var tried: String = ""
 
   package init() {}
 
@@ -1177,7 +1176,6 @@ package struct TestStep: ProtoMessage {
     self.outcome = TestOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
     self.detail = try readText(c.pointee.detail, "tidewaiter.v1.TestStep.detail")
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.TestStep.hint")
-    self.tried = try readText(c.pointee.tried, "tidewaiter.v1.TestStep.tried")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1186,7 +1184,6 @@ package struct TestStep: ProtoMessage {
     c.pointee.outcome = Tidewaiter__V1__TestOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
     c.pointee.detail = arena.copy(self.detail)
     c.pointee.hint = arena.copy(self.hint)
-    c.pointee.tried = arena.copy(self.tried)
   }
 }
 
@@ -1197,7 +1194,6 @@ extension TestStep: JSONRepresentable {
       ("outcome", .string(self.outcome.name)),
       ("detail", .string(self.detail)),
       ("hint", .string(self.hint)),
-      ("tried", .string(self.tried)),
     ])
   }
 }

@@ -3715,7 +3715,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__integration__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__budget__field_descriptors[6] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__budget__field_descriptors[7] =
 {
   {
     "limit",
@@ -3789,10 +3789,23 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__budget__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "refusals",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, refusals),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__budget__field_indices_by_name[] = {
   0,   /* field[0] = limit */
   5,   /* field[5] = observed_at */
+  6,   /* field[6] = refusals */
   1,   /* field[1] = remaining */
   3,   /* field[3] = resets_at */
   4,   /* field[4] = throttled_until */
@@ -3801,7 +3814,7 @@ static const unsigned tidewaiter__v1__budget__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__budget__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__budget__descriptor =
 {
@@ -3811,7 +3824,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__budget__descriptor =
   "Tidewaiter__V1__Budget",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Budget),
-  6,
+  7,
   tidewaiter__v1__budget__field_descriptors,
   tidewaiter__v1__budget__field_indices_by_name,
   1,  tidewaiter__v1__budget__number_ranges,
@@ -4745,7 +4758,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__test_integration_response__desc
   (ProtobufCMessageInit) tidewaiter__v1__test_integration_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__test_step__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__test_step__field_descriptors[4] =
 {
   {
     "name",
@@ -4795,30 +4808,17 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__test_step__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
-  {
-    "tried",
-    5,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_BYTES,
-    0,   /* quantifier_offset */
-    offsetof(Tidewaiter__V1__TestStep, tried),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
 };
 static const unsigned tidewaiter__v1__test_step__field_indices_by_name[] = {
   2,   /* field[2] = detail */
   3,   /* field[3] = hint */
   0,   /* field[0] = name */
   1,   /* field[1] = outcome */
-  4,   /* field[4] = tried */
 };
 static const ProtobufCIntRange tidewaiter__v1__test_step__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__test_step__descriptor =
 {
@@ -4828,7 +4828,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__test_step__descriptor =
   "Tidewaiter__V1__TestStep",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__TestStep),
-  5,
+  4,
   tidewaiter__v1__test_step__field_descriptors,
   tidewaiter__v1__test_step__field_indices_by_name,
   1,  tidewaiter__v1__test_step__number_ranges,
@@ -8980,24 +8980,22 @@ const ProtobufCEnumDescriptor tidewaiter__v1__condition_kind__descriptor =
   tidewaiter__v1__condition_kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tidewaiter__v1__test_outcome__enum_values_by_number[5] =
+static const ProtobufCEnumValue tidewaiter__v1__test_outcome__enum_values_by_number[4] =
 {
   { "TEST_OUTCOME_UNSPECIFIED", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_UNSPECIFIED", 0 },
   { "TEST_OUTCOME_OK", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_OK", 1 },
   { "TEST_OUTCOME_FAILED", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_FAILED", 2 },
   { "TEST_OUTCOME_SKIPPED", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_SKIPPED", 3 },
-  { "TEST_OUTCOME_WARNING", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_WARNING", 4 },
 };
 static const ProtobufCIntRange tidewaiter__v1__test_outcome__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex tidewaiter__v1__test_outcome__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex tidewaiter__v1__test_outcome__enum_values_by_name[4] =
 {
   { "TEST_OUTCOME_FAILED", 2 },
   { "TEST_OUTCOME_OK", 1 },
   { "TEST_OUTCOME_SKIPPED", 3 },
   { "TEST_OUTCOME_UNSPECIFIED", 0 },
-  { "TEST_OUTCOME_WARNING", 4 },
 };
 const ProtobufCEnumDescriptor tidewaiter__v1__test_outcome__descriptor =
 {
@@ -9006,9 +9004,9 @@ const ProtobufCEnumDescriptor tidewaiter__v1__test_outcome__descriptor =
   "TestOutcome",
   "Tidewaiter__V1__TestOutcome",
   "tidewaiter.v1",
-  5,
+  4,
   tidewaiter__v1__test_outcome__enum_values_by_number,
-  5,
+  4,
   tidewaiter__v1__test_outcome__enum_values_by_name,
   1,
   tidewaiter__v1__test_outcome__value_ranges,

@@ -144,7 +144,6 @@ package enum IntegrationView {
         switch step.outcome {
         case .ok: ("ok", .green)
         case .failed: ("failed", .red)
-        case .warning: ("warning", .yellow)
         default: (step.outcome.name, .dim)
         }
       let name = TerminalText.escape(step.name)
@@ -155,9 +154,6 @@ package enum IntegrationView {
         output += padding + "  " + TerminalText.escape(step.detail)
       }
       output += "\n"
-      if !step.tried.isEmpty && step.outcome == .failed {
-        output += "         tried: " + TerminalText.escape(step.tried) + "\n"
-      }
       if !step.hint.isEmpty { output += "         hint: " + TerminalText.escape(step.hint) + "\n" }
     }
   }

@@ -1,4 +1,5 @@
 import API
+import Model
 import Pipeline
 import Posix
 import RPC
@@ -37,8 +38,15 @@ struct IntegrationsHandler: IntegrationsService {
     return given.reduce(into: [:]) { if !$1.1.isEmpty { $0[$1.0] = Secret($1.1) } }
   }
 
+  /// As it is stored, and what its registry told since the daemon started.
+  private func shown(_ record: IntegrationRecord) -> API.Integration {
+    var integration = API.Integration(record)
+    integration.budget = registries.budget(of: record.id).map(Budget.init)
+    return integration
+  }
+
   func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
-    API.Integration(try store.integration(named: request.name))
+    shown(try store.integration(named: request.name))
   }
 
   func listIntegrations(
@@ -48,7 +56,7 @@ struct IntegrationsHandler: IntegrationsService {
     let size = Paging.size(request.pageSize)
     let found = try store.integrations(after: after, limit: size + 1)
     var response = ListIntegrationsResponse()
-    response.integrations = found.prefix(size).map { API.Integration($0) }
+    response.integrations = found.prefix(size).map(shown)
     if found.count > size { response.nextPageToken = Paging.token(found[size - 1].name) }
     return response
   }
@@ -161,7 +169,22 @@ extension API.Poll {
     rejected = poll.rejected
     errors = poll.errors
     errorCount = poll.errorCount
+    repositoriesSkipped = poll.repositoriesSkipped
+    notes = poll.notes
     error = ErrorDetail(code: poll.errorCode, message: poll.errorMessage, hint: poll.errorHint)
+  }
+}
+
+extension Budget {
+  fileprivate init(_ told: RateBudget) {
+    self.init()
+    limit = UInt64(clamping: told.limit ?? 0)
+    remaining = UInt64(clamping: told.remaining ?? 0)
+    window = told.window.map { ProtoDuration(seconds: $0.components.seconds) }
+    resetsAt = told.resetsAt.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    throttledUntil = told.throttledUntil.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    observedAt = told.observedAt.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    refusals = told.refusals
   }
 }
 

@@ -91,8 +91,6 @@ public struct TestOutcome: RawRepresentable, Hashable, Sendable {
   public static let ok = TestOutcome(rawValue: 1)
   public static let failed = TestOutcome(rawValue: 2)
   public static let skipped = TestOutcome(rawValue: 3)
-  /// works now; `hint` says what will stand in the way
-  public static let warning = TestOutcome(rawValue: 4)
 
   /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
   public var name: String {
@@ -101,7 +99,6 @@ public struct TestOutcome: RawRepresentable, Hashable, Sendable {
     case 1: "ok"
     case 2: "failed"
     case 3: "skipped"
-    case 4: "warning"
     default: String(rawValue)
     }
   }
@@ -112,7 +109,6 @@ public struct TestOutcome: RawRepresentable, Hashable, Sendable {
     .ok,
     .failed,
     .skipped,
-    .warning,
   ]
 }
 
@@ -517,6 +513,8 @@ public struct Budget: ProtoMessage, Sendable, Equatable {
   /// nothing is sent before; absent: not throttled
   public var throttledUntil: Timestamp? = nil
   public var observedAt: Timestamp? = nil
+  /// answers "too many requests" since the daemon started
+  public var refusals: UInt64 = 0
 
   public init() {}
 
@@ -534,6 +532,7 @@ public struct Budget: ProtoMessage, Sendable, Equatable {
     self.resetsAt = try readMessage(c.pointee.resets_at)
     self.throttledUntil = try readMessage(c.pointee.throttled_until)
     self.observedAt = try readMessage(c.pointee.observed_at)
+    self.refusals = c.pointee.refusals
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -544,6 +543,7 @@ public struct Budget: ProtoMessage, Sendable, Equatable {
     c.pointee.resets_at = arena.pointer(self.resetsAt)
     c.pointee.throttled_until = arena.pointer(self.throttledUntil)
     c.pointee.observed_at = arena.pointer(self.observedAt)
+    c.pointee.refusals = self.refusals
   }
 }
 
@@ -556,6 +556,7 @@ extension Budget: JSONRepresentable {
       ("resetsAt", self.resetsAt?.json ?? .null),
       ("throttledUntil", self.throttledUntil?.json ?? .null),
       ("observedAt", self.observedAt?.json ?? .null),
+      ("refusals", .unsigned(self.refusals)),
     ])
   }
 }
@@ -1152,15 +1153,13 @@ extension TestIntegrationResponse: JSONRepresentable {
 }
 
 public struct TestStep: ProtoMessage, Sendable, Equatable {
-  /// "connect", "tls", "api", "authentication", "permission", "repositories", …
+  /// "connect", "tls", "api", "authentication", "rights", "repositories", …
   public var name: String = ""
   public var outcome: TestOutcome = TestOutcome(rawValue: 0)
   /// what came back
   public var detail: String = ""
   /// what to do about it
   public var hint: String = ""
-  /// what was asked, and where
-  public var tried: String = ""
 
   public init() {}
 
@@ -1176,7 +1175,6 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
     self.outcome = TestOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
     self.detail = try readText(c.pointee.detail, "tidewaiter.v1.TestStep.detail")
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.TestStep.hint")
-    self.tried = try readText(c.pointee.tried, "tidewaiter.v1.TestStep.tried")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1185,7 +1183,6 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
     c.pointee.outcome = Tidewaiter__V1__TestOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
     c.pointee.detail = arena.copy(self.detail)
     c.pointee.hint = arena.copy(self.hint)
-    c.pointee.tried = arena.copy(self.tried)
   }
 }
 
@@ -1196,7 +1193,6 @@ extension TestStep: JSONRepresentable {
       ("outcome", .string(self.outcome.name)),
       ("detail", .string(self.detail)),
       ("hint", .string(self.hint)),
-      ("tried", .string(self.tried)),
     ])
   }
 }
