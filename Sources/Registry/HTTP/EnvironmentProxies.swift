@@ -12,12 +12,12 @@ struct EnvironmentProxies: Sendable {
     case network(bytes: [UInt8], prefix: Int)
   }
 
-  private let plain: Result<Proxy?, RegistryEndpoint.Malformed>
-  private let secure: Result<Proxy?, RegistryEndpoint.Malformed>
+  private let plain: Result<ProxyServer?, RegistryEndpoint.Malformed>
+  private let secure: Result<ProxyServer?, RegistryEndpoint.Malformed>
   private let exceptions: [Exception]
 
   init(_ environment: [String: String]) {
-    func proxy(_ names: [String]) -> Result<Proxy?, RegistryEndpoint.Malformed> {
+    func proxy(_ names: [String]) -> Result<ProxyServer?, RegistryEndpoint.Malformed> {
       guard let name = names.first(where: { environment[$0]?.isEmpty == false }), let text = environment[name] else {
         return .success(nil)
       }
@@ -35,7 +35,7 @@ struct EnvironmentProxies: Sendable {
   }
 
   /// The proxy for an address; nil for none. Throws when the variable that counts cannot be used.
-  func proxy(for url: WebAddress) throws(RegistryEndpoint.Malformed) -> Proxy? {
+  func proxy(for url: WebAddress) throws(RegistryEndpoint.Malformed) -> ProxyServer? {
     if exceptions.contains(where: { Self.matches($0, url.host) }) { return nil }
     return try (url.scheme == .http ? plain : secure).get()
   }

@@ -12,7 +12,7 @@ final class Transfer {
   private let request: HTTPRequest
   private let outside: TransportOutside
   /// The proxy on the way; nil for none.
-  private let proxy: Proxy?
+  private let proxy: ProxyServer?
   private let policy: UnsafeMutablePointer<ccurl_address_policy>
   /// libcurl's own words for a failure.
   private let words: UnsafeMutablePointer<CChar>
@@ -105,8 +105,8 @@ final class Transfer {
   }
 
   private static func proxy(
-    for url: WebAddress, _ setting: ProxySetting, _ environment: EnvironmentProxies
-  ) throws -> Proxy? {
+    for url: WebAddress, _ setting: ProxyChoice, _ environment: EnvironmentProxies
+  ) throws -> ProxyServer? {
     switch setting {
     case .direct: return nil
     case .proxy(let proxy): return proxy

@@ -157,6 +157,7 @@ package final class RateLimiter: Sendable {
       let first = isEmpty ? emptyBackOffMin : backOffMin
       let last = isEmpty ? throttleMax : backOffMax
       return min(first * Double(1 << min(host.refusalsInARow - 1, 16)), last) * (0.75 + chance / 2)
+    case 503: return headers.wait
     // What resets at a stated moment is waited for even before the first refusal.
     default: return headers.emptyFor
     }
