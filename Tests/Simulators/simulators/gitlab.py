@@ -34,6 +34,7 @@ class GitLab(GitLabRegistry, Simulator):
     vendor = "gitlab"
     users = {"full": "root", "minimum": "group_1_bot_5f1c"}
     listings = "projects|repositories|tags"
+    counted = "repositories|tags"
     hosts = {"registry": "registry.gitlab.example.test", "api": "gitlab.example.test", "store": "objects.gitlab.example.test"}
     knobs = {
         "totals": ("sent", "withheld"),  # 8.4: withheld above 10,000 entries

@@ -25,6 +25,7 @@ class Quay(Distribution, Simulator):
     users = {"full": "kcs", "minimum": "reader", "robot": "shop+robot"}
     listings = "repositories|tags|catalog|v2-tags"
     counts = False
+    has_remote = True
     knobs = {
         "proxy-feature": ("on", "off"),  # 9.4
         "public-catalog": ("off", "on"),  # 9.2: FEATURE_PUBLIC_CATALOG
