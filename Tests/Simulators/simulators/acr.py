@@ -18,7 +18,7 @@ class ACR(Distribution, Simulator):
     users = {"full": "tidewaiter", "minimum": "scan-token"}
     blob_host = "store"
     counts = False
-    large = (2 * SHORT + 1, 2 * SHORT + 1)
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "basic": ("accepted", "exchanged"),  # 11.3: on each request, or only for a token
         "pages": ("short", "full"),  # a page may hold fewer than were asked for
@@ -35,7 +35,7 @@ class ACR(Distribution, Simulator):
         self.account("identity", "eyJ0eXAiOiJKV1QifQ." + self.secret, kind="aad", areas={"shop"}, rights={"pull", "metadata_read"})
 
     def integration(self, who="full"):
-        there = ("--type", "acr", "--url", self.url("registry"))
+        there = ("--type", "acr", "--url", self.url("registry"), *self.trust())
         if who == "identity":
             return Integration((*there, "--auth", "api-key", "--api-key-stdin"), self.accounts["identity"].secret)
         name = {"minimum": "scan-token", "pull": "pull-token"}.get(who, "tidewaiter")

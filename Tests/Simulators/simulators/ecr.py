@@ -26,7 +26,7 @@ class ECR(Distribution, Simulator):
     blob_host = "store"
     counts = False
     has_remote = True
-    large = (2 * SHORT + 1, 2 * SHORT + 1)
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "last-page": ("absent", "null"),  # nextToken at the end: both are in the examples of 11.1
         "throttle": ("400", "429"),  # 11.1: ThrottlingException is 400; other JSON services of AWS answer 429
@@ -54,7 +54,7 @@ class ECR(Distribution, Simulator):
         name = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000", "readonly": "AKIAREADONLYRIGHTS00",
                 "blind": "AKIABLINDRIGHTS00000"}.get(who, "AKIAFULLRIGHTS000000")
         secret = self.secret + "/wrong" if who == "wrong" else self.accounts[name].secret
-        return Integration(("--type", "ecr", "--url", self.url("registry"), "--auth", "account", "--username", name, "--password-stdin"), secret)
+        return Integration(("--type", "ecr", "--url", self.url("registry"), *self.trust(), "--auth", "account", "--username", name, "--password-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
         self.fill_area("shop", repositories, tags, distinct=True)

@@ -42,7 +42,7 @@ class GAR(Distribution, Simulator):
     listings = "tags"
     counts = False
     has_remote = True
-    large = (2 * SHORT + 1, 2 * SHORT + 1)
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "last-page": ("empty", "absent"),  # nextPageToken at the end
         "pages": ("short", "full"),  # a page may hold fewer than were asked for
@@ -82,7 +82,7 @@ class GAR(Distribution, Simulator):
             secret = json.dumps(document)
         else:
             secret = self.key_files["stranger@shop-project.iam.gserviceaccount.com" if who == "stranger" else self.users[who]]
-        return Integration(("--type", "gar", "--url", self.url("registry"), *scopes, "--auth", "api-key", "--api-key-stdin"), secret)
+        return Integration(("--type", "gar", "--url", self.url("registry"), *self.trust(), *scopes, "--auth", "api-key", "--api-key-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
         self.store("shop-project", "docker")

@@ -39,7 +39,7 @@ class GHCR(Distribution, Simulator):
 
     def integration(self, who="full"):
         scopes = ("--scope", "acme", "--scope", "octo", *(("--scope", "vault") if who == "full" else ()))
-        there = ("--type", "ghcr", "--url", self.url("registry"), *scopes)
+        there = ("--type", "ghcr", "--url", self.url("registry"), *self.trust(), *scopes)
         if who == "full":
             return Integration((*there, "--auth", "account", "--username", "octo", "--password-stdin"), self.secret)
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), f"{self.secret}-{who}")

@@ -61,7 +61,7 @@ class GitLab(GitLabRegistry, Simulator):
 
     def integration(self, who="full"):
         """"full" is a user with a personal token as password, "minimum" a group's token."""
-        there = ("--type", "gitlab", "--url", self.url("registry"), "--api-url", self.url("api") + self.knob["relative-root"])
+        there = ("--type", "gitlab", "--url", self.url("registry"), *self.trust(), "--api-url", self.url("api") + self.knob["relative-root"])
         if who == "full":
             return Integration((*there, "--auth", "account", "--username", "root", "--password-stdin"), self.secret)
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), f"{self.secret}-{who}")

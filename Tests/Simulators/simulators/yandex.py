@@ -24,7 +24,7 @@ class Yandex(Distribution, Simulator):
              "store": "storage.yandexcloud.net"}
     users = {"full": "aje5f1c41d07be85a63f", "minimum": "aje5f1c41d07be85a63m"}
     counts = False
-    large = (2 * SHORT + 1, 2 * SHORT + 1)
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "page-size-above": ("error", "clamp"),  # 1.2, unconfirmed
         "last-page": ("empty", "absent"),  # nextPageToken at the end
@@ -57,7 +57,7 @@ class Yandex(Distribution, Simulator):
         return "store" if self.knob["blobs"] == "redirected" else None
 
     def integration(self, who="full"):
-        there = ("--type", "yandex", "--url", self.url("registry"), "--scope", SHOP, *(("--scope", VAULT) if who == "full" else ()))
+        there = ("--type", "yandex", "--url", self.url("registry"), *self.trust(), "--scope", SHOP, *(("--scope", VAULT) if who == "full" else ()))
         if who == "oauth":
             return Integration((*there, "--auth", "api-key", "--api-key-stdin"), self.accounts["person"].secret)
         if who == "wrong":
