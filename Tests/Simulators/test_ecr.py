@@ -16,7 +16,7 @@ ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 @pytest.fixture
 def ecr(start):
     product = start("ecr")
-    product.fill(repositories=101, tags=101)
+    product.fill(repositories=101, tags=21)
     return product
 
 
@@ -53,7 +53,7 @@ def everything(ecr, action, key, **document):
     return found, pages
 
 
-@pytest.mark.parametrize("size, last, pages", [("short", "absent", 2), ("full", "null", 1)])
+@pytest.mark.parametrize("size, last, pages", [("short", "absent", 11), ("full", "null", 1)])
 def test_repositories(ecr, size, last, pages):
     ecr.set_knob("pages", size)
     ecr.set_knob("last-page", last)
@@ -64,7 +64,7 @@ def test_repositories(ecr, size, last, pages):
 
 def test_images(ecr):
     found, pages = everything(ecr, "DescribeImages", "imageDetails", repositoryName="shop/many", filter={"tagStatus": "TAGGED"})
-    assert pages == 1 and len(found) == 1 and len(found[0]["imageTags"]) == 101  # one digest of many tags is one entry
+    assert pages == 3 and sorted(tag for one in found for tag in one["imageTags"]) == sorted(ecr.content.repositories["shop/many"].tags)
     found, _ = everything(ecr, "DescribeImages", "imageDetails", repositoryName="shop/multi")
     assert [one.get("imageTags") for one in found] == [["latest", "1.0"], None, None]
     tagged, _ = everything(ecr, "DescribeImages", "imageDetails", repositoryName="shop/multi", filter={"tagStatus": "TAGGED"})
@@ -141,8 +141,8 @@ def test_the_key_is_not_for_the_registry(ecr):
 def test_names_by_v2(ecr):
     allowed = password(ecr)
     assert len(ecr.browse("GET", f"{REGISTRY}/v2/_catalog", allowed).document["repositories"]) == 100
-    answer = ecr.browse("GET", f"{REGISTRY}/v2/shop/many/tags/list", allowed)
-    assert len(answer.document["tags"]) == 100 and "last=2.98&n=100" in answer.headers["link"] and ecr.violations == []
+    answer = ecr.browse("GET", f"{REGISTRY}/v2/shop/many/tags/list?n=10", allowed)
+    assert len(answer.document["tags"]) == 10 and "last=2.17&n=10" in answer.headers["link"] and ecr.violations == []
     over = ecr.browse("GET", f"{REGISTRY}/v2/_catalog?n=1001", allowed)
     assert (over.status, over.document["errors"][0]["code"]) == (400, "UNSUPPORTED") and sections(ecr) == ["11.1"]
 

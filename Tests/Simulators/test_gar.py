@@ -18,7 +18,7 @@ READ = "https://www.googleapis.com/auth/cloud-platform.read-only"
 @pytest.fixture
 def gar(start):
     product = start("gar")
-    product.fill(repositories=110, tags=110)
+    product.fill(repositories=110, tags=21)
     return product
 
 
@@ -79,7 +79,7 @@ def test_repositories_and_images(gar, last):
         "docker": ("DOCKER", "STANDARD_REPOSITORY"), "hub-cache": ("DOCKER", "REMOTE_REPOSITORY"),
         "everything": ("DOCKER", "VIRTUAL_REPOSITORY"), "maven": ("MAVEN", "STANDARD_REPOSITORY")}
     images, pages = listed(gar, f"{STORES}/docker/dockerImages?pageSize=1000", allowed, "dockerImages")
-    assert pages == 2 and len(images) == 110 + 1 + 3 + 1
+    assert pages == 14 and len(images) == 110 + 21 + 3 + 1
     nested = next(one for one in images if "nested" in one["uri"])
     assert nested["name"].endswith(f"/dockerImages/nested%2Fdeep%2Fapp@{gar.content.sample(3).digest}") and nested["tags"] == ["1.0"]
     assert nested["buildTime"] == "2026-01-04T08:00:00Z" and isinstance(nested["imageSizeBytes"], str)

@@ -7,7 +7,7 @@ from .v2 import VERSION, Distribution, Scope, bearer_challenge, error
 
 HOST = "tidewaiter.azurecr.io"
 REFRESH_SECONDS, ACCESS_SECONDS = 3 * 3600, 75 * 60
-TAGS_DEFAULT, TAGS_MAX = 100, 1000
+TAGS_DEFAULT, TAGS_MAX, SHORT = 100, 1000, 10
 REFRESH_USER = "00000000-0000-0000-0000-000000000000"  # 11.3
 ADVICE = "authentication required, visit https://aka.ms/acr/authorization for more information."
 
@@ -18,6 +18,7 @@ class ACR(Distribution, Simulator):
     users = {"full": "tidewaiter", "minimum": "scan-token"}
     blob_host = "store"
     counts = False
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "basic": ("accepted", "exchanged"),  # 11.3: on each request, or only for a token
         "pages": ("short", "full"),  # a page may hold fewer than were asked for
@@ -34,7 +35,7 @@ class ACR(Distribution, Simulator):
         self.account("identity", "eyJ0eXAiOiJKV1QifQ." + self.secret, kind="aad", areas={"shop"}, rights={"pull", "metadata_read"})
 
     def integration(self, who="full"):
-        there = ("--type", "acr", "--url", self.url("registry"))
+        there = ("--type", "acr", "--url", self.url("registry"), *self.trust())
         if who == "identity":
             return Integration((*there, "--auth", "api-key", "--api-key-stdin"), self.accounts["identity"].secret)
         name = {"minimum": "scan-token", "pull": "pull-token"}.get(who, "tidewaiter")
@@ -168,7 +169,7 @@ class ACR(Distribution, Simulator):
         if not text.isdigit() or not int(text):
             self.violation(request, "11.3", f"n={text} is no number from 1")
             raise Refusal(error(400, "PAGINATION_NUMBER_INVALID", "invalid number of results requested"))
-        return min(int(text), 100 if self.knob["pages"] == "short" else cap)
+        return min(int(text), SHORT if self.knob["pages"] == "short" else cap)
 
     def listing(self, request, names, order):
         """A page of names, and the Link with its empty parameter (3.5)."""

@@ -12,7 +12,7 @@ from .v2 import VERSION, Distribution, basic_challenge, error
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 TARGET = "AmazonEC2ContainerRegistry_V20150921."
 CONTENT_TYPE = "application/x-amz-json-1.1"
-RESULTS_DEFAULT, RESULTS_MAX = 100, 1000  # 1.2
+RESULTS_DEFAULT, RESULTS_MAX, SHORT = 100, 1000, 10  # 1.2
 PASSWORD_SECONDS = 12 * 3600
 PULL = {"GetAuthorizationToken", "DescribeRepositories", "DescribeImages", "BatchGetImage", "GetDownloadUrlForLayer",
         "BatchCheckLayerAvailability", "ListImages"}
@@ -25,6 +25,8 @@ class ECR(Distribution, Simulator):
     users = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000"}
     blob_host = "store"
     counts = False
+    has_remote = True
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "last-page": ("absent", "null"),  # nextToken at the end: both are in the examples of 11.1
         "throttle": ("400", "429"),  # 11.1: ThrottlingException is 400; other JSON services of AWS answer 429
@@ -52,10 +54,10 @@ class ECR(Distribution, Simulator):
         name = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000", "readonly": "AKIAREADONLYRIGHTS00",
                 "blind": "AKIABLINDRIGHTS00000"}.get(who, "AKIAFULLRIGHTS000000")
         secret = self.secret + "/wrong" if who == "wrong" else self.accounts[name].secret
-        return Integration(("--type", "ecr", "--url", self.url("registry"), "--auth", "account", "--username", name, "--password-stdin"), secret)
+        return Integration(("--type", "ecr", "--url", self.url("registry"), *self.trust(), "--auth", "account", "--username", name, "--password-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
-        self.fill_area("shop", repositories, tags)
+        self.fill_area("shop", repositories, tags, distinct=True)
         content = self.content
         content.put("shop/archive", content.sample(3), "1.0", content="archived")
         self.image_status[content.sample(3).digest] = "ARCHIVED"
@@ -123,7 +125,7 @@ class ECR(Distribution, Simulator):
             raise self.refusal("InvalidParameterException", "Invalid parameter at 'maxResults' failed to satisfy constraint: "
                                f"'Member must have value less than or equal to {RESULTS_MAX}'")
         if self.knob["pages"] == "short":
-            size = min(size, RESULTS_DEFAULT)
+            size = min(size, SHORT)
         token = arguments.get("nextToken")
         listing = (key, arguments.get("repositoryName"), str(arguments.get("filter")))
         start = self.places.find(token, listing) if token is not None else 0

@@ -19,7 +19,7 @@ TOKEN_URI = "https://oauth2.googleapis.com/token"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPES = {"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/cloud-platform.read-only"}
 ACCESS_SECONDS = 3599
-PAGE_DEFAULT, PAGE_MAX = 100, 1000
+PAGE_DEFAULT, PAGE_MAX, SHORT = 100, 1000, 10
 
 
 @dataclass
@@ -41,6 +41,8 @@ class GAR(Distribution, Simulator):
     users = {"full": "auditor@shop-project.iam.gserviceaccount.com", "minimum": "scanner@shop-project.iam.gserviceaccount.com"}
     listings = "tags"
     counts = False
+    has_remote = True
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "last-page": ("empty", "absent"),  # nextPageToken at the end
         "pages": ("short", "full"),  # a page may hold fewer than were asked for
@@ -80,11 +82,11 @@ class GAR(Distribution, Simulator):
             secret = json.dumps(document)
         else:
             secret = self.key_files["stranger@shop-project.iam.gserviceaccount.com" if who == "stranger" else self.users[who]]
-        return Integration(("--type", "gar", "--url", self.url("registry"), *scopes, "--auth", "api-key", "--api-key-stdin"), secret)
+        return Integration(("--type", "gar", "--url", self.url("registry"), *self.trust(), *scopes, "--auth", "api-key", "--api-key-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
         self.store("shop-project", "docker")
-        self.fill_area("shop-project/docker", repositories, tags)
+        self.fill_area("shop-project/docker", repositories, tags, distinct=True)
         content = self.content
         content.put("shop-project/docker/nested/deep/app", content.sample(3), "1.0")
         self.store("shop-project", "hub-cache", mode="REMOTE_REPOSITORY")
@@ -95,11 +97,14 @@ class GAR(Distribution, Simulator):
         self.store("vault-project", "private")
         content.put("vault-project/private/app", content.sample(5), "1.0")
 
-    def expected(self, who="full", kinds=("local",)):
+    def expected(self, who="full", kinds=("local",), **options):
         """A repository's kind is its store's mode."""
         modes = {"STANDARD_REPOSITORY": "local", "REMOTE_REPOSITORY": "remote", "VIRTUAL_REPOSITORY": "virtual"}
-        return {(name, tag): digest for (name, tag), digest in super().expected(who, ("local",)).items()
+        return {(name, tag): digest for (name, tag), digest in super().expected(who, ("local",), **options).items()
                 if modes[self.store_of(self.content.repositories[name]).mode] in kinds}
+
+    def left_out(self):
+        return {store.path for store in self.stores.values() if store.mode != "STANDARD_REPOSITORY"}
 
     def store_of(self, repository):
         project, name, _ = (repository.name + "//").split("/", 2)
@@ -160,7 +165,7 @@ class GAR(Distribution, Simulator):
         if not text.lstrip("-").isdigit() or int(text) < 0:
             self.violation(request, "11.4", f"pageSize={text} is no number")
             raise self.problem(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
-        size = min(int(text) or PAGE_DEFAULT, PAGE_DEFAULT if self.knob["pages"] == "short" else PAGE_MAX)
+        size = min(int(text) or PAGE_DEFAULT, SHORT if self.knob["pages"] == "short" else PAGE_MAX)
         token = request.parameter("pageToken")
         start = self.places.find(token, request.raw_path) if token else 0
         if start is None:

@@ -1,5 +1,6 @@
 """GitHub's container registry (registries.md 11.2): packages by the API of another host, no catalog."""
 import base64
+import hashlib
 import urllib.parse
 
 from .accounts import basic, bearer
@@ -20,6 +21,7 @@ class GHCR(Distribution, Simulator):
     users = {"full": "octo", "minimum": "reader"}
     blob_host = "store"
     counts = False
+    large = (201, 3)
     knobs = {
         "base64-bearer": ("accepted", "refused"),  # 11.2, unconfirmed
         "limit": ("403", "429"),  # 11.2: either status
@@ -29,6 +31,7 @@ class GHCR(Distribution, Simulator):
     def prepare(self):
         self.pulls = self.tokens(TOKEN_SECONDS, prefix="djE6")
         self.owners = {"acme": "orgs", "octo": "users", "vault": "orgs"}
+        self.untagged = {}  # repository: how many of its versions have no tag any more
         self.ended = {}  # account: when its token ends, a datetime
         self.account("octo", rights={"read:packages", "repo"})
         self.account("reader", self.secret + "-minimum", areas={"acme", "octo"}, rights={"read:packages"})
@@ -36,13 +39,14 @@ class GHCR(Distribution, Simulator):
 
     def integration(self, who="full"):
         scopes = ("--scope", "acme", "--scope", "octo", *(("--scope", "vault") if who == "full" else ()))
-        there = ("--type", "ghcr", "--url", self.url("registry"), *scopes)
+        there = ("--type", "ghcr", "--url", self.url("registry"), *self.trust(), *scopes)
         if who == "full":
             return Integration((*there, "--auth", "account", "--username", "octo", "--password-stdin"), self.secret)
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), f"{self.secret}-{who}")
 
     def fill(self, repositories=3, tags=3):
-        self.fill_area("acme", repositories, tags)
+        self.fill_area("acme", repositories, tags, distinct=True)
+        self.untagged["acme/many"] = 67 * tags
         self.content.put("acme/nested/deep/app", self.content.sample(3), "1.0")
         self.content.put("octo/own", self.content.sample(4), "1.0")
         self.content.put("vault/private", self.content.sample(5), "1.0")
@@ -141,7 +145,15 @@ class GHCR(Distribution, Simulator):
         for digest, (manifest, tags) in repository.manifests().items():
             rows.append(self.version_row(digest, tags[0].pushed, [tag.name for tag in tags]))
             rows += [self.version_row(child.digest, tags[0].pushed, []) for child in manifest.children]
+        rows = self.among_untagged(repository, rows)
         return self.paged(request, rows, lambda row: row)
+
+    def among_untagged(self, repository, rows):
+        """The versions with those between them that lost their tags."""
+        lost = [self.version_row("sha256:" + hashlib.sha256(f"{repository.name} {number}".encode()).hexdigest(), repository.updated, [])
+                for number in range(self.untagged.get(repository.name, 0))]
+        gap = -(-len(lost) // max(1, len(rows) - 1))
+        return [one for place, row in enumerate(rows) for one in (row, *lost[place * gap:(place + 1) * gap])]
 
     @staticmethod
     def version_row(digest, pushed, tags):

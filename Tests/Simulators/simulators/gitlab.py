@@ -34,6 +34,7 @@ class GitLab(GitLabRegistry, Simulator):
     vendor = "gitlab"
     users = {"full": "root", "minimum": "group_1_bot_5f1c"}
     listings = "projects|repositories|tags"
+    counted = "repositories|tags"
     hosts = {"registry": "registry.gitlab.example.test", "api": "gitlab.example.test", "store": "objects.gitlab.example.test"}
     knobs = {
         "totals": ("sent", "withheld"),  # 8.4: withheld above 10,000 entries
@@ -60,7 +61,7 @@ class GitLab(GitLabRegistry, Simulator):
 
     def integration(self, who="full"):
         """"full" is a user with a personal token as password, "minimum" a group's token."""
-        there = ("--type", "gitlab", "--url", self.url("registry"), "--api-url", self.url("api") + self.knob["relative-root"])
+        there = ("--type", "gitlab", "--url", self.url("registry"), *self.trust(), "--api-url", self.url("api") + self.knob["relative-root"])
         if who == "full":
             return Integration((*there, "--auth", "account", "--username", "root", "--password-stdin"), self.secret)
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), f"{self.secret}-{who}")

@@ -50,7 +50,7 @@ class Harbor(Distribution, Simulator):
 
     def fill(self, repositories=3, tags=3):
         content = self.content
-        self.fill_area("acme", repositories, tags)
+        self.fill_area("acme", repositories, tags, distinct=repositories > PAGE_CAP)
         content.put("acme/web/front/end", content.sample(3), "1.4.2")
         content.put("acme/chart", content.sample(4), "1.0", content="CHART")
         content.put("vault/secret", content.sample(3), "1.0")  # a guest does not see it

@@ -25,6 +25,7 @@ class Quay(Distribution, Simulator):
     users = {"full": "kcs", "minimum": "reader", "robot": "shop+robot"}
     listings = "repositories|tags|catalog|v2-tags"
     counts = False
+    has_remote = True
     knobs = {
         "proxy-feature": ("on", "off"),  # 9.4
         "public-catalog": ("off", "on"),  # 9.2: FEATURE_PUBLIC_CATALOG
@@ -53,10 +54,10 @@ class Quay(Distribution, Simulator):
 
     def integration(self, who="full"):
         if who == "robot":
-            return Integration(("--type", "quay", "--url", self.url("registry"), "--scope", "shop", "--auth", "account",
+            return Integration(("--type", "quay", "--url", self.url("registry"), *self.trust(), "--scope", "shop", "--auth", "account",
                                 "--username", "shop+robot", "--password-stdin"), self.accounts["shop+robot"].secret)
         scopes = ("--scope", "shop", "--scope", "cached", *(("--scope", "vault") if who == "full" else ()))
-        return Integration(("--type", "quay", "--url", self.url("registry"), *scopes, "--auth", "api-key", "--api-key-stdin"),
+        return Integration(("--type", "quay", "--url", self.url("registry"), *self.trust(), *scopes, "--auth", "api-key", "--api-key-stdin"),
                            self.secret + ("" if who == "full" else f"-{who}"))
 
     def fill(self, repositories=3, tags=3):

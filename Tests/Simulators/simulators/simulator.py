@@ -94,6 +94,7 @@ class Simulator(Control):
     ways = {"": {}}  # {what the row is called beside the vendor: options of `integration`}
     listings = "repositories|tags"  # the routes that have pages
     counts = True  # a listing tells how many entries it has, so that a lost one shows
+    counted = None  # these routes alone, where not all listings tell it
     has_remote = False  # some of its areas are remote or virtual
     one_area_ways = ()  # the ways that lead to one area only
     large = (201, 201)  # so many repositories and tags make three pages
@@ -137,13 +138,12 @@ class Simulator(Control):
         every kind that is to be left out, or that some users do not see."""
         raise NotImplementedError
 
-    def fill_area(self, area, repositories, tags):
-        """The usual part of `fill`."""
+    def fill_area(self, area, repositories, tags, distinct=False):
+        """The usual part of `fill`. Where listings are of digests, the many tags are of `distinct` ones."""
         for number in range(repositories):
             self.content.put(f"{area}/app-{number:03}", self.content.sample(1), "1.0")
         for number in range(tags):
-            # Where pages are of images, not of tags, three pages need as many images.
-            self.content.put(f"{area}/many", self.content.sample(2 + 10 * number if tags > 200 else 2), f"2.{number}")
+            self.content.put(f"{area}/many", self.content.sample(2 + 10 * number if distinct else 2), f"2.{number}")
         self.content.put(f"{area}/multi", self.content.sample(10), "1.0", "latest")
 
     def scope(self, who, **options):
@@ -160,6 +160,10 @@ class Simulator(Control):
                     and (scope is None or area.name in scope):
                 found |= {(repository.name, tag.name): tag.digest for tag in repository.tags.values()}
         return found
+
+    def left_out(self):
+        """The names of areas, or of parts of them, that are not polled by default."""
+        return {name for name, area in self.content.areas.items() if area.kind not in ("local", "federated")}
 
     def no_route(self, request):
         """What the product says to an address that it does not have."""

@@ -13,7 +13,7 @@ from .v2 import VERSION, Distribution, basic_challenge, error
 
 IAM_TOKENS = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 IAM_SECONDS = 12 * 3600
-PAGE_DEFAULT, PAGE_MAX = 100, 1000
+PAGE_DEFAULT, PAGE_MAX, SHORT = 100, 1000, 10
 SHOP, VAULT, FOLDER = "crp5f1c41d07be85a63s", "crp5f1c41d07be85a63v", "b1g5f1c41d07be85a63f"
 CODES = {400: 3, 401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
 
@@ -24,6 +24,7 @@ class Yandex(Distribution, Simulator):
              "store": "storage.yandexcloud.net"}
     users = {"full": "aje5f1c41d07be85a63f", "minimum": "aje5f1c41d07be85a63m"}
     counts = False
+    large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "page-size-above": ("error", "clamp"),  # 1.2, unconfirmed
         "last-page": ("empty", "absent"),  # nextPageToken at the end
@@ -56,7 +57,7 @@ class Yandex(Distribution, Simulator):
         return "store" if self.knob["blobs"] == "redirected" else None
 
     def integration(self, who="full"):
-        there = ("--type", "yandex", "--url", self.url("registry"), "--scope", SHOP, *(("--scope", VAULT) if who == "full" else ()))
+        there = ("--type", "yandex", "--url", self.url("registry"), *self.trust(), "--scope", SHOP, *(("--scope", VAULT) if who == "full" else ()))
         if who == "oauth":
             return Integration((*there, "--auth", "api-key", "--api-key-stdin"), self.accounts["person"].secret)
         if who == "wrong":
@@ -69,7 +70,7 @@ class Yandex(Distribution, Simulator):
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
-        self.fill_area(SHOP, repositories, tags)
+        self.fill_area(SHOP, repositories, tags, distinct=True)
         self.content.put(f"{SHOP}/nested/deep/app", self.content.sample(3), "1.0")
         self.content.put(f"{VAULT}/private", self.content.sample(4), "1.0")
 
@@ -135,7 +136,7 @@ class Yandex(Distribution, Simulator):
             self.violation(request, "1.2", f"pageSize={text} is no number up to {PAGE_MAX}")
             if not text.isdigit() or self.knob["page-size-above"] == "error":
                 raise self.problem(400, "Request validation error: page_size: The value must be in the range 0 - 1000")
-        size = min(int(text) or PAGE_DEFAULT, PAGE_DEFAULT if self.knob["pages"] == "short" else PAGE_MAX)
+        size = min(int(text) or PAGE_DEFAULT, SHORT if self.knob["pages"] == "short" else PAGE_MAX)
         listing = (key, *sorted(one for one in request.query if one[0] not in ("pageToken", "pageSize")))
         token = request.parameter("pageToken")
         start = self.places.find(token, listing) if token else 0
