@@ -114,6 +114,7 @@ let package = Package(
       name: "CLIKit",
       dependencies: [
         "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix",
+        .product(name: "Yams", package: "Yams"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),

@@ -92,8 +92,6 @@ package struct TestOutcome: RawRepresentable, Hashable, Sendable {
   package static let ok = TestOutcome(rawValue: 1)
   package static let failed = TestOutcome(rawValue: 2)
   package static let skipped = TestOutcome(rawValue: 3)
-  /// works now; `hint` says what will stand in the way
-  package static let warning = TestOutcome(rawValue: 4)
 
   /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
   package var name: String {
@@ -102,7 +100,6 @@ package struct TestOutcome: RawRepresentable, Hashable, Sendable {
     case 1: "ok"
     case 2: "failed"
     case 3: "skipped"
-    case 4: "warning"
     default: String(rawValue)
     }
   }
@@ -113,7 +110,6 @@ package struct TestOutcome: RawRepresentable, Hashable, Sendable {
     .ok,
     .failed,
     .skipped,
-    .warning,
   ]
 }
 
@@ -368,6 +364,8 @@ package struct Integration: ProtoMessage {
   /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
   /// to another account, as the request's fields name them. They are to be given anew.
   package var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  package var changedFields: [String] = []
 
   package init() {}
 
@@ -412,6 +410,7 @@ package struct Integration: ProtoMessage {
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
     self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -458,6 +457,8 @@ package struct Integration: ProtoMessage {
     c.pointee.budget = arena.pointer(self.budget)
     c.pointee.n_dropped_secrets = self.droppedSecrets.count
     c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
+    c.pointee.n_changed_fields = self.changedFields.count
+    c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
   }
 }
 
@@ -497,6 +498,7 @@ extension Integration: JSONRepresentable {
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
       ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
     ])
   }
 }
@@ -512,6 +514,8 @@ package struct Budget: ProtoMessage {
   /// nothing is sent before; absent: not throttled
   package var throttledUntil: Timestamp? = nil
   package var observedAt: Timestamp? = nil
+  /// answers "too many requests" since the daemon started
+  package var refusals: UInt64 = 0
 
   package init() {}
 
@@ -529,6 +533,7 @@ package struct Budget: ProtoMessage {
     self.resetsAt = try readMessage(c.pointee.resets_at)
     self.throttledUntil = try readMessage(c.pointee.throttled_until)
     self.observedAt = try readMessage(c.pointee.observed_at)
+    self.refusals = c.pointee.refusals
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -539,6 +544,7 @@ package struct Budget: ProtoMessage {
     c.pointee.resets_at = arena.pointer(self.resetsAt)
     c.pointee.throttled_until = arena.pointer(self.throttledUntil)
     c.pointee.observed_at = arena.pointer(self.observedAt)
+    c.pointee.refusals = self.refusals
   }
 }
 
@@ -551,6 +557,7 @@ extension Budget: JSONRepresentable {
       ("resetsAt", self.resetsAt?.json ?? .null),
       ("throttledUntil", self.throttledUntil?.json ?? .null),
       ("observedAt", self.observedAt?.json ?? .null),
+      ("refusals", .unsigned(self.refusals)),
     ])
   }
 }
@@ -820,6 +827,8 @@ package struct CreateIntegrationRequest: ProtoMessage {
   /// of the client certificate
   package var clientKeyPem: [UInt8] = []
   package var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  package var validateOnly: Bool = false
 
   package init() {}
 
@@ -836,6 +845,7 @@ package struct CreateIntegrationRequest: ProtoMessage {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -845,13 +855,14 @@ package struct CreateIntegrationRequest: ProtoMessage {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   package var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   package var debugDescription: String { description }
-  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any]) }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension CreateIntegrationRequest: JSONRepresentable {
@@ -862,6 +873,7 @@ extension CreateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -973,6 +985,8 @@ package struct UpdateIntegrationRequest: ProtoMessage {
   package var sessionToken: [UInt8] = []
   package var clientKeyPem: [UInt8] = []
   package var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  package var validateOnly: Bool = false
 
   package init() {}
 
@@ -990,6 +1004,7 @@ package struct UpdateIntegrationRequest: ProtoMessage {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1000,13 +1015,14 @@ package struct UpdateIntegrationRequest: ProtoMessage {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   package var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   package var debugDescription: String { description }
-  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any]) }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension UpdateIntegrationRequest: JSONRepresentable {
@@ -1018,6 +1034,7 @@ extension UpdateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -1137,15 +1154,13 @@ extension TestIntegrationResponse: JSONRepresentable {
 }
 
 package struct TestStep: ProtoMessage {
-  /// "connect", "tls", "api", "authentication", "permission", "repositories", …
+  /// "connect", "tls", "api", "authentication", "rights", "repositories", …
   package var name: String = ""
   package var outcome: TestOutcome = TestOutcome(rawValue: 0)
   /// what came back
   package var detail: String = ""
   /// what to do about it
   package var hint: String = ""
-  /// what was asked, and where
-  package var tried: String = ""
 
   package init() {}
 
@@ -1161,7 +1176,6 @@ package struct TestStep: ProtoMessage {
     self.outcome = TestOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
     self.detail = try readText(c.pointee.detail, "tidewaiter.v1.TestStep.detail")
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.TestStep.hint")
-    self.tried = try readText(c.pointee.tried, "tidewaiter.v1.TestStep.tried")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1170,7 +1184,6 @@ package struct TestStep: ProtoMessage {
     c.pointee.outcome = Tidewaiter__V1__TestOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
     c.pointee.detail = arena.copy(self.detail)
     c.pointee.hint = arena.copy(self.hint)
-    c.pointee.tried = arena.copy(self.tried)
   }
 }
 
@@ -1181,7 +1194,6 @@ extension TestStep: JSONRepresentable {
       ("outcome", .string(self.outcome.name)),
       ("detail", .string(self.detail)),
       ("hint", .string(self.hint)),
-      ("tried", .string(self.tried)),
     ])
   }
 }

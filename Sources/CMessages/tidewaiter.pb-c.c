@@ -3248,7 +3248,7 @@ void   tidewaiter__v1__method_description__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[33] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[34] =
 {
   {
     "name",
@@ -3646,6 +3646,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "changed_fields",
+    34,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Integration, n_changed_fields),
+    offsetof(Tidewaiter__V1__Integration, changed_fields),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -3654,6 +3666,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   6,   /* field[6] = authentication */
   31,   /* field[31] = budget */
   29,   /* field[29] = bytes_per_second */
+  33,   /* field[33] = changed_fields */
   9,   /* field[9] = condition */
   17,   /* field[17] = created_at */
   8,   /* field[8] = criteria */
@@ -3685,7 +3698,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__integration__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 33 }
+  { 0, 34 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
 {
@@ -3695,14 +3708,14 @@ const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
   "Tidewaiter__V1__Integration",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Integration),
-  33,
+  34,
   tidewaiter__v1__integration__field_descriptors,
   tidewaiter__v1__integration__field_indices_by_name,
   1,  tidewaiter__v1__integration__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__integration__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__budget__field_descriptors[6] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__budget__field_descriptors[7] =
 {
   {
     "limit",
@@ -3776,10 +3789,23 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__budget__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "refusals",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, refusals),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__budget__field_indices_by_name[] = {
   0,   /* field[0] = limit */
   5,   /* field[5] = observed_at */
+  6,   /* field[6] = refusals */
   1,   /* field[1] = remaining */
   3,   /* field[3] = resets_at */
   4,   /* field[4] = throttled_until */
@@ -3788,7 +3814,7 @@ static const unsigned tidewaiter__v1__budget__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__budget__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__budget__descriptor =
 {
@@ -3798,7 +3824,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__budget__descriptor =
   "Tidewaiter__V1__Budget",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Budget),
-  6,
+  7,
   tidewaiter__v1__budget__field_descriptors,
   tidewaiter__v1__budget__field_indices_by_name,
   1,  tidewaiter__v1__budget__number_ranges,
@@ -4241,7 +4267,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__condition__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__condition__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request__field_descriptors[6] =
 {
   {
     "integration",
@@ -4303,6 +4329,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "validate_only",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CreateIntegrationRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__create_integration_request__field_indices_by_name[] = {
   3,   /* field[3] = client_key_pem */
@@ -4310,11 +4348,12 @@ static const unsigned tidewaiter__v1__create_integration_request__field_indices_
   4,   /* field[4] = proxy_password */
   1,   /* field[1] = secret */
   2,   /* field[2] = session_token */
+  5,   /* field[5] = validate_only */
 };
 static const ProtobufCIntRange tidewaiter__v1__create_integration_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__create_integration_request__descriptor =
 {
@@ -4324,7 +4363,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__create_integration_request__des
   "Tidewaiter__V1__CreateIntegrationRequest",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__CreateIntegrationRequest),
-  5,
+  6,
   tidewaiter__v1__create_integration_request__field_descriptors,
   tidewaiter__v1__create_integration_request__field_indices_by_name,
   1,  tidewaiter__v1__create_integration_request__number_ranges,
@@ -4471,7 +4510,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__list_integrations_response__des
   (ProtobufCMessageInit) tidewaiter__v1__list_integrations_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request__field_descriptors[6] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request__field_descriptors[7] =
 {
   {
     "integration",
@@ -4545,6 +4584,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "validate_only",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__UpdateIntegrationRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__update_integration_request__field_indices_by_name[] = {
   4,   /* field[4] = client_key_pem */
@@ -4553,11 +4604,12 @@ static const unsigned tidewaiter__v1__update_integration_request__field_indices_
   2,   /* field[2] = secret */
   3,   /* field[3] = session_token */
   1,   /* field[1] = update_mask */
+  6,   /* field[6] = validate_only */
 };
 static const ProtobufCIntRange tidewaiter__v1__update_integration_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__update_integration_request__descriptor =
 {
@@ -4567,7 +4619,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__update_integration_request__des
   "Tidewaiter__V1__UpdateIntegrationRequest",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__UpdateIntegrationRequest),
-  6,
+  7,
   tidewaiter__v1__update_integration_request__field_descriptors,
   tidewaiter__v1__update_integration_request__field_indices_by_name,
   1,  tidewaiter__v1__update_integration_request__number_ranges,
@@ -4706,7 +4758,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__test_integration_response__desc
   (ProtobufCMessageInit) tidewaiter__v1__test_integration_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__test_step__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__test_step__field_descriptors[4] =
 {
   {
     "name",
@@ -4756,30 +4808,17 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__test_step__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
-  {
-    "tried",
-    5,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_BYTES,
-    0,   /* quantifier_offset */
-    offsetof(Tidewaiter__V1__TestStep, tried),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
 };
 static const unsigned tidewaiter__v1__test_step__field_indices_by_name[] = {
   2,   /* field[2] = detail */
   3,   /* field[3] = hint */
   0,   /* field[0] = name */
   1,   /* field[1] = outcome */
-  4,   /* field[4] = tried */
 };
 static const ProtobufCIntRange tidewaiter__v1__test_step__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__test_step__descriptor =
 {
@@ -4789,7 +4828,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__test_step__descriptor =
   "Tidewaiter__V1__TestStep",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__TestStep),
-  5,
+  4,
   tidewaiter__v1__test_step__field_descriptors,
   tidewaiter__v1__test_step__field_indices_by_name,
   1,  tidewaiter__v1__test_step__number_ranges,
@@ -8941,24 +8980,22 @@ const ProtobufCEnumDescriptor tidewaiter__v1__condition_kind__descriptor =
   tidewaiter__v1__condition_kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tidewaiter__v1__test_outcome__enum_values_by_number[5] =
+static const ProtobufCEnumValue tidewaiter__v1__test_outcome__enum_values_by_number[4] =
 {
   { "TEST_OUTCOME_UNSPECIFIED", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_UNSPECIFIED", 0 },
   { "TEST_OUTCOME_OK", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_OK", 1 },
   { "TEST_OUTCOME_FAILED", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_FAILED", 2 },
   { "TEST_OUTCOME_SKIPPED", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_SKIPPED", 3 },
-  { "TEST_OUTCOME_WARNING", "TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_WARNING", 4 },
 };
 static const ProtobufCIntRange tidewaiter__v1__test_outcome__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex tidewaiter__v1__test_outcome__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex tidewaiter__v1__test_outcome__enum_values_by_name[4] =
 {
   { "TEST_OUTCOME_FAILED", 2 },
   { "TEST_OUTCOME_OK", 1 },
   { "TEST_OUTCOME_SKIPPED", 3 },
   { "TEST_OUTCOME_UNSPECIFIED", 0 },
-  { "TEST_OUTCOME_WARNING", 4 },
 };
 const ProtobufCEnumDescriptor tidewaiter__v1__test_outcome__descriptor =
 {
@@ -8967,9 +9004,9 @@ const ProtobufCEnumDescriptor tidewaiter__v1__test_outcome__descriptor =
   "TestOutcome",
   "Tidewaiter__V1__TestOutcome",
   "tidewaiter.v1",
-  5,
+  4,
   tidewaiter__v1__test_outcome__enum_values_by_number,
-  5,
+  4,
   tidewaiter__v1__test_outcome__enum_values_by_name,
   1,
   tidewaiter__v1__test_outcome__value_ranges,

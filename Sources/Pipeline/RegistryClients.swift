@@ -16,34 +16,53 @@ package final class RegistryClients: Sendable {
   private let store: StateStore
   private let transport: HTTPTransport
   private let kept = Mutex<[UInt64: Kept]>([:])
+  /// The pace of each integration: it outlives a change of settings, since the registry's own limits do.
+  private let limiters = Mutex<[UInt64: RateLimiter]>([:])
 
   package init(store: StateStore, transport: HTTPTransport) {
     self.store = store
     self.transport = transport
   }
 
-  /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secret cannot.
+  /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secrets cannot.
   package func client(for record: IntegrationRecord) throws -> RegistryClient {
     let known = kept.withLock { $0[record.id] }
     if let known, known.revision == record.revision { return known.client }
-    let client = RegistryClient(try endpoint(of: record), transport: transport)
+    let endpoint = try endpoint(of: record)
+    let limiter = limiters.withLock { limiters in
+      let limiter = limiters[record.id] ?? RateLimiter(endpoint.rates)
+      limiters[record.id] = limiter
+      return limiter
+    }
+    limiter.update(endpoint.rates)
+    let client = RegistryClient(endpoint, transport: transport, limiter: limiter)
     kept.withLock { $0[record.id] = Kept(revision: record.revision, client: client) }
     return client
   }
 
-  /// Drops what is kept for an integration that was changed or removed.
+  /// What the registry last told of the requests it grants; nil while it has told nothing.
+  package func budget(of integration: UInt64) -> RateBudget? {
+    limiters.withLock { $0[integration] }?.budget
+  }
+
+  /// Drops what is kept for an integration that was changed.
   package func forget(_ integration: UInt64) { kept.withLock { _ = $0.removeValue(forKey: integration) } }
+
+  /// Drops everything of an integration that was removed.
+  package func remove(_ integration: UInt64) {
+    forget(integration)
+    limiters.withLock { _ = $0.removeValue(forKey: integration) }
+  }
 
   private func endpoint(of record: IntegrationRecord) throws -> RegistryEndpoint {
     do {
+      let rates = RateLimits(
+        requestsPerSecond: record.requestsPerSecond == 0 ? nil : Int(record.requestsPerSecond),
+        bytesPerSecond: record.bytesPerSecond == 0 ? nil : Int(clamping: record.bytesPerSecond))
       return try RegistryEndpoint(
         url: record.url, vendor: try vendor(of: record), credential: try credential(of: record),
         caPEM: record.caPem.isEmpty ? nil : record.caPem, isInsecure: record.insecure,
-        identity: try identity(of: record),
-        proxy: try proxy(of: record),
-        rates: RateLimits(
-          requestsPerSecond: record.requestsPerSecond == 0 ? nil : Int(record.requestsPerSecond),
-          bytesPerSecond: record.bytesPerSecond == 0 ? nil : Int(clamping: record.bytesPerSecond)),
+        identity: try identity(of: record), proxy: try proxy(of: record), rates: rates,
         allowedRealmHosts: record.allowedRealmHosts, concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
     } catch let error as RegistryEndpoint.Malformed {
       throw RegistryError(
@@ -54,7 +73,8 @@ package final class RegistryClients: Sendable {
   private func vendor(of record: IntegrationRecord) throws -> VendorSettings {
     guard let type = RegistryType(rawValue: record.type) else {
       throw RegistryError(
-        .malformed, "integration \(record.name) is of a type that this daemon does not know: \(record.type)")
+        .malformed, "integration \(record.name): this version knows no type \"\(record.type.excerpt())\"",
+        hint: "change the integration's settings")
     }
     return try VendorSettings(
       type, apiURL: record.apiUrl.isEmpty ? nil : record.apiUrl, scopes: record.scopes,
@@ -66,9 +86,7 @@ package final class RegistryClients: Sendable {
   private func identity(of record: IntegrationRecord) throws -> ClientIdentity? {
     guard !record.clientCertificatePem.isEmpty else { return nil }
     guard let key = try store.secret(.clientKey, of: record.id) else {
-      throw RegistryError(
-        .tlsFailed, "integration \(record.name) has a client certificate and no key stored for it",
-        hint: "give the client certificate and its key anew")
+      throw Self.missing("key of its client certificate", record)
     }
     return try ClientIdentity(certificate: record.clientCertificatePem, key: key)
   }
@@ -81,12 +99,16 @@ package final class RegistryClients: Sendable {
   private func credential(of record: IntegrationRecord) throws -> Credential {
     if record.auth == .anonymous { return .anonymous }
     guard let secret = try store.secret(.main, of: record.id) else {
-      throw RegistryError(
-        .unauthorized, "integration \(record.name) has no secret stored",
-        hint: "give it its \(record.auth == .account ? "password" : "key") anew")
+      throw Self.missing(record.auth == .account ? "password" : "key", record)
     }
     // Docker Hub's key goes with a user name, and is used as its password.
     return record.username.isEmpty ? .apiKey(secret) : .account(user: record.username, password: secret)
+  }
+
+  private static func missing(_ what: String, _ record: IntegrationRecord) -> RegistryError {
+    RegistryError(
+      .unauthorized, "integration \(record.name) has no \(what) stored",
+      hint: "give it anew with: tidewaiter integration edit \(record.name)")
   }
 }
 

@@ -78,6 +78,16 @@ extension StateStore {
     }
   }
 
+  /// A new integration as it would be stored with these secrets; throws what storing it would.
+  package func preview(_ wanted: IntegrationRecord, secrets: Set<SecretField>) throws -> IntegrationRecord {
+    guard try read({ try $0.get(Self.integrationNames, wanted.name) }) == nil else {
+      throw IntegrationError.nameTaken(wanted.name)
+    }
+    var record = wanted
+    for field in secrets { record[field] = true }
+    return record
+  }
+
   /// Changes the integration `name` as `change` says, if its revision still is `revision` (0: whatever it is). Secrets that
   /// `secrets` does not name are kept.
   package func updateIntegration(

@@ -92,7 +92,7 @@ struct TidewaiterCommand: CommandGroup {
     version: CommandLineClient.version,
     subcommands: [
       IntegrationCommand.self, ImageCommand.self, QueueCommand.self, DatabaseCommand.self, EventsCommand.self,
-      StatusCommand.self, VersionCommand.self,
+      StatusCommand.self, SystemCommand.self, VersionCommand.self,
     ])
 
   @OptionGroup(title: "Global options") var global: GlobalOptions

@@ -119,8 +119,7 @@ typedef enum _Tidewaiter__V1__TestOutcome {
   TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_UNSPECIFIED = 0,
   TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_OK = 1,
   TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_FAILED = 2,
-  TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_SKIPPED = 3,
-  TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_WARNING = 4
+  TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_SKIPPED = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__V1__TEST_OUTCOME)
 } Tidewaiter__V1__TestOutcome;
 typedef enum _Tidewaiter__V1__PollState {
@@ -223,10 +222,12 @@ struct  Tidewaiter__V1__Integration
   Tidewaiter__V1__Budget *budget;
   size_t n_dropped_secrets;
   ProtobufCBinaryData *dropped_secrets;
+  size_t n_changed_fields;
+  ProtobufCBinaryData *changed_fields;
 };
 #define TIDEWAITER__V1__INTEGRATION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__integration__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL, 0,NULL }
 
 
 struct  Tidewaiter__V1__Budget
@@ -238,10 +239,11 @@ struct  Tidewaiter__V1__Budget
   Google__Protobuf__Timestamp *resets_at;
   Google__Protobuf__Timestamp *throttled_until;
   Google__Protobuf__Timestamp *observed_at;
+  uint64_t refusals;
 };
 #define TIDEWAITER__V1__BUDGET__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__budget__descriptor) \
-    , 0, 0, NULL, NULL, NULL, NULL }
+    , 0, 0, NULL, NULL, NULL, NULL, 0 }
 
 
 struct  Tidewaiter__V1__Proxy
@@ -328,10 +330,11 @@ struct  Tidewaiter__V1__CreateIntegrationRequest
   ProtobufCBinaryData session_token;
   ProtobufCBinaryData client_key_pem;
   ProtobufCBinaryData proxy_password;
+  protobuf_c_boolean validate_only;
 };
 #define TIDEWAITER__V1__CREATE_INTEGRATION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__create_integration_request__descriptor) \
-    , NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+    , NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__GetIntegrationRequest
@@ -376,10 +379,11 @@ struct  Tidewaiter__V1__UpdateIntegrationRequest
   ProtobufCBinaryData session_token;
   ProtobufCBinaryData client_key_pem;
   ProtobufCBinaryData proxy_password;
+  protobuf_c_boolean validate_only;
 };
 #define TIDEWAITER__V1__UPDATE_INTEGRATION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__update_integration_request__descriptor) \
-    , NULL, NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+    , NULL, NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__DeleteIntegrationRequest
@@ -429,11 +433,10 @@ struct  Tidewaiter__V1__TestStep
   Tidewaiter__V1__TestOutcome outcome;
   ProtobufCBinaryData detail;
   ProtobufCBinaryData hint;
-  ProtobufCBinaryData tried;
 };
 #define TIDEWAITER__V1__TEST_STEP__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__test_step__descriptor) \
-    , {0,NULL}, TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_UNSPECIFIED, {0,NULL}, {0,NULL}, {0,NULL} }
+    , {0,NULL}, TIDEWAITER__V1__TEST_OUTCOME__TEST_OUTCOME_UNSPECIFIED, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__V1__PollIntegrationRequest

@@ -115,9 +115,9 @@ extension IntegrationReader {
   mutating func proxy(_ wanted: String) -> String {
     guard !wanted.isEmpty else { return "" }
     do {
-      _ = try ProxySetting(wanted)
+      _ = try Registry.Proxy(wanted)
     } catch {
-      refuse("proxy", error.reason)
+      refuse("proxy.url", error.reason)
     }
     return wanted
   }

@@ -39,12 +39,10 @@ extension IntegrationReader {
     checkMain(record, given[.main], isNeeded: needed.contains(.main))
     checkSessionToken(record, given[.sessionToken])
     checkClientKey(record, given[.clientKey], isNeeded: needed.contains(.clientKey))
-    if given[.proxyPassword] != nil && Self.proxyUser(record) == nil {
+    if given[.proxyPassword] != nil && (try? Registry.Proxy(record.proxy))?.user == nil {
       refuse("proxy_password", "goes with a proxy whose address has a user name")
     }
   }
-
-  private static func proxyUser(_ record: IntegrationRecord) -> String? { (try? ProxySetting(record.proxy))?.user }
 
   private mutating func checkMain(_ record: IntegrationRecord, _ secret: Secret?, isNeeded: Bool) {
     let field = SecretField.main.path
@@ -83,11 +81,10 @@ extension IntegrationReader {
       if !record.hasClientKey && isNeeded { refuse(field, "is required: the client certificate's private key") }
       return
     }
-    let text = key.revealed
-    if !text.contains("PRIVATE KEY-----") {
-      refuse(field, "no private key in PEM (-----BEGIN PRIVATE KEY-----) in it")
-    } else if text.contains("ENCRYPTED") {
-      refuse(field, "is encrypted: the daemon has no pass phrase for it; give the plain key, which is kept sealed")
+    do {
+      _ = try ClientIdentity(certificate: record.clientCertificatePem, key: key)
+    } catch {
+      refuse(error.field == "client-key" ? field : "tls.client_certificate_pem", error.reason)
     }
   }
 }

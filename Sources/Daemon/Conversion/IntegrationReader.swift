@@ -15,6 +15,15 @@ struct IntegrationReader {
     var secrets: [SecretField: SecretChange] = [:]
     /// Those that were stored and go, though nobody asked for it.
     var dropped: [SecretField] = []
+    /// The paths of the mask whose value is another than before.
+    var changed: [String] = []
+
+    /// The record as it will be, with what it says of secrets.
+    var preview: IntegrationRecord {
+      var record = record
+      for (field, change) in secrets where change != .keep { record[field] = change != .drop }
+      return record
+    }
   }
 
   private(set) var violations: [(field: String, description: String)] = []
@@ -50,9 +59,11 @@ struct IntegrationReader {
   }
 
   /// `current` with the settings that `paths` names taken from `wanted`, and what becomes of its secrets; read `violations`
-  /// before using it. Paths of secrets stand for those beside the message: one without a value drops its secret.
+  /// before using it. Paths of secrets stand for those beside the message: one without a value drops its secret, one whose
+  /// value is what is stored (`known`) changes nothing.
   mutating func update(
-    _ current: IntegrationRecord, as wanted: API.Integration, paths: Set<String>, secrets: [SecretField: Secret]
+    _ current: IntegrationRecord, as wanted: API.Integration, paths: Set<String>, secrets: [SecretField: Secret],
+    known: Set<SecretField> = []
   ) -> Update {
     var update = Update(record: current)
     let named = Set(SecretField.allCases.filter { paths.contains($0.path) })
@@ -60,13 +71,18 @@ struct IntegrationReader {
       take(path, of: wanted, into: &update.record)
     }
     checkWhole(&update.record)
+    update.changed = Self.changes(from: current, to: update.record, paths: paths)
     for field in secrets.keys.sorted(by: { $0.path < $1.path }) where !named.contains(field) {
       refuse(field.path, "is given, and the update mask does not name it")
     }
     for field in SecretField.allCases {
+      let mustGo = Self.mustGo(
+        field, from: current, to: update.record, replaced: named.subtracting(known))
       if named.contains(field) {
+        guard mustGo || !known.contains(field), current[field] || secrets[field] != nil else { continue }
         update.secrets[field] = secrets[field].map { .replace($0) } ?? .drop
-      } else if current[field] && Self.mustGo(field, from: current, to: update.record, replaced: Set(secrets.keys)) {
+        update.changed.append(field.path)
+      } else if current[field] && mustGo {
         update.secrets[field] = .drop
         update.dropped.append(field)
       }
@@ -74,9 +90,23 @@ struct IntegrationReader {
     // What was confirmed elsewhere, or by somebody else, is confirmed no more; with a secret the store counts on itself.
     if update.secrets.isEmpty && !Self.isSameReader(current, update.record) { update.record.credentialGeneration += 1 }
     checkCredential(
-      Self.record(update.record, after: update.secrets), given: secrets,
+      update.preview, given: secrets,
       needed: Self.needed(current, update.record, paths: paths, named: named))
     return update
+  }
+
+  /// Which of the settings differ, after the type's rules have filled in what was left open.
+  private static func changes(
+    from current: IntegrationRecord, to new: IntegrationRecord, paths: Set<String>
+  ) -> [String] {
+    let shown = API.Integration(new)
+    // What was refused is told already.
+    var silent = IntegrationReader()
+    return paths.subtracting(SecretField.allCases.map(\.path)).sorted().filter { path in
+      var record = current
+      silent.take(path, of: shown, into: &record)
+      return record != current
+    }
   }
 
   /// The secrets whose absence is the asker's mistake. One that was dropped before, or that this change drops by itself, is
@@ -88,14 +118,6 @@ struct IntegrationReader {
     if !current.hasSecret && paths.contains(where: { $0.hasPrefix("authentication") }) { needed.insert(.main) }
     if current.clientCertificatePem != new.clientCertificatePem { needed.insert(.clientKey) }
     return needed
-  }
-
-  private static func record(
-    _ record: IntegrationRecord, after changes: [SecretField: SecretChange]
-  ) -> IntegrationRecord {
-    var record = record
-    for (field, change) in changes where change != .keep { record[field] = change != .drop }
-    return record
   }
 
   // MARK: - Where a secret may not follow

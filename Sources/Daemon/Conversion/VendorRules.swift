@@ -24,7 +24,7 @@ struct VendorRules: Sendable {
   /// What the vendor has in place of the kinds that are refused.
   var kindHint = ""
 
-  static let repositoryAccesses = ["repository-path", "subdomain", "port"]
+  static let repositoryAccesses = RepositoryAccess.allCases.map(\.rawValue)
   /// Where Docker Hub's images are, and the addresses that people write for it.
   static let dockerHub = "https://registry-1.docker.io"
   static let dockerHubHosts: Set = ["docker.io", "index.docker.io", "registry-1.docker.io", "hub.docker.com"]

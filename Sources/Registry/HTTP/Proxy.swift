@@ -20,7 +20,7 @@ package struct Proxy: Sendable, Hashable, CustomStringConvertible {
   /// Lower case; an IPv6 literal in brackets.
   let host: String
   let port: Int
-  let user: String?
+  package let user: String?
   let password: Secret?
 
   /// Where it is, without who we are there.

@@ -64,7 +64,7 @@ struct DockerHubDriver: RegistryDriver {
       guard item.isImage else { return listing.foundOther() }
       try await listing.found(
         item.name, digest: item.digest?.value, pushedAt: item.lastPushed?.date ?? item.lastUpdated?.date,
-        mediaType: item.mediaType?.value)
+        mediaType: item.mediaType?.value, isImage: item.contentType?.value != nil)
     }
   }
 

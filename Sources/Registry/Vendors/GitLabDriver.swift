@@ -69,10 +69,10 @@ struct GitLabDriver: RegistryDriver {
   private func repositories(in scope: String, _ listing: RepositoryListing) async throws {
     let id = WebAddress.encodedQueryValue(scope)
     do {
-      return try await registry(of: "/groups/\(id)", "group \(scope)", listing)
+      return try await registry(of: "/groups/\(id)", listing)
     } catch let error as RegistryError where error.code == .notFound {}
     do {
-      return try await registry(of: "/projects/\(id)", "project \(scope)", listing)
+      return try await registry(of: "/projects/\(id)", listing)
     } catch let error as RegistryError where error.code == .notFound {}
     let prefix = scope.lowercased() + "/"
     var count = 0
@@ -95,7 +95,7 @@ struct GitLabDriver: RegistryDriver {
       guard project.hasRegistry, isWanted(project) else { return }
       try await listing.tolerating("project \(project.path?.value ?? String(project.id))") {
         do {
-          try await registry(of: "/projects/\(project.id)", "project \(project.id)", listing)
+          try await registry(of: "/projects/\(project.id)", listing)
         } catch let error as RegistryError where error.code == .notFound {
           // Its registry is switched off.
         }
@@ -103,15 +103,14 @@ struct GitLabDriver: RegistryDriver {
     }
   }
 
-  private func registry(of part: String, _ name: String, _ listing: RepositoryListing) async throws {
-    let query = part.hasPrefix("/projects/") ? "tags_count=true" : nil
+  private func registry(of part: String, _ listing: RepositoryListing) async throws {
     try await api.pages(
-      of: Entries<RepositoryItem>.self, part + "/registry/repositories", query: query, Self.numbered, in: listing
+      of: Entries<RepositoryItem>.self, part + "/registry/repositories", Self.numbered, in: listing
     ) { item in
       // A status means that it is being deleted.
       guard item.status?.value == nil else { return listing.foundOther() }
       try await listing.found(
-        item.path.lowercased(), tagCount: item.tagCount?.value,
+        item.path.lowercased(),
         handle: "\(item.project)/registry/repositories/\(item.id)")
     }
   }
@@ -150,8 +149,10 @@ struct GitLabDriver: RegistryDriver {
   func details(of tag: Tag, in repository: ListedRepository) async throws -> ListedTag? {
     guard let handle = repository.handle else { return nil }
     let item = try await api.get(TagDetails.self, "/projects/\(handle)/tags/\(tag.name)")
+    // Only the config of an image has such a date.
     return ListedTag(
-      tag, digest: item.digest?.value.flatMap { Digest($0) }, createdAt: item.createdAt?.date)
+      tag, digest: item.digest?.value.flatMap { Digest($0) }, createdAt: item.createdAt?.date,
+      isImage: item.createdAt?.date != nil)
   }
 
   // MARK: the test
@@ -193,12 +194,10 @@ struct GitLabDriver: RegistryDriver {
     let project: Int
     let path: String
     let status: Loose<String>?
-    let tagCount: Loose<Int>?
 
     enum CodingKeys: String, CodingKey {
       case id, path, status
       case project = "project_id"
-      case tagCount = "tags_count"
     }
 
     var identity: String { String(id) }

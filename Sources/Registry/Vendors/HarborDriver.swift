@@ -69,7 +69,8 @@ struct HarborDriver: RegistryDriver {
           }
           try await listing.found(
             tag.name, digest: artifact.digest, pushedAt: tag.pushTime?.date ?? artifact.pushTime?.date,
-            createdAt: artifact.createdAt, mediaType: artifact.mediaType?.value)
+            createdAt: artifact.createdAt, mediaType: artifact.mediaType?.value,
+            isImage: artifact.type?.value != nil)
         }
       }
     } catch let error as RegistryError where error.code == .forbidden && listing.summary.pages == 0 {

@@ -15,21 +15,18 @@ package struct ListedRepository: Sendable, Hashable {
   /// As users write it (D9).
   package let repository: Repository
   package let kind: RepositoryKind
-  /// As the vendor counts them; nil when it does not say.
-  package let tagCount: Int?
   /// What the driver needs to find it again in the vendor's API; nil for one that no listing gave.
   let handle: String?
   /// All its tags, where the listing of the repositories gave them too.
   let held: HeldTags?
 
-  package init(_ repository: Repository, kind: RepositoryKind = .local, tagCount: Int? = nil, handle: String? = nil) {
-    self.init(repository, kind, tagCount: tagCount, handle: handle, held: nil)
+  package init(_ repository: Repository, kind: RepositoryKind = .local, handle: String? = nil) {
+    self.init(repository, kind, handle: handle, held: nil)
   }
 
-  init(_ repository: Repository, _ kind: RepositoryKind, tagCount: Int?, handle: String?, held: HeldTags?) {
+  init(_ repository: Repository, _ kind: RepositoryKind, handle: String?, held: HeldTags?) {
     self.repository = repository
     self.kind = kind
-    self.tagCount = tagCount
     self.handle = handle
     self.held = held
   }
@@ -45,15 +42,20 @@ package struct ListedTag: Sendable, Hashable {
   package let createdAt: Timestamp?
   /// Of the top manifest.
   package let mediaType: String?
+  /// Whether the vendor itself says that it is an image, so that nobody needs to look.
+  package let isImage: Bool
 
   package init(
-    _ tag: Tag, digest: Digest? = nil, pushedAt: Timestamp? = nil, createdAt: Timestamp? = nil, mediaType: String? = nil
+    _ tag: Tag, digest: Digest? = nil, pushedAt: Timestamp? = nil, createdAt: Timestamp? = nil,
+    mediaType: String? = nil,
+    isImage: Bool = false
   ) {
     self.tag = tag
     self.digest = digest
     self.pushedAt = pushedAt
     self.createdAt = createdAt
     self.mediaType = mediaType
+    self.isImage = isImage
   }
 }
 
@@ -170,12 +172,12 @@ package final class RepositoryListing: Listing {
 
   /// A repository was found. Its path is as users write it (D9); one that no reference can hold is rejected.
   func found(
-    _ path: String, _ kind: RepositoryKind = .local, tagCount: Int? = nil, handle: String? = nil, held: HeldTags? = nil
+    _ path: String, _ kind: RepositoryKind = .local, handle: String? = nil, held: HeldTags? = nil
   ) async throws {
     guard let repository = Repository(path) else { return reject(path, "not a repository name") }
     guard enters(path, kind) else { return }
     summary.accepted += 1
-    try await body(ListedRepository(repository, kind, tagCount: tagCount, handle: handle, held: held))
+    try await body(ListedRepository(repository, kind, handle: handle, held: held))
   }
 }
 
@@ -195,13 +197,14 @@ package final class TagListing: Listing {
   /// A tag was found. A digest that cannot be read counts as not told.
   func found(
     _ name: String, digest: String? = nil, pushedAt: Timestamp? = nil, createdAt: Timestamp? = nil,
-    mediaType: String? = nil
+    mediaType: String? = nil, isImage: Bool = false
   ) async throws {
     guard let tag = Tag(name) else { return reject(name, "not a tag") }
     summary.accepted += 1
     try await body(
       ListedTag(
-        tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, mediaType: mediaType))
+        tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, mediaType: mediaType,
+        isImage: isImage))
   }
 
   /// A tag was found whose parts are read already.

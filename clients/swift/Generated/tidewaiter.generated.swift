@@ -91,8 +91,6 @@ public struct TestOutcome: RawRepresentable, Hashable, Sendable {
   public static let ok = TestOutcome(rawValue: 1)
   public static let failed = TestOutcome(rawValue: 2)
   public static let skipped = TestOutcome(rawValue: 3)
-  /// works now; `hint` says what will stand in the way
-  public static let warning = TestOutcome(rawValue: 4)
 
   /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
   public var name: String {
@@ -101,7 +99,6 @@ public struct TestOutcome: RawRepresentable, Hashable, Sendable {
     case 1: "ok"
     case 2: "failed"
     case 3: "skipped"
-    case 4: "warning"
     default: String(rawValue)
     }
   }
@@ -112,7 +109,6 @@ public struct TestOutcome: RawRepresentable, Hashable, Sendable {
     .ok,
     .failed,
     .skipped,
-    .warning,
   ]
 }
 
@@ -367,6 +363,8 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
   /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
   /// to another account, as the request's fields name them. They are to be given anew.
   public var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  public var changedFields: [String] = []
 
   public init() {}
 
@@ -411,6 +409,7 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
     self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -457,6 +456,8 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     c.pointee.budget = arena.pointer(self.budget)
     c.pointee.n_dropped_secrets = self.droppedSecrets.count
     c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
+    c.pointee.n_changed_fields = self.changedFields.count
+    c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
   }
 }
 
@@ -496,6 +497,7 @@ extension Integration: JSONRepresentable {
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
       ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
     ])
   }
 }
@@ -511,6 +513,8 @@ public struct Budget: ProtoMessage, Sendable, Equatable {
   /// nothing is sent before; absent: not throttled
   public var throttledUntil: Timestamp? = nil
   public var observedAt: Timestamp? = nil
+  /// answers "too many requests" since the daemon started
+  public var refusals: UInt64 = 0
 
   public init() {}
 
@@ -528,6 +532,7 @@ public struct Budget: ProtoMessage, Sendable, Equatable {
     self.resetsAt = try readMessage(c.pointee.resets_at)
     self.throttledUntil = try readMessage(c.pointee.throttled_until)
     self.observedAt = try readMessage(c.pointee.observed_at)
+    self.refusals = c.pointee.refusals
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -538,6 +543,7 @@ public struct Budget: ProtoMessage, Sendable, Equatable {
     c.pointee.resets_at = arena.pointer(self.resetsAt)
     c.pointee.throttled_until = arena.pointer(self.throttledUntil)
     c.pointee.observed_at = arena.pointer(self.observedAt)
+    c.pointee.refusals = self.refusals
   }
 }
 
@@ -550,6 +556,7 @@ extension Budget: JSONRepresentable {
       ("resetsAt", self.resetsAt?.json ?? .null),
       ("throttledUntil", self.throttledUntil?.json ?? .null),
       ("observedAt", self.observedAt?.json ?? .null),
+      ("refusals", .unsigned(self.refusals)),
     ])
   }
 }
@@ -819,6 +826,8 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   /// of the client certificate
   public var clientKeyPem: [UInt8] = []
   public var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  public var validateOnly: Bool = false
 
   public init() {}
 
@@ -835,6 +844,7 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -844,13 +854,14 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   public var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   public var debugDescription: String { description }
-  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any]) }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension CreateIntegrationRequest: JSONRepresentable {
@@ -861,6 +872,7 @@ extension CreateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -972,6 +984,8 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   public var sessionToken: [UInt8] = []
   public var clientKeyPem: [UInt8] = []
   public var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  public var validateOnly: Bool = false
 
   public init() {}
 
@@ -989,6 +1003,7 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     self.sessionToken = readBytes(c.pointee.session_token)
     self.clientKeyPem = readBytes(c.pointee.client_key_pem)
     self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -999,13 +1014,14 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     c.pointee.session_token = arena.copy(self.sessionToken)
     c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
     c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
 }
 
 extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   public var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
   public var debugDescription: String { description }
-  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any]) }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension UpdateIntegrationRequest: JSONRepresentable {
@@ -1017,6 +1033,7 @@ extension UpdateIntegrationRequest: JSONRepresentable {
       ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
       ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
       ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -1136,15 +1153,13 @@ extension TestIntegrationResponse: JSONRepresentable {
 }
 
 public struct TestStep: ProtoMessage, Sendable, Equatable {
-  /// "connect", "tls", "api", "authentication", "permission", "repositories", …
+  /// "connect", "tls", "api", "authentication", "rights", "repositories", …
   public var name: String = ""
   public var outcome: TestOutcome = TestOutcome(rawValue: 0)
   /// what came back
   public var detail: String = ""
   /// what to do about it
   public var hint: String = ""
-  /// what was asked, and where
-  public var tried: String = ""
 
   public init() {}
 
@@ -1160,7 +1175,6 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
     self.outcome = TestOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
     self.detail = try readText(c.pointee.detail, "tidewaiter.v1.TestStep.detail")
     self.hint = try readText(c.pointee.hint, "tidewaiter.v1.TestStep.hint")
-    self.tried = try readText(c.pointee.tried, "tidewaiter.v1.TestStep.tried")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1169,7 +1183,6 @@ public struct TestStep: ProtoMessage, Sendable, Equatable {
     c.pointee.outcome = Tidewaiter__V1__TestOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
     c.pointee.detail = arena.copy(self.detail)
     c.pointee.hint = arena.copy(self.hint)
-    c.pointee.tried = arena.copy(self.tried)
   }
 }
 
@@ -1180,7 +1193,6 @@ extension TestStep: JSONRepresentable {
       ("outcome", .string(self.outcome.name)),
       ("detail", .string(self.detail)),
       ("hint", .string(self.hint)),
-      ("tried", .string(self.tried)),
     ])
   }
 }
