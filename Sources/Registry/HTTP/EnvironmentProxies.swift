@@ -30,7 +30,7 @@ struct EnvironmentProxies: Sendable {
     // Not HTTP_PROXY: where a web server starts programs, its clients set that one.
     plain = proxy(["http_proxy", "all_proxy", "ALL_PROXY"])
     secure = proxy(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
-    let text = environment["no_proxy"] ?? environment["NO_PROXY"] ?? ""
+    let text = ["no_proxy", "NO_PROXY"].compactMap { environment[$0] }.first { !$0.isEmpty } ?? ""
     exceptions = text.split { $0 == "," || $0 == " " }.prefix(Self.exceptionsMax).map { Self.exception($0) }
   }
 

@@ -140,7 +140,7 @@ final class Transfer {
     set(CURLOPT_URL, request.url.text)
     if request.method == .head { set(CURLOPT_NOBODY, 1) }
     if request.acceptsGzip { set(CURLOPT_ACCEPT_ENCODING, "gzip") }
-    check(ccurl_set_pointer(easy, CURLOPT_SHARE, group.share))
+    check(ccurl_set_pointer(easy, CURLOPT_SHARE, group.share(forStreams: isBlob)))
     configureTLS()
     configureWay()
     let context = Unmanaged.passUnretained(self).toOpaque()
