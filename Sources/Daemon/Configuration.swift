@@ -1,5 +1,6 @@
 import Glibc
 import Posix
+import Registry
 import Yams
 
 /// The daemon's settings: a flag wins over the environment, that over the file, that over the default.
@@ -29,6 +30,8 @@ package struct Configuration: Sendable, Equatable {
   package var advisoriesMapBytes = 16 << 30
   /// Bytes of uploads in the state directory at a time.
   package var uploadBytesMaximum = 8 << 30
+  /// Hosts that are reached at other addresses than their names resolve to.
+  package var resolve: [HostMapping] = []
   /// How long a stop waits for calls in flight.
   package var drainSeconds = 10
 
@@ -99,6 +102,7 @@ package struct Configuration: Sendable, Equatable {
     var access: Access?
     var rpc: RPC?
     var drainSeconds: Int?
+    var resolve: [String]?
     var store: Store?
     var scanner: Scanner?
     var advisories: Advisories?
@@ -106,9 +110,8 @@ package struct Configuration: Sendable, Equatable {
 
     static let keys: [String: [String]] = [
       "": [
-        "stateDirectory", "socket", "socketGroup", "socketMode", "access", "rpc", "drainSeconds", "store", "scanner",
-        "advisories",
-        "log",
+        "stateDirectory", "socket", "socketGroup", "socketMode", "access", "rpc", "drainSeconds", "resolve", "store",
+        "scanner", "advisories", "log",
       ],
       "rpc": [
         "streamsPerConnection", "connections", "connectionsPerUser", "streamQueueBytes", "unsentBytes", "userBytes",
@@ -194,6 +197,7 @@ package struct Configuration: Sendable, Equatable {
     access = file.access.map(Access.init) ?? access
     if let file = file.rpc { rpc.take(file) }
     drainSeconds = file.drainSeconds ?? drainSeconds
+    if let list = file.resolve { resolve = try Self.mappings(list) }
     storeMapBytes = file.store?.mapSizeBytes ?? storeMapBytes
     scannerSlots = file.scanner?.slots ?? scannerSlots
     scannerWorkers = file.scanner?.workers ?? scannerWorkers
@@ -221,6 +225,27 @@ package struct Configuration: Sendable, Equatable {
       }
     }
     try check(node, "")
+  }
+
+  private static func mappings(_ list: [String]) throws(Invalid) -> [HostMapping] {
+    guard list.count <= HostMapping.countMax else {
+      throw Invalid(description: "resolve: has \(list.count) entries", hint: "at most \(HostMapping.countMax)")
+    }
+    var mappings: [HostMapping] = []
+    for (index, text) in list.enumerated() {
+      do throws(HostMapping.Malformed) {
+        let mapping = try HostMapping(text)
+        guard !mappings.contains(where: { $0.source == mapping.source }) else {
+          throw HostMapping.Malformed(description: "\(mapping.source) is there twice")
+        }
+        mappings.append(mapping)
+      } catch {
+        throw Invalid(
+          description: "resolve[\(index)]: \(error)",
+          hint: "write host:port=address:port, such as registry.example.test:443=127.0.0.1:8443")
+      }
+    }
+    return mappings
   }
 
   private mutating func take(_ environment: [String: String]) throws(Invalid) {

@@ -64,7 +64,7 @@ package final class Daemon: Sendable {
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
-    transport = HTTPTransport()
+    transport = HTTPTransport(mappings: configuration.resolve)
     let registries = RegistryClients(store: store, transport: transport)
     matcher = ReportMatcher(advisories: advisories, clock: clock)
     let progress = ScanProgress()

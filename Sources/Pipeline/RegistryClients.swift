@@ -91,9 +91,8 @@ package final class RegistryClients: Sendable {
     return try ClientIdentity(certificate: record.clientCertificatePem, key: key)
   }
 
-  private func proxy(of record: IntegrationRecord) throws -> ProxySetting {
-    guard !record.proxy.isEmpty else { return .environment }
-    return .proxy(try Proxy(record.proxy, password: try store.secret(.proxyPassword, of: record.id)))
+  private func proxy(of record: IntegrationRecord) throws -> ProxyChoice {
+    try ProxyChoice(record.proxy, password: try store.secret(.proxyPassword, of: record.id))
   }
 
   private func credential(of record: IntegrationRecord) throws -> Credential {

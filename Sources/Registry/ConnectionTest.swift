@@ -61,6 +61,9 @@ package final class ConnectionTest {
     }
   }
 
+  /// Whether who we are was not accepted: everything that follows would meet the same.
+  var isRefused: Bool { steps.contains { $0.name == .authentication && $0.outcome == .failed } }
+
   /// The steps, with those that every test has and this one did not come to.
   var completed: [ConnectionStep] {
     let common: [ConnectionStep.Name] = [.connect, .tls, .api, .authentication, .list]

@@ -32,7 +32,8 @@ struct RegistryAnswer {
   }
 
   /// nginx, which stands before many registries, ends the handshake well and then says so in a page of its own.
-  private var wantsCertificate: Bool {
+  var wantsCertificate: Bool {
+    guard response.status == 400 else { return false }
     let text = String(decoding: response.body.prefix(1024), as: UTF8.self)
     return text.contains("No required SSL certificate was sent") || text.contains("The SSL certificate error")
   }
@@ -71,7 +72,7 @@ struct RegistryAnswer {
       return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
     case 400..<500 where items.contains { $0.code == "UNAVAILABLE" }:
       return make(.serverError, "is not available", transient: true)
-    case 400 where wantsCertificate:
+    case _ where wantsCertificate:
       return RegistryError(
         .tlsFailed, "\(what) was refused for want of a client certificate that the server accepts (status 400)",
         hint: "give a client certificate with --client-cert and --client-key")
@@ -98,6 +99,15 @@ struct RegistryAnswer {
 }
 
 extension HTTPResponse {
+  /// Whether the registry has had enough of us for now, in whichever words: AWS says so with status 400, GitHub with 403.
+  var isThrottle: Bool {
+    switch status {
+    case 429: true
+    case 400, 403: RegistryAnswer(self, Redactor([])).error(for: "").code == .rateLimited
+    default: false
+    }
+  }
+
   /// How far the server's clock is ahead of ours by its header `Date`; nil when it sent none that can be read.
   var clockSkew: Duration? {
     guard let text = headers["date"], text.utf8.count <= 64, case let date = curl_getdate(text, nil), date >= 0 else {

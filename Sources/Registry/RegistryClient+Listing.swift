@@ -27,18 +27,23 @@ extension RegistryClient {
 
   /// Hands every name of the catalog under `base` to `body`.
   func catalog(
-    of base: WebAddress, pageSize: Int = 100, in listing: some Listing, _ body: (String) async throws -> Void
+    of base: WebAddress, pageSize: Int = 100, last: PageWalk.Last = .name, in listing: some Listing,
+    _ body: (String) async throws -> Void
   ) async throws {
     try await names(
-      Names(base: base, path: "_catalog", scope: .catalog, pageSize: pageSize, key: "repositories"), in: listing, body)
+      Names(base: base, path: "_catalog", scope: .catalog, pageSize: pageSize, last: last, key: "repositories"),
+      in: listing, body)
   }
 
   /// Hands every tag of a repository to `listing`.
-  func tagsList(of repository: Repository, pageSize: Int = 1000, in listing: TagListing) async throws {
+  func tagsList(
+    of repository: Repository, pageSize: Int = 1000, last: PageWalk.Last = .name, in listing: TagListing
+  ) async throws {
     let route = try await driver.route(for: repository)
     try await names(
       Names(
         base: route.base, path: "\(route.name)/tags/list", scope: .pull(route.scopeName), pageSize: pageSize,
+        last: last,
         key: "tags"), in: listing
     ) { try await listing.found($0) }
   }
@@ -48,6 +53,7 @@ extension RegistryClient {
     let path: String
     let scope: Scope
     let pageSize: Int
+    let last: PageWalk.Last
     /// The field that holds the names.
     let key: String
   }
@@ -55,7 +61,7 @@ extension RegistryClient {
   private func names(
     _ names: Names, in listing: some Listing, _ body: (String) async throws -> Void
   ) async throws {
-    var walk = PageWalk(pageSize: names.pageSize)
+    var walk = PageWalk(pageSize: names.pageSize, last: names.last)
     while let query = walk.nextQuery {
       try Task.checkCancellation()
       var call = Call(.get, names.base, names.path, query: query, scope: names.scope, bodyMax: Self.pageBytesMax)

@@ -13,26 +13,35 @@ extension RegistryClient {
     let test = ConnectionTest(self)
     guard let ping = try await reach(test) else { return test.completed }
     testClock(ping, test)
+    if driver.firstContact == nil {
+      try await test.attempt(.authentication) { try await authenticationDetail(isAsked: ping.status == 401) }
+    }
     // A wrong password is tried once: some registries lock the account, or this machine out.
-    guard
-      try await test.attempt(
-        .authentication, { try await authenticationDetail(isAsked: ping.status == 401) })
-    else { return test.completed }
-    try await driver.examine(test)
+    if !test.isRefused { try await driver.examine(test) }
+    if test.isRefused { return test.completed }
     try await testListing(test)
     return test.completed
   }
 
-  /// `/v2/` of the integration's own address; nil when a step failed on the way.
+  /// What the registry's `/v2/`, or what its vendor has in place of it, answers to nobody in particular; nil when a step
+  /// failed on the way.
   private func reach(_ test: ConnectionTest) async throws -> HTTPResponse? {
     let ping: HTTPResponse
     do {
-      ping = try await permits.withPermit { try await self.ping(driver.base) }
+      ping = try await permits.withPermit {
+        if let address = driver.firstContact {
+          try await session.transport.send(
+            HTTPRequest(.get, address, bodyMax: Self.pageBytesMax), in: session.group)
+        } else {
+          try await self.ping(driver.base)
+        }
+      }
     } catch let error as RegistryError {
       stepsBefore(error, test)
       return nil
     }
     connected(ping.connection, test)
+    if driver.firstContact != nil { return ping }
     switch ping.status {
     case 200, 401:
       let version = ping.headers["docker-distribution-api-version"].map { ", version \(ForeignText.escaped($0))" } ?? ""

@@ -154,8 +154,9 @@ package final class RegistryClient: Sendable {
     let call = Call(.get, base, "", scope: nil, bodyMax: Self.pingBytesMax)
     let response = try await follow(call, .none).response
     // Anything but these is for the real request to find out.
-    guard response.status == 429 || response.status >= 500 else { return response }
-    throw RegistryAnswer(response, Redactor([])).error(for: "GET \(call.url)")
+    let answer = RegistryAnswer(response, Redactor([]))
+    guard response.status == 429 || response.status >= 500 || answer.wantsCertificate else { return response }
+    throw answer.error(for: "GET \(call.url)")
   }
 
   private struct Followed {

@@ -32,7 +32,7 @@ package struct RegistryEndpoint: Sendable {
 
   package init(
     url text: String, vendor: VendorSettings = .plain, credential: Credential = .anonymous, caPEM: [UInt8]? = nil,
-    isInsecure: Bool = false, identity: ClientIdentity? = nil, proxy: ProxySetting = .environment,
+    isInsecure: Bool = false, identity: ClientIdentity? = nil, proxy: ProxyChoice = .environment,
     rates: RateLimits = RateLimits(), allowedRealmHosts: some Sequence<String> = [],
     concurrentRequestsMax: Int = concurrentRequestsDefault
   ) throws(Malformed) {

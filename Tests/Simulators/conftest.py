@@ -13,14 +13,22 @@ def registry(tmp_path_factory):
         yield running
 
 
+@pytest.fixture(scope="session")
+def certificates():
+    """{class of simulators: the authority of the first one}, so that each need not make its own."""
+    return {}
+
+
 @pytest.fixture
-def start(registry, tmp_path):
+def start(registry, certificates, tmp_path_factory):
     """Starts simulators, by vendor or by class, with the options of Simulator; stops them at the end."""
     made = []
 
     def start(kind, **options):
         kind = simulator(kind) if isinstance(kind, str) else kind
-        made.append(kind(tmp_path / str(len(made)), registry.url, **options))
+        made.append(kind(tmp_path_factory.mktemp("product"), registry.url, certificate=certificates.get(kind), **options))
+        if made[-1].authority:
+            certificates[kind] = made[-1].authority
         made[-1].browse = Browser(made[-1])
         return made[-1]
 

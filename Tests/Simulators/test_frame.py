@@ -174,7 +174,7 @@ def walk(product, limit=6):
     (None, 0, [["0", "1", "2"], ["3", "4", "5"], ["6"]]),
     ("loop", 1, [["0", "1", "2"], ["0", "1", "2"], ["0", "1", "2"], ["0", "1", "2"], ["0", "1", "2"], ["0", "1", "2"], "and so on"]),
     ("repeat", 0, [["0", "1", "2"], ["2", "3", "4"], ["5", "6"]]),
-    ("shrink", 0, [["0", "1", "2"], ["4", "5", "6"]]),
+    ("shrink", 0, [["0", "1", "2"], ["3", "4", "5"], ["6"]]),
     ("end", 1, [["0", "1", "2"], []]),
 ])
 def test_listings_are_bent(product, kind, after, pages):
@@ -183,14 +183,27 @@ def test_listings_are_bent(product, kind, after, pages):
     assert walk(product) == pages
 
 
-def test_no_page_is_lost_by_repeating():
-    items = list(range(10))
-    start, found = 0, []
+def numbered(fault):
+    """The pages of a listing of ten, by threes, and the totals they tell."""
+    pages, totals, start = [], [], 0
     while start is not None:
-        one = page(items, start, 3, Fault("repeat"))
-        found += one.items
+        one = page(list(range(10)), start, 3, fault)
+        pages.append(one.items)
+        totals.append(one.total)
         start = one.next
-    assert set(found) == set(items)
+    return pages, totals
+
+
+def test_what_is_added_meanwhile_repeats_an_entry():
+    pages, totals = numbered(Fault("repeat"))
+    assert (pages, totals) == ([[0, 1, 2], [2, 3, 4], [5, 6, 7], [8, 9]], [10, 11, 11, 11])
+
+
+def test_what_is_removed_meanwhile_hides_another_until_the_page_is_read_again():
+    fault = Fault("shrink")
+    pages, totals = numbered(fault)
+    assert (pages, totals) == ([[0, 1, 2], [4, 5, 6], [7, 8, 9]], [10, 9, 9])
+    assert page(list(range(10)), 0, 3, fault).items == [1, 2, 3]
 
 
 def test_faults_strike_where_they_are_told(product):

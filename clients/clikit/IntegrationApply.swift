@@ -132,19 +132,34 @@ struct IntegrationPlan {
   private static func changes(
     from old: Integration, to new: Integration
   ) -> [(field: String, from: String, to: String)] {
-    let (old, isSecret) = (old.clientJSON, Set(SecretPart.allCases.map(\.rawValue)))
-    let document = new.clientJSON
+    let isSecret = Set(SecretPart.allCases.map(\.rawValue))
+    let (existing, old, document) = (old, old.clientJSON, new.clientJSON)
     return new.changedFields.map { field in
       let name = SettingNames.option(for: field) ?? "password or key"
-      if isSecret.contains(field) { return (name, "stored", "another") }
+      if isSecret.contains(field) {
+        return (name, isStored(field, of: existing) ? "what is stored" : "none", "another")
+      }
       if field.hasSuffix("_pem") { return (name, "certificates", "other certificates") }
-      let path = field.split(separator: ".").map(camel)
+      let path = (field == "proxy" ? "proxy.url" : field).split(separator: ".").map(camel)
       return (name, text(of: path, in: old), text(of: path, in: document))
     }
   }
 
   private static func text(of path: [String], in document: JSONValue) -> String {
-    path.reduce(document) { $0[$1] ?? .null }.text()
+    let value = path.reduce(document) { $0[$1] ?? .null }
+    guard case .array(let items) = value else { return value.text() }
+    // Patterns as they were written.
+    return JSONValue.array(items.map { $0["pattern"] ?? $0 }).text()
+  }
+
+  private static func isStored(_ field: String, of integration: Integration) -> Bool {
+    switch SecretPart(rawValue: field) {
+    case .main: integration.authentication?.hasSecret == true
+    case .sessionToken: integration.authentication?.hasSessionToken == true
+    case .clientKey: integration.tls?.hasClientKey == true
+    case .proxyPassword: integration.proxy?.hasPassword == true
+    case nil: false
+    }
   }
 
   private static func camel(_ snake: Substring) -> String {

@@ -115,7 +115,7 @@ extension IntegrationReader {
   mutating func proxy(_ wanted: String) -> String {
     guard !wanted.isEmpty else { return "" }
     do {
-      _ = try Registry.Proxy(wanted)
+      _ = try ProxyChoice(wanted)
     } catch {
       refuse("proxy.url", error.reason)
     }

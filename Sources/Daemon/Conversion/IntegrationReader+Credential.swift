@@ -39,7 +39,7 @@ extension IntegrationReader {
     checkMain(record, given[.main], isNeeded: needed.contains(.main))
     checkSessionToken(record, given[.sessionToken])
     checkClientKey(record, given[.clientKey], isNeeded: needed.contains(.clientKey))
-    if given[.proxyPassword] != nil && (try? Registry.Proxy(record.proxy))?.user == nil {
+    if given[.proxyPassword] != nil && (try? ProxyChoice(record.proxy))?.user == nil {
       refuse("proxy_password", "goes with a proxy whose address has a user name")
     }
   }

@@ -4,6 +4,7 @@ import Analysis
 import Posix
 import Queue
 import RPC
+import Registry
 import StorageMessages
 import Store
 
@@ -62,6 +63,7 @@ struct SystemHandler: SystemService {
     status.advisoriesUpdatedAt = API.Timestamp(nanoseconds: ecosystems.map(\.updatedAt).max() ?? 0)
     status.storeBytesUsed = UInt64(store.environment.usedBytes)
     status.storeBytesLimit = UInt64(store.environment.mapSizeBytes)
+    status.resolve = configuration.resolve.map(\.description)
     status.scannerSlots = UInt32(configuration.scannerSlots)
     status.methods = metrics.snapshot.map { name, counts in
       var method = MethodMetrics()

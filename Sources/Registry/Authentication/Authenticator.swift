@@ -84,7 +84,7 @@ final class Authenticator: Sendable {
   func authorization(for scope: Scope?, discover: () async throws -> HTTPResponse) async throws -> Authorization {
     let credential = try await driver.credential(after: nil)
     if case .header(let header) = credential {
-      state.withLock { $0.method = .header }
+      state.withLock { $0.method = header.isBasic ? .basic : .header }
       return .direct(header, credential)
     }
     switch try await knownMethod(discover) {

@@ -25,7 +25,10 @@ package final class ConnectionGroup: Sendable {
 final class GroupConnections {
   private static let chainsMax = 16
 
-  let share: UnsafeMutableRawPointer
+  /// Connections for what is collected, over HTTP/2 where the server has it.
+  private let calls: UnsafeMutableRawPointer
+  /// Connections for bodies that are streamed. Apart, because libcurl would send calls over them too, one at a time.
+  private let streams: UnsafeMutableRawPointer
   let settings: ConnectionSettings
   /// What a server's chain may end in.
   let trust: OpaquePointer
@@ -38,26 +41,30 @@ final class GroupConnections {
   private var chains: [WebAddress.Origin: PeerChain] = [:]
 
   init(_ settings: ConnectionSettings, stores: TrustStores) throws {
-    guard let share = curl_share_init() else { throw RegistryError(.unreachable, "out of memory", isTransient: true) }
     self.settings = settings
-    do {
-      trust = try stores.make(additional: settings.tls.additionalAuthorities)
-    } catch {
-      curl_share_cleanup(share)
-      throw error
-    }
-    self.share = share
+    trust = try stores.make(additional: settings.tls.additionalAuthorities)
+    calls = Self.makeShare()
+    streams = Self.makeShare()
+  }
+
+  private static func makeShare() -> UnsafeMutableRawPointer {
+    guard let share = curl_share_init() else { preconditionFailure("out of memory") }
     for data in [CURL_LOCK_DATA_CONNECT, CURL_LOCK_DATA_SSL_SESSION, CURL_LOCK_DATA_DNS] {
       let code = ccurl_share_data(share, data)
       precondition(code == CURLSHE_OK, "libcurl cannot share: \(String(cString: curl_share_strerror(code)))")
     }
+    return share
   }
 
   deinit {
-    let code = curl_share_cleanup(share)
-    precondition(code == CURLSHE_OK, "connections closed under a transfer")
+    for share in [calls, streams] {
+      let code = curl_share_cleanup(share)
+      precondition(code == CURLSHE_OK, "connections closed under a transfer")
+    }
     ccurl_trust_free(trust)
   }
+
+  func share(forStreams isStream: Bool) -> UnsafeMutableRawPointer { isStream ? streams : calls }
 
   func remember(_ chain: PeerChain, of origin: WebAddress.Origin) {
     if chains[origin] == nil, chains.count >= Self.chainsMax { chains.removeAll() }

@@ -4,9 +4,9 @@ import Posix
 /// How an integration's hosts are reached.
 package struct ConnectionSettings: Sendable, Hashable {
   package var tls: TLSSettings
-  package var proxy: ProxySetting
+  package var proxy: ProxyChoice
 
-  package init(tls: TLSSettings = TLSSettings(), proxy: ProxySetting = .environment) {
+  package init(tls: TLSSettings = TLSSettings(), proxy: ProxyChoice = .environment) {
     self.tls = tls
     self.proxy = proxy
   }

@@ -7,7 +7,7 @@ struct CurlFailure {
   let request: HTTPRequest
   let policy: ccurl_address_policy
   let hasHead: Bool
-  let proxy: Proxy?
+  let proxy: ProxyServer?
   /// What the proxy answered to a wish for a tunnel; 0 for nothing.
   let connectStatus: Int
   let chain: PeerChain?
@@ -131,7 +131,7 @@ extension RegistryError {
   }
 
   /// What a proxy answered in place of the registry.
-  static func proxyRefused(_ proxy: Proxy?, status: Int, _ request: HTTPRequest) -> RegistryError {
+  static func proxyRefused(_ proxy: ProxyServer?, status: Int, _ request: HTTPRequest) -> RegistryError {
     let name = "the proxy \(proxy?.description ?? "")"
     guard status != 407 else {
       return RegistryError(

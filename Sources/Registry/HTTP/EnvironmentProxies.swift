@@ -12,12 +12,12 @@ struct EnvironmentProxies: Sendable {
     case network(bytes: [UInt8], prefix: Int)
   }
 
-  private let plain: Result<Proxy?, RegistryEndpoint.Malformed>
-  private let secure: Result<Proxy?, RegistryEndpoint.Malformed>
+  private let plain: Result<ProxyServer?, RegistryEndpoint.Malformed>
+  private let secure: Result<ProxyServer?, RegistryEndpoint.Malformed>
   private let exceptions: [Exception]
 
   init(_ environment: [String: String]) {
-    func proxy(_ names: [String]) -> Result<Proxy?, RegistryEndpoint.Malformed> {
+    func proxy(_ names: [String]) -> Result<ProxyServer?, RegistryEndpoint.Malformed> {
       guard let name = names.first(where: { environment[$0]?.isEmpty == false }), let text = environment[name] else {
         return .success(nil)
       }
@@ -30,12 +30,12 @@ struct EnvironmentProxies: Sendable {
     // Not HTTP_PROXY: where a web server starts programs, its clients set that one.
     plain = proxy(["http_proxy", "all_proxy", "ALL_PROXY"])
     secure = proxy(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
-    let text = environment["no_proxy"] ?? environment["NO_PROXY"] ?? ""
+    let text = ["no_proxy", "NO_PROXY"].compactMap { environment[$0] }.first { !$0.isEmpty } ?? ""
     exceptions = text.split { $0 == "," || $0 == " " }.prefix(Self.exceptionsMax).map { Self.exception($0) }
   }
 
   /// The proxy for an address; nil for none. Throws when the variable that counts cannot be used.
-  func proxy(for url: WebAddress) throws(RegistryEndpoint.Malformed) -> Proxy? {
+  func proxy(for url: WebAddress) throws(RegistryEndpoint.Malformed) -> ProxyServer? {
     if exceptions.contains(where: { Self.matches($0, url.host) }) { return nil }
     return try (url.scheme == .http ? plain : secure).get()
   }

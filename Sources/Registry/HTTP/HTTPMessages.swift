@@ -103,7 +103,7 @@ package struct ConnectionInfo: Sendable {
   /// As libcurl counts: 1 is HTTP/1.0, 2 is HTTP/1.1, 3 is HTTP/2.
   package let version: Int
   /// The proxy on the way; `address` is then the proxy's.
-  package let proxy: Proxy?
+  package let proxy: ProxyServer?
   /// What the server showed when the connection was made, its own certificate first.
   package let certificates: [PeerCertificate]
 }

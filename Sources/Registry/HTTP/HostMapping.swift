@@ -7,6 +7,8 @@ package struct HostMapping: Sendable, Hashable, CustomStringConvertible {
 
   package struct Malformed: Error, Equatable, CustomStringConvertible {
     package let description: String
+
+    package init(description: String) { self.description = description }
   }
 
   let host: String
@@ -15,6 +17,9 @@ package struct HostMapping: Sendable, Hashable, CustomStringConvertible {
   let addressPort: Int
 
   package var description: String { "\(host):\(port)=\(address):\(addressPort)" }
+
+  /// What is mapped: "host:port".
+  package var source: String { "\(host):\(port)" }
 
   /// In libcurl's spelling.
   var connectTo: String { "\(host):\(port):\(address):\(addressPort)" }

@@ -12,7 +12,7 @@ final class Transfer {
   private let request: HTTPRequest
   private let outside: TransportOutside
   /// The proxy on the way; nil for none.
-  private let proxy: Proxy?
+  private let proxy: ProxyServer?
   private let policy: UnsafeMutablePointer<ccurl_address_policy>
   /// libcurl's own words for a failure.
   private let words: UnsafeMutablePointer<CChar>
@@ -105,8 +105,8 @@ final class Transfer {
   }
 
   private static func proxy(
-    for url: WebAddress, _ setting: ProxySetting, _ environment: EnvironmentProxies
-  ) throws -> Proxy? {
+    for url: WebAddress, _ setting: ProxyChoice, _ environment: EnvironmentProxies
+  ) throws -> ProxyServer? {
     switch setting {
     case .direct: return nil
     case .proxy(let proxy): return proxy
@@ -140,7 +140,7 @@ final class Transfer {
     set(CURLOPT_URL, request.url.text)
     if request.method == .head { set(CURLOPT_NOBODY, 1) }
     if request.acceptsGzip { set(CURLOPT_ACCEPT_ENCODING, "gzip") }
-    check(ccurl_set_pointer(easy, CURLOPT_SHARE, group.share))
+    check(ccurl_set_pointer(easy, CURLOPT_SHARE, group.share(forStreams: isBlob)))
     configureTLS()
     configureWay()
     let context = Unmanaged.passUnretained(self).toOpaque()

@@ -88,6 +88,17 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     return replacing(path: String(path))
   }
 
+  /// The same with another host, and the same port.
+  func replacing(host: String) -> WebAddress {
+    WebAddress(origin: Origin(scheme: scheme, host: host, port: port), path: path, query: query)
+  }
+
+  var hasDefaultPort: Bool { port == scheme.defaultPort }
+
+  var replacingDefaultPort: WebAddress {
+    WebAddress(origin: Origin(scheme: scheme, host: host, port: scheme.defaultPort), path: path, query: query)
+  }
+
   /// What is asked for, without the fragment.
   package var text: String { description + (query.map { "?" + $0 } ?? "") }
 

@@ -54,7 +54,7 @@ struct RateHeaders: Sendable, Equatable {
   private mutating func readCombined(_ text: String, now: Int64) {
     guard text.utf8.count <= 1024 else { return }
     for part in text.split(whereSeparator: { $0 == "," || $0 == ";" }) {
-      let sides = part.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " } }
+      let sides = part.split(separator: "=", maxSplits: 1).map { LinkHeader.trimmed($0) }
       guard sides.count == 2 else { continue }
       switch sides[0].lowercased() {
       case "limit", "q": limit = Self.number(sides[1][...])
@@ -68,7 +68,7 @@ struct RateHeaders: Sendable, Equatable {
   /// Of "76;w=21600, 5;w=60" the lowest.
   private static func tightest(_ headers: [String]) -> (count: Int64, window: Int64?)? {
     headers.filter { $0.utf8.count <= 1024 }.flatMap { $0.split(separator: ",") }.compactMap { item in
-      let parts = item.split(separator: ";").map { $0.filter { $0 != " " } }
+      let parts = item.split(separator: ";").map { LinkHeader.trimmed($0) }
       guard let count = parts.first.flatMap({ number($0[...]) }) else { return nil }
       return (count, parts.first { $0.hasPrefix("w=") }.flatMap { number($0.dropFirst(2)) })
     }.min { $0.count < $1.count }

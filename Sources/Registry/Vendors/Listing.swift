@@ -207,12 +207,15 @@ package final class TagListing: Listing {
         isImage: isImage))
   }
 
+  /// A tag was found whose parts are read already.
+  func found(_ tag: ListedTag) async throws {
+    summary.accepted += 1
+    try await body(tag)
+  }
+
   /// The tags that came with the listing of the repositories.
   func found(_ held: HeldTags) async throws {
-    try await held.forEach { tag in
-      summary.accepted += 1
-      try await body(tag)
-    }
+    try await held.forEach { try await found($0) }
   }
 
 }

@@ -11,6 +11,10 @@ package protocol RegistryDriver: Sendable {
   /// The address that `/v2/` follows where no repository is concerned. By default the integration's url.
   var base: WebAddress { get }
 
+  /// What a connection test asks for first where `/v2/` is there for single repositories alone; `examine` then has the
+  /// steps `api` and `authentication`. Nil, by default, for a registry that answers to `/v2/` under `base`.
+  var firstContact: WebAddress? { get }
+
   /// Hosts beside the registry's own on which this vendor's token service lives; lower case.
   var realmHosts: Set<String> { get }
 
@@ -41,6 +45,8 @@ package protocol RegistryDriver: Sendable {
 
 extension RegistryDriver {
   package var base: WebAddress { session.endpoint.url }
+
+  package var firstContact: WebAddress? { nil }
 
   package var realmHosts: Set<String> { [] }
 

@@ -57,6 +57,13 @@ struct VendorAPI: Sendable {
     return api
   }
 
+  /// Takes back `withoutPermit`.
+  var withPermit: VendorAPI {
+    var api = self
+    api.takesPermit = true
+    return api
+  }
+
   /// Where the vendor lets a path below it be asked for.
   func address(_ path: String, query: String? = nil) -> WebAddress {
     base.replacing(path: base.path + path, query: query)
@@ -212,6 +219,8 @@ extension SecretHeader {
     let pair = Array("\(user):\(password.revealed)".utf8)
     return SecretHeader("Authorization", Secret("Basic " + Base64.encoded(pair)))
   }
+
+  var isBasic: Bool { name == "Authorization" && value.revealed.hasPrefix("Basic ") }
 
   /// The value, and what stands after the scheme in it: both must not be seen.
   var spellings: [Secret] {

@@ -113,7 +113,7 @@ final class Plant: Sendable {
     record.scanTimeoutSeconds = 60
     record.maxConcurrent = 8
     change(&record)
-    return try await store.createIntegration(record, secrets: [:], now: clock.wall.now)
+    return try await store.createIntegration(record, now: clock.wall.now)
   }
 
   /// Queues an image as a person would.

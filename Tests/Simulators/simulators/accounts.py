@@ -37,7 +37,7 @@ class Token:
     account: Account  # None: anonymous
     expires: float
     claims: dict
-    used: int = 0
+    used: int = 0  # how often it was good
 
 
 class Tokens:
@@ -58,7 +58,10 @@ class Tokens:
     def get(self, value):
         """The token if it is good; else None."""
         token = self.known.get(value)
-        return token if token is not None and token.expires > self.clock.now() else None
+        if token is None or token.expires <= self.clock.now():
+            return None
+        token.used += 1
+        return token
 
     def knows(self, value):
         """Whether it was ever given out: then it has expired, if it is no longer good."""
@@ -69,8 +72,10 @@ class Tokens:
         return [one for one in self.known.values()
                 if one.account is account and one.expires > self.clock.now() and one.claims == claims]
 
-    def expire(self):
+    def expire(self, only_used=False):
         for token in self.known.values():
+            if only_used and not token.used:
+                continue
             token.expires = min(token.expires, self.clock.now())
 
 

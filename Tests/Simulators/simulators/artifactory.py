@@ -22,6 +22,10 @@ class Artifactory(Distribution, Simulator):
     wildcard_hosts = {"subdomain": r"[a-z0-9-]+\.art\.example\.test"}
     certificate_names = ("*.art.example.test",)
     formats = ("docker", "oci")
+    ways = {"repository path": {"access": "repository-path"}, "subdomain": {"access": SUBDOMAIN}, "port": {"access": PORT},
+            "API key": {"secret": "api-key"}, "access token": {"secret": "token"}}
+    listings = "tags|catalog|v2-tags"
+    has_remote, one_area_ways = True, (PORT,)
     knobs = {
         "anonymous": ("off", "on"),  # 6.2
         "filters": ("honoured", "ignored"),  # 6.3
@@ -72,6 +76,9 @@ class Artifactory(Distribution, Simulator):
         usual = 443 if self.tls else 80
         keys = [f"{area}.{self.hosts[WEB]}:{usual}=127.0.0.1:{self.port}" for area in self.content.areas]
         return super().resolve + keys + [f"{self.hosts[WEB]}:{ACCESS_PORT}=127.0.0.1:{self.access_listener}"]
+
+    def scope(self, who, access=None, **options):
+        return {ACCESS_KEY} if access == PORT else None
 
     def fill(self, repositories=3, tags=3):
         content = self.content
@@ -202,7 +209,7 @@ class Artifactory(Distribution, Simulator):
             self.violation(request, "6.5", "sorting is for administrators")
             return self.problem(403, "Sort is not allowed for non-admin users")
         size = min(query.limit or self.page_cap, self.page_cap)
-        page = self.page(request, found, query.offset, size)
+        page = self.page(request, found, query.offset, size, str(query.criteria))
         bounds = {"start_pos": query.offset, "end_pos": query.offset + len(page.items), "total": page.total}
         if query.limit is not None and self.knob["range-limit"] == "present":
             bounds["limit"] = query.limit

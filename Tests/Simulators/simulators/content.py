@@ -11,6 +11,7 @@ LISTS = {OCI_INDEX, DOCKER_LIST}
 ACCEPT = ", ".join([OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST])
 # Where the docker-registry holds the samples, whatever the simulated product calls them.
 SAMPLES = "samples/all"
+SAMPLES_PUSHED = {}  # {address of a docker-registry: {number: Manifest}}
 # Pushes that name no time happen one minute after the other from here.
 FIRST_PUSH = datetime.datetime(2026, 2, 1, 8, 0, 0, 123000, datetime.timezone.utc)
 
@@ -24,6 +25,7 @@ class Manifest:
     architecture: str = ""
     os: str = ""
     config_media_type: str = ""
+    config_digest: str = ""
     children: list = field(default_factory=list)
 
     @property
@@ -47,7 +49,8 @@ class Manifest:
             settings = {}
         layers = sum(one.get("size", 0) for one in document.get("layers", []))
         return Manifest(digest, media_type, size + layers, settings.get("created"), settings.get("architecture", ""),
-                        settings.get("os", ""), document.get("config", {}).get("mediaType", ""))
+                        settings.get("os", ""), document.get("config", {}).get("mediaType", ""),
+                        document.get("config", {}).get("digest", ""))
 
 
 @dataclass
@@ -114,7 +117,7 @@ class Content:
     def __init__(self, upstream):
         self.upstream = upstream
         self.areas, self.repositories = {}, {}
-        self.pusher, self.samples = None, {}
+        self.pusher = None
         self.pushes = 0
 
     def area(self, name, **options):
@@ -148,12 +151,13 @@ class Content:
 
     def sample(self, number):
         """A small image that the docker-registry holds, another for each number; the tenth ones are for two platforms."""
-        if number not in self.samples:
+        known = SAMPLES_PUSHED.setdefault(self.upstream, {})
+        if number not in known:
             made = sample(number) if number % 10 else index([sample(number), sample(number, "arm64")])
             self.pusher = self.pusher or Pusher(self.upstream)
             self.pusher.image(SAMPLES, made, [f"sample-{number}"])
-            self.samples[number] = Manifest.of(made)
-        return self.samples[number]
+            known[number] = Manifest.of(made)
+        return known[number]
 
     def learn(self):
         """Takes note of everything that the docker-registry holds: for use by hand."""

@@ -55,6 +55,9 @@ class DockerHub(Distribution, Simulator):
         return Integration(("--type", "docker-hub", *self.trust(), "--scope", "acme", "--scope", "acme-tools", "--auth", "account",
                             "--username", "acme", "--password-stdin"), self.secret)
 
+    def scope(self, who, **options):
+        return self.accounts[self.users[who]].areas
+
     def fill(self, repositories=3, tags=3):
         self.fill_area("acme", repositories, tags)
         content = self.content

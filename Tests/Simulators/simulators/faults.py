@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 KINDS = {
     "status": "answers `status` with the vendor's error body; `retry_after` (seconds or a date) adds the header",
-    "expire": "all tokens expire just before the request is looked at",
+    "expire": "all tokens that opened something before expire just before the request is looked at",
     "reset": "the connection breaks before any answer",
     "truncate": "the connection breaks in mid-body",
     "garbage": "status 200 and HTML where JSON is due",
     "loop": "the listing serves the page before once more, and says that there is another",
-    "repeat": "each page after the first begins with the last entry of the page before, as when something was added meanwhile",
-    "shrink": "each page after the first leaves one entry out, as when something was removed meanwhile",
+    "repeat": "something is added at the front after the first page: the second begins with what the first ended with",
+    "shrink": "something is removed at the front after the first page: what would begin the second is on neither",
     "end": "the listing ends there although its total says that there is more",
 }
 LISTING_KINDS = {"loop", "repeat", "shrink", "end"}
@@ -28,6 +28,7 @@ class Fault:
     passed: int = 0
     hits: int = 0
     at: list = field(default_factory=list)  # which requests were hit
+    begun: set = field(default_factory=set)  # listings that changed already
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -59,20 +60,18 @@ class Page:
     total: int
 
 
-def page(items, start, size, fault=None):
-    """The entries from `start`, at most `size`, bent by a fault of the listing's."""
+def page(items, start, size, fault=None, listing="", marker=False):
+    """The entries from `start`, at most `size`, bent by a fault of the listing's. Where pages go on after a `marker`, not
+    after a number of entries, what is removed meanwhile leaves no gap."""
     kind = fault.kind if fault else None
-    total = len(items)
+    if kind in ("repeat", "shrink"):
+        if listing in fault.begun:
+            items = [items[0], *items] if kind == "repeat" else items if marker else items[1:]
+        fault.begun.add(listing)
     if kind == "loop":
         before = max(0, start - size)
-        return Page(items[before:before + size], start, start, total)
+        return Page(items[before:before + size], start, start, len(items))
     if kind == "end":
-        return Page(items[start:start + size] if start == 0 else [], start, None, total)
-    shift = 0
-    if kind == "repeat" and start > 0:
-        shift, total = -1, total + 1
-    elif kind == "shrink" and start > 0:
-        shift, total = 1, total - 1
-    found = items[max(0, start + shift):max(0, start + shift + size)]
+        return Page(items[start:start + size] if start == 0 else [], start, None, len(items))
     following = start + size
-    return Page(found, start, following if following + shift < len(items) else None, total)
+    return Page(items[start:following], start, following if following < len(items) else None, len(items))

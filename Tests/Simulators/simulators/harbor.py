@@ -23,6 +23,8 @@ class Harbor(Distribution, Simulator):
     hosts = {"harbor": "harbor.example.test", "store": "harbor-s3.example.test"}
     users = {"full": "admin", "minimum": "scanner", "robot": "robot$kcs", "project-robot": "robot$acme+kcs", "oidc": "sso"}
     catalog_default, catalog_cap = None, 10**9
+    listings = "projects|repositories|tags"
+    has_remote = True
     knobs = {
         "hidden-project": ("403", "404"),  # 5.5: a project without rights exists, or does not
         "local-registry-id": ("0", "null", "absent"),  # 5.3
@@ -48,7 +50,7 @@ class Harbor(Distribution, Simulator):
 
     def fill(self, repositories=3, tags=3):
         content = self.content
-        self.fill_area("acme", repositories, tags)
+        self.fill_area("acme", repositories, tags, distinct=repositories > PAGE_CAP)
         content.put("acme/web/front/end", content.sample(3), "1.4.2")
         content.put("acme/chart", content.sample(4), "1.0", content="CHART")
         content.put("vault/secret", content.sample(3), "1.0")  # a guest does not see it
@@ -58,6 +60,8 @@ class Harbor(Distribution, Simulator):
         content.areas["2026"].public = True
         content.area("hub-proxy", kind="remote", public=True)
         content.put("hub-proxy/library/alpine", content.sample(6), "3.18")
+        if repositories > PAGE_CAP:
+            self.fill_projects(repositories)
 
     def fill_projects(self, count):
         """Further public projects, so that their listing has pages too."""

@@ -4,6 +4,7 @@ Keys are made by openssl when a simulator starts, so that none lies in the repos
 """
 import base64
 import binascii
+import functools
 import json
 import subprocess
 import tempfile
@@ -29,6 +30,12 @@ def make_key():
     return private.decode(), openssl("pkey", "-pubout", data=private).decode()
 
 
+@functools.cache
+def key_of(name):
+    """The key of a service account: one for each name, however many simulators know it."""
+    return make_key()
+
+
 def decoded(part):
     """The bytes of one part; base64url is written without padding in a token (RFC 7515)."""
     if "=" in part or "+" in part or "/" in part:
@@ -43,10 +50,14 @@ def encoded(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def encode(document):
+    """One part of a token."""
+    return encoded(json.dumps(document).encode())
+
+
 def sign(claims, private_key, algorithm, **header):
     """A token; only for the simulators' own tests."""
-    parts = ({"typ": "JWT", "alg": algorithm} | header, claims)
-    text = ".".join(encoded(json.dumps(part).encode()) for part in parts)
+    text = encode({"typ": "JWT", "alg": algorithm} | header) + "." + encode(claims)
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder, "key.pem")
         key.write_text(private_key)

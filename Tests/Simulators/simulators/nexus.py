@@ -21,6 +21,10 @@ class Nexus(Distribution, Simulator):
     vendor = "nexus"
     hosts = {"web": "nexus.example.test", "connector": "docker.nexus.example.test", "store": "nexus-s3.example.test"}
     catalog_default = None
+    ways = {"": {}, "connector": {"at": "connector"}}
+    listings = "tags"
+    has_remote, one_area_ways = True, ("connector",)
+    counts = False
     knobs = {
         "anonymous": ("off", "on"),  # 7.2: also what v2 challenges with
         "asset-path": ("plain", "slash"),  # 7.3
@@ -47,6 +51,9 @@ class Nexus(Distribution, Simulator):
     @property
     def resolve(self):
         return [*super().resolve, f"{self.hosts['web']}:{CONNECTOR_PORT}=127.0.0.1:{self.connector}"]
+
+    def scope(self, who, at=None, **options):
+        return {CONNECTOR_KEY} if at == "connector" else None
 
     def fill(self, repositories=3, tags=3):
         content = self.content
@@ -163,7 +170,7 @@ class Nexus(Distribution, Simulator):
                 self.violation(request, "7.3", "a continuationToken that was not given out")
                 raise Refusal(Response(int(self.knob["stale-token"])))
             start = int(match[1], 16)
-        page = self.page(request, found, start, self.page_size)
+        page = self.page(request, found, start, self.page_size, request.parameter("repository"), marker=True)
         return Response.json({"items": page.items,
                               "continuationToken": None if page.next is None else f"88491e1d185dd136{page.next:08x}43f20c4e"})
 

@@ -1,5 +1,4 @@
-"""What every simulated product has: hosts, routes, violations, a log, faults, knobs, and the control address /_sim/."""
-import dataclasses
+"""What every simulated product has: hosts, routes, violations, a log, faults, knobs."""
 import re
 import sys
 import time
@@ -10,11 +9,11 @@ from support.tls import authority
 
 from .accounts import Account, Clock, Tokens, basic
 from .content import Content
-from .faults import KINDS, LISTING_KINDS, Fault, page
+from .control import CONTROL, Control
+from .faults import LISTING_KINDS, Fault, page
 from .server import Response, Server, tls_context
 from .upstream import Upstream
 
-CONTROL = "/_sim/"
 LOG_MAX = 100_000
 # A credential that was refused so often was not given up, as it must be, until the next poll.
 REFUSALS_MAX = 12
@@ -77,7 +76,7 @@ class Integration:
     secret: str = None  # for --password-stdin or --api-key-stdin, which is among the flags
 
 
-class Simulator:
+class Simulator(Control):
     """One product. A subclass names its hosts, knobs and accounts, and has a method for each route.
 
     `hosts` {role: name} are told apart by the Host header; a role may have several names, or a port of its own by
@@ -91,8 +90,16 @@ class Simulator:
     certificate_names = ()  # beside those of `hosts`
     users = {"full": "admin", "minimum": "scanner"}  # the accounts of these rights
     formats = ("docker",)  # of areas that hold images
+    # For the table of vendors and cases:
+    ways = {"": {}}  # {what the row is called beside the vendor: options of `integration`}
+    listings = "repositories|tags"  # the routes that have pages
+    counts = True  # a listing tells how many entries it has, so that a lost one shows
+    counted = None  # these routes alone, where not all listings tell it
+    has_remote = False  # some of its areas are remote or virtual
+    one_area_ways = ()  # the ways that lead to one area only
+    large = (201, 201)  # so many repositories and tags make three pages
 
-    def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0):
+    def __init__(self, folder, upstream, secret="correct horse battery", tls=True, port=0, certificate=None):
         self.folder = Path(folder)
         self.secret, self.tls = secret, tls
         self.clock = Clock()
@@ -108,10 +115,10 @@ class Simulator:
         self.routes = [
             Route(method, pattern, role, name, raw, attribute)
             for attribute in dir(type(self)) for method, pattern, role, name, raw in getattr(getattr(type(self), attribute), "routes", [])]
-        self.authority = self.context = None
-        if tls:
+        self.authority = certificate if tls else None
+        if tls and certificate is None:
             names = ["IP:127.0.0.1", "DNS:localhost", *(f"DNS:{name}" for name in [*self.hosts.values(), *self.certificate_names])]
-            self.authority = authority(self.folder / "tls", self.vendor, names)
+            self.authority = authority(self.folder / "tls", self.vendor, ",".join(names))
         self.server = Server(self.handle, self.malformed)
         self.ports = {}  # port: role
         self.port = self.listen(".*", port)
@@ -131,22 +138,32 @@ class Simulator:
         every kind that is to be left out, or that some users do not see."""
         raise NotImplementedError
 
-    def fill_area(self, area, repositories, tags):
-        """The usual part of `fill`."""
+    def fill_area(self, area, repositories, tags, distinct=False):
+        """The usual part of `fill`. Where listings are of digests, the many tags are of `distinct` ones."""
         for number in range(repositories):
             self.content.put(f"{area}/app-{number:03}", self.content.sample(1), "1.0")
-        self.content.put(f"{area}/many", self.content.sample(2), *(f"2.{number}" for number in range(tags)))
+        for number in range(tags):
+            self.content.put(f"{area}/many", self.content.sample(2 + 10 * number if distinct else 2), f"2.{number}")
         self.content.put(f"{area}/multi", self.content.sample(10), "1.0", "latest")
 
-    def expected(self, who="full", kinds=("local", "federated")):
-        """{(name, tag): digest} of what a poll must see as that user."""
-        account = self.accounts[self.users[who]]
+    def scope(self, who, **options):
+        """The areas that `integration` leads to; None: all that the user may read."""
+        return None
+
+    def expected(self, who="full", kinds=("local", "federated"), **options):
+        """{(name, tag): digest} of what a poll of `integration(who, **options)` must see."""
+        account, scope = self.accounts[self.users[who]], self.scope(who, **options)
         found = {}
         for repository in self.content.repositories.values():
             area = self.content.areas[repository.area]
-            if repository.content == "image" and area.kind in kinds and area.format in self.formats and account.may_read(area):
+            if repository.content == "image" and area.kind in kinds and area.format in self.formats and account.may_read(area) \
+                    and (scope is None or area.name in scope):
                 found |= {(repository.name, tag.name): tag.digest for tag in repository.tags.values()}
         return found
+
+    def left_out(self):
+        """The names of areas, or of parts of them, that are not polled by default."""
+        return {name for name, area in self.content.areas.items() if area.kind not in ("local", "federated")}
 
     def no_route(self, request):
         """What the product says to an address that it does not have."""
@@ -219,9 +236,9 @@ class Simulator:
         self.faults.append(Fault(kind, **options))
         return self.faults[-1]
 
-    def expire_tokens(self):
+    def expire_tokens(self, only_used=False):
         for kind in self.token_kinds:
-            kind.expire()
+            kind.expire(only_used)
 
     def set_knob(self, name, value):
         if name not in self.knobs or value not in self.knobs[name]:
@@ -270,10 +287,10 @@ class Simulator:
             return None
         return account
 
-    def page(self, request, items, start, size):
-        """A page of a listing, with the faults that are ordered for this request's route."""
-        kinds = getattr(request, "listing_fault", None)
-        return page(items, start, size, kinds)
+    def page(self, request, items, start, size, listing=None, marker=False):
+        """A page of a listing, with the faults that are ordered for this request's route. `listing` tells listings of one
+        address apart; `marker` says that pages go on after an entry, not after a number of them."""
+        return page(items, start, size, request.listing_fault, listing or request.raw_path, marker)
 
     def judge(self, request, role):
         """What holds for every product and every address."""
@@ -339,7 +356,7 @@ class Simulator:
                         self.paused_until[request.role] = (now + UNDER_WAY_SECONDS, now + int(fault.retry_after) - 0.05)
                 return self.logged(request, one.name, response)
             if fault.kind == "expire":
-                self.expire_tokens()
+                self.expire_tokens(only_used=True)
             elif fault.kind == "reset":
                 return self.logged(request, one.name, Response(200, b"-", cut=0))
             elif fault.kind == "garbage":
@@ -377,44 +394,3 @@ class Simulator:
         if self.verbose:
             print(f"{response.status} {request.line}", file=sys.stderr, flush=True)
         return response
-
-    # -- /_sim/
-
-    def control(self, request):
-        """GET shows; POST orders; DELETE forgets. Documents are JSON."""
-        what = request.path[len(CONTROL):]
-        document = request.json() if request.body else {}
-        try:
-            if not isinstance(document, dict):
-                raise ValueError("a JSON object is wanted")
-            return Response.json(self.controlled(request.method, what, document))
-        except (TypeError, ValueError) as problem:
-            return Response.json({"error": str(problem), "faults": KINDS, "knobs": self.knobs}, 400)
-
-    def controlled(self, method, what, document):
-        if (method, what) == ("GET", ""):
-            return {"vendor": self.vendor, "hosts": self.hosts, "ports": self.ports, "knobs": self.knobs, "set": self.knob,
-                    "faults": [dataclasses.asdict(one) for one in self.faults], "violations": [str(one) for one in self.violations],
-                    "requests": len(self.log)}
-        if (method, what) == ("GET", "violations"):
-            return {"violations": [str(one) for one in self.violations]}
-        if (method, what) == ("GET", "log"):
-            return {"log": [dataclasses.asdict(one) for one in self.log]}
-        if (method, what) == ("DELETE", ""):
-            self.forget()
-        elif (method, what) == ("DELETE", "faults"):
-            self.faults.clear()
-        elif (method, what) == ("POST", "faults"):
-            self.fault(**document)
-        elif (method, what) == ("POST", "expire"):
-            self.expire_tokens()
-        elif (method, what) == ("POST", "advance"):
-            self.clock.advance(float(document["seconds"]))
-        elif (method, what) == ("POST", "knobs"):
-            for name, value in document.items():
-                self.set_knob(name, value)
-        elif (method, what) == ("POST", "learn"):
-            self.content.learn()
-        else:
-            raise ValueError(f"no {method} {CONTROL}{what}")
-        return {"done": True}

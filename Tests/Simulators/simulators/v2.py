@@ -140,7 +140,7 @@ class Distribution:
         start = sum(1 for name in names if name <= last) if last else 0
         if size is None:
             return Response.json(document(names), headers=[VERSION])
-        page = self.page(request, names, start, size)
+        page = self.page(request, names, start, size, marker=True)
         headers = [VERSION]
         if page.next is not None and size:
             following = names[min(page.next, len(names)) - 1] if page.next else ""

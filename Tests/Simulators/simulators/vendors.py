@@ -3,10 +3,18 @@ import importlib
 
 # type: (module, class)
 VENDORS = {
+    "docker-registry": ("plain", "Plain"),
     "docker-hub": ("dockerhub", "DockerHub"),
     "harbor": ("harbor", "Harbor"),
     "artifactory": ("artifactory", "Artifactory"),
     "nexus": ("nexus", "Nexus"),
+    "gitlab": ("gitlab", "GitLab"),
+    "quay": ("quay", "Quay"),
+    "ecr": ("ecr", "ECR"),
+    "ghcr": ("ghcr", "GHCR"),
+    "acr": ("acr", "ACR"),
+    "gar": ("gar", "GAR"),
+    "yandex": ("yandex", "Yandex"),
 }
 
 

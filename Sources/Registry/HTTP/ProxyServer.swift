@@ -1,7 +1,7 @@
 import Posix
 
 /// A proxy on the way to a registry.
-package struct Proxy: Sendable, Hashable, CustomStringConvertible {
+package struct ProxyServer: Sendable, Hashable, CustomStringConvertible {
   package enum Scheme: String, Sendable, CaseIterable {
     case http, https
     /// Names are resolved here, by `socks5h` at the proxy.
@@ -47,11 +47,11 @@ package struct Proxy: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// As a variable of the environment has it: the password may be part of it, and the scheme may be left out.
-  static func inEnvironment(_ text: String) throws(RegistryEndpoint.Malformed) -> Proxy {
+  static func inEnvironment(_ text: String) throws(RegistryEndpoint.Malformed) -> ProxyServer {
     try parse(text.contains("://") ? text : "http://" + text)
   }
 
-  private static func parse(_ text: String) throws(RegistryEndpoint.Malformed) -> Proxy {
+  private static func parse(_ text: String) throws(RegistryEndpoint.Malformed) -> ProxyServer {
     guard text.utf8.count <= 2048 else { throw malformed("longer than 2048 bytes") }
     guard let separator = text.firstRange(of: "://"),
       let scheme = Scheme(rawValue: text[..<separator.lowerBound].lowercased())
@@ -81,7 +81,7 @@ package struct Proxy: Sendable, Hashable, CustomStringConvertible {
     }
     let afterLiteral = rest.lastIndex(of: "]").map { rest[$0...] } ?? rest
     let hasPort = afterLiteral.contains(":")
-    return Proxy(
+    return ProxyServer(
       scheme: scheme, host: address.host, port: hasPort ? address.port : scheme.defaultPort, user: user,
       password: password)
   }
@@ -112,11 +112,26 @@ package struct Proxy: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// What an integration says of proxies.
-package enum ProxySetting: Sendable, Hashable {
+package enum ProxyChoice: Sendable, Hashable {
   /// As the daemon's environment says: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`.
   case environment
   /// None, whatever the environment says.
   case direct
   /// This one, to every host.
-  case proxy(Proxy)
+  case proxy(ProxyServer)
+
+  /// Reads the setting: empty for the environment's, "none", or an address. Throws with the field `proxy`.
+  package init(_ text: String, password: Secret? = nil) throws(RegistryEndpoint.Malformed) {
+    switch text {
+    case "": self = .environment
+    case "none": self = .direct
+    default: self = .proxy(try ProxyServer(text, password: password))
+    }
+  }
+
+  /// Who we are at the proxy; nil where no user name is set.
+  package var user: String? {
+    if case .proxy(let server) = self { return server.user }
+    return nil
+  }
 }
