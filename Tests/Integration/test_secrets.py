@@ -131,9 +131,11 @@ def test_no_argument_list_of_the_client_holds_a_secret(daemon, tmp_path, plant):
 @pytest.mark.skipif(os.geteuid() != 0, reason="another process's memory is root's to read")
 def test_no_secret_is_left_in_memory_when_its_integration_is_gone(make_daemon, make_registry, tls, plant, identity):
     daemon = make_daemon().start()
+    forms = all_spellings(identity[1]) | {"former key of the store": (daemon.state / "secrets.key").read_bytes()}
     names = use_every_secret(daemon, make_registry, tls, plant, identity)
-    forms = all_spellings(identity[1])
-    assert memory.search(daemon.process.pid, forms), "the search finds nothing at all: it does not work"
+    found = {remnant.form for remnant in memory.search(daemon.process.pid, forms)}
+    assert "password, raw" in found, "the search does not find what is in use: it does not work"
+    assert "former key of the store" not in found, "the key that was replaced is still in memory"
     for name in names:
         daemon.cli.run("integration", "remove", name)
     eventually(lambda: daemon.cli("integration", "list")["integrations"] == [], "the integrations to be gone")
