@@ -50,6 +50,8 @@ let package = Package(
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
     .target(name: "CPosix", cSettings: strictC),
     .target(name: "CCurlShim", dependencies: ["CCurl", "CSSL"], cSettings: strictC),
+    // For the daemon alone: takes the place of the C library's `free` in what it is linked to.
+    .target(name: "CWipe", cSettings: strictC),
     .target(name: "CMessages", dependencies: ["CProtobufC"], cSettings: strictC),
 
     // What several rooms need of the operating system.
@@ -97,7 +99,7 @@ let package = Package(
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Advisories", "CPosix", "Daemon", "Posix", "Store",
+        "Advisories", "CPosix", "CWipe", "Daemon", "Posix", "Store",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -1,6 +1,7 @@
 import Advisories
 import ArgumentParser
 import CPosix
+import CWipe
 import Daemon
 import Glibc
 import Logging
@@ -64,6 +65,10 @@ struct Command: ParsableCommand {
     }
     if cposix_not_dumpable() != 0 {
       Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
+      throw ExitCode(1)
+    }
+    guard cwipe_works() else {
+      Self.say("freed memory would not be wiped", "this program was linked wrongly: build it anew")
       throw ExitCode(1)
     }
     let environment = ProcessEnvironment.variables
