@@ -92,7 +92,7 @@ let package = Package(
       "Daemon",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Advisories", "Pipeline",
-        "RPC", "API", "CPosix", "Posix",
+        "ProtobufRuntime", "RPC", "API", "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Yams", package: "Yams"),
       ]),

@@ -46,6 +46,7 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.Advisories/DeleteUpload": .admin,
     "tidewaiter.v1.Advisories/ImportUploads": .admin,
     "tidewaiter.v1.Advisories/GetImport": .viewer,
+    "tidewaiter.v1.Advisories/WatchImport": .viewer,
     "tidewaiter.v1.Advisories/GetAdvisoryStatus": .viewer,
 
     "tidewaiter.v1.System/Ping": .viewer,
