@@ -3224,7 +3224,7 @@ extension MethodDescription: JSONRepresentable {
 /// What a server of `tidewaiter.v1.Integrations` does. Handlers throw `RPCError` for an answer with a status.
 package protocol IntegrationsService: Sendable {
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> Integration
-  func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) async throws -> Integration
+  func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) throws -> Integration
   func listIntegrations(_ request: ListIntegrationsRequest, _ context: CallContext) async throws -> ListIntegrationsResponse
   func updateIntegration(_ request: UpdateIntegrationRequest, _ context: CallContext) async throws -> Integration
   func deleteIntegration(_ request: DeleteIntegrationRequest, _ context: CallContext) async throws -> DeleteIntegrationResponse
@@ -3232,7 +3232,7 @@ package protocol IntegrationsService: Sendable {
   func testIntegration(_ request: TestIntegrationRequest, _ context: CallContext) async throws -> TestIntegrationResponse
   /// Starts a poll, or returns the one that runs.
   func pollIntegration(_ request: PollIntegrationRequest, _ context: CallContext) async throws -> Poll
-  func getPoll(_ request: GetPollRequest, _ context: CallContext) async throws -> Poll
+  func getPoll(_ request: GetPollRequest, _ context: CallContext) throws -> Poll
   /// The poll as it stands, then as it stands after each change; ends when the poll has ended.
   func watchPoll(_ request: WatchPollRequest, _ responses: ResponseStream<Poll>, _ context: CallContext) async throws
 }
@@ -3242,13 +3242,13 @@ extension IntegrationsService {
   package var integrationsMethods: [RPCMethod] {
     [
       rpcMethod("tidewaiter.v1.Integrations", "CreateIntegration") { try await createIntegration($0, $1) },
-      rpcMethod("tidewaiter.v1.Integrations", "GetIntegration") { try await getIntegration($0, $1) },
+      immediateMethod("tidewaiter.v1.Integrations", "GetIntegration") { try getIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "ListIntegrations") { try await listIntegrations($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "UpdateIntegration") { try await updateIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "DeleteIntegration") { try await deleteIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "TestIntegration") { try await testIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "PollIntegration") { try await pollIntegration($0, $1) },
-      rpcMethod("tidewaiter.v1.Integrations", "GetPoll") { try await getPoll($0, $1) },
+      immediateMethod("tidewaiter.v1.Integrations", "GetPoll") { try getPoll($0, $1) },
       serverStreamingMethod("tidewaiter.v1.Integrations", "WatchPoll") { try await watchPoll($0, $1, $2) },
     ]
   }
@@ -3348,7 +3348,7 @@ package struct ImagesClient: Sendable {
 /// What a server of `tidewaiter.v1.Queue` does. Handlers throw `RPCError` for an answer with a status.
 package protocol QueueService: Sendable {
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse
-  func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> Job
+  func getJob(_ request: GetJobRequest, _ context: CallContext) throws -> Job
   /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
   func watchJobs(_ request: WatchJobsRequest, _ responses: ResponseStream<WatchJobsResponse>, _ context: CallContext) async throws
 }
@@ -3358,7 +3358,7 @@ extension QueueService {
   package var queueMethods: [RPCMethod] {
     [
       rpcMethod("tidewaiter.v1.Queue", "ListJobs") { try await listJobs($0, $1) },
-      rpcMethod("tidewaiter.v1.Queue", "GetJob") { try await getJob($0, $1) },
+      immediateMethod("tidewaiter.v1.Queue", "GetJob") { try getJob($0, $1) },
       serverStreamingMethod("tidewaiter.v1.Queue", "WatchJobs") { try await watchJobs($0, $1, $2) },
     ]
   }
@@ -3454,8 +3454,8 @@ package struct AdvisoriesClient: Sendable {
 /// What a server of `tidewaiter.v1.System` does. Handlers throw `RPCError` for an answer with a status.
 package protocol SystemService: Sendable {
   /// Echoes its payload through everything that every call passes.
-  func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse
-  func getVersion(_ request: GetVersionRequest, _ context: CallContext) async throws -> Version
+  func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse
+  func getVersion(_ request: GetVersionRequest, _ context: CallContext) throws -> Version
   func getStatus(_ request: GetStatusRequest, _ context: CallContext) async throws -> Status
   /// Ends a call in flight on the same connection with CANCELLED: ttrpc has no frame for it.
   func cancel(_ request: CancelRequest, _ context: CallContext) async throws -> CancelResponse
@@ -3468,8 +3468,8 @@ extension SystemService {
   /// The methods for an `RPCServer`.
   package var systemMethods: [RPCMethod] {
     [
-      rpcMethod("tidewaiter.v1.System", "Ping") { try await ping($0, $1) },
-      rpcMethod("tidewaiter.v1.System", "GetVersion") { try await getVersion($0, $1) },
+      immediateMethod("tidewaiter.v1.System", "Ping") { try ping($0, $1) },
+      immediateMethod("tidewaiter.v1.System", "GetVersion") { try getVersion($0, $1) },
       rpcMethod("tidewaiter.v1.System", "GetStatus") { try await getStatus($0, $1) },
       rpcMethod("tidewaiter.v1.System", "Cancel") { try await cancel($0, $1) },
       serverStreamingMethod("tidewaiter.v1.System", "WatchEvents") { try await watchEvents($0, $1, $2) },

@@ -86,9 +86,9 @@ package struct Access: Sendable, Equatable {
     return .anyone
   }
 
-  /// Why `peer` may not call `method`; nil when it may.
-  package func refusal(_ peer: Peer, _ method: String) -> RPCError? {
-    guard let needed = Self.methods[method] else {
+  /// Why `peer` may not call `method`, whose role in `methods` is `needed`; nil when it may.
+  package func refusal(_ peer: Peer, _ method: String, needs needed: Role?) -> RPCError? {
+    guard let needed else {
       return RPCError(
         .permissionDenied, reason: "NO_RULE", "nobody may call \(method): no role is set for it",
         hint: "this is a defect: report it")

@@ -13,9 +13,8 @@ final class ServerLoop {
   private let epoll: Int32
   private var listener: Int32
   let shared: LoopShared
-  /// By service and name.
-  let methods: [String: [String: RPCMethod]]
-  let policy: RPCServer.Policy
+  let methods: MethodTable
+  let translate: @Sendable (any Error) -> RPCError
   let limits: RPCServer.Limits
   let thread = ThreadIdentity.current
 
@@ -40,14 +39,14 @@ final class ServerLoop {
 
   /// `epoll` watches `listener` and the wake descriptor already.
   init(
-    epoll: Int32, listener: Int32, shared: LoopShared, methods: [String: [String: RPCMethod]], policy: RPCServer.Policy,
-    limits: RPCServer.Limits
+    epoll: Int32, listener: Int32, shared: LoopShared, methods: MethodTable,
+    translate: @escaping @Sendable (any Error) -> RPCError, limits: RPCServer.Limits
   ) {
     self.epoll = epoll
     self.listener = listener
     self.shared = shared
     self.methods = methods
-    self.policy = policy
+    self.translate = translate
     self.limits = limits
   }
 

@@ -65,7 +65,7 @@ struct AccessTests {
     let peers: [Access.Role: Peer] = [.anyone: peer(77), .viewer: peer(3), .operator: peer(2), .admin: peer(1)]
     for (method, needed) in Access.methods {
       guard let caller = peers[role] else { return }
-      let refusal = Self.access.refusal(caller, method)
+      let refusal = Self.access.refusal(caller, method, needs: needed)
       #expect((refusal == nil) == (role >= needed), "\(method)")
       if let refusal {
         #expect(refusal.code == .permissionDenied)
@@ -76,7 +76,7 @@ struct AccessTests {
   }
 
   @Test func `A method without a rule is refused to everybody`() {
-    #expect(Self.access.refusal(peer(0), "tidewaiter.v1.System/Explode")?.reason == "NO_RULE")
+    #expect(Self.access.refusal(peer(0), "tidewaiter.v1.System/Explode", needs: nil)?.reason == "NO_RULE")
   }
 
   @Test func `Names are looked up, numbers are taken, unknown ones are refused by name`() throws {

@@ -32,7 +32,8 @@ struct WatchTests {
       server = try RPCServer(
         listener: listener.descriptor, methods: bench.methods,
         policy: RPCServer.Policy(
-          authorise: { _, _ in nil }, observe: { _, _, _, _ in }, translate: ErrorTranslation.status))
+          rule: { _ in RPCServer.Policy.Rule(authorise: { _ in nil }, observe: { _, _, _ in }) },
+          translate: ErrorTranslation.status))
       connection = try RPCConnection.connect(toSocket: configuration.socket, cancellation: .system)
       _ = try await bench.create("hub")
       integration = try bench.store.integration(named: "hub").id

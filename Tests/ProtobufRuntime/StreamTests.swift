@@ -9,7 +9,7 @@ import Testing
 /// The generated stubs of both sides, over a real server.
 @Suite("Generated streams") struct StreamTests {
   private struct Health: HealthService {
-    func check(_ request: HealthCheckRequest, _ context: CallContext) async throws -> HealthCheckResponse {
+    func check(_ request: HealthCheckRequest, _ context: CallContext) throws -> HealthCheckResponse {
       var response = HealthCheckResponse()
       response.status = request.service.isEmpty ? .serving : .serviceUnknown
       return response
@@ -39,7 +39,7 @@ import Testing
     let server = try RPCServer(
       listener: listener, methods: Health().healthMethods,
       policy: RPCServer.Policy(
-        authorise: { _, _ in nil }, observe: { _, _, _, _ in },
+        rule: { _ in RPCServer.Policy.Rule(authorise: { _ in nil }, observe: { _, _, _ in }) },
         translate: { _ in RPCError(.cancelled, "cancelled") }),
       limits: .standard)
     let connection = try RPCConnection.connect(toSocket: path, cancellation: .system)

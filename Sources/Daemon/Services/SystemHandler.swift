@@ -18,13 +18,13 @@ struct SystemHandler: SystemService {
   let events: EventReader
   let catalogue: Catalogue
 
-  func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse {
+  func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse {
     var response = PingResponse()
     response.payload = request.payload
     return response
   }
 
-  func getVersion(_ request: GetVersionRequest, _ context: CallContext) async throws -> API.Version {
+  func getVersion(_ request: GetVersionRequest, _ context: CallContext) throws -> API.Version {
     var version = API.Version()
     version.version = Build.version
     version.commit = Build.commit
