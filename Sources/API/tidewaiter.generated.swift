@@ -3349,7 +3349,8 @@ package struct ImagesClient: Sendable {
 package protocol QueueService: Sendable {
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse
   func getJob(_ request: GetJobRequest, _ context: CallContext) throws -> Job
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   func watchJobs(_ request: WatchJobsRequest, _ responses: ResponseStream<WatchJobsResponse>, _ context: CallContext) async throws
 }
 
@@ -3378,7 +3379,8 @@ package struct QueueClient: Sendable {
     try await channel.call("tidewaiter.v1.Queue", "GetJob", request, timeout: timeout)
   }
 
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   package func watchJobs(_ request: WatchJobsRequest, timeout: Duration?) -> ResponseSequence<WatchJobsResponse> {
     channel.stream("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
   }

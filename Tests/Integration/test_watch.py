@@ -161,6 +161,39 @@ def test_jobs_while_a_scan_runs(daemon, cli, make_scripted):
         assert [(message.job.id, message.snapshot_complete) for message in again] == [(job, False), (0, True)]
 
 
+def test_a_job_that_leaves_the_states_that_are_watched(daemon, cli, make_scripted):
+    scripted = make_scripted()
+    for number in range(2):
+        scripted.push(f"app{number}", image([layer(alpine((f"package-{number}", "1.0-r0")))]), "1")
+    scripted.blobs_gate.close()
+    cli.add_integration("hub", scripted.url)
+    with Caller(daemon.socket) as caller:
+        add = lambda number: caller.call(ADD_IMAGE, reference=f"hub/app{number}:1").job.id
+        first = add(0)
+        eventually(lambda: caller.call("tidewaiter.v1.Queue/GetJob", id=first).state == IN_PROGRESS, "the first scan")
+        waiting = caller.open(WATCH_JOBS, states=[PENDING])
+        running = caller.open(WATCH_JOBS, states=[IN_PROGRESS, PARSING])
+        assert waiting.next().snapshot_complete
+        second = add(1)
+        scripted.blobs_gate.open()
+        cli.wait_idle()
+
+        def told(stream, count):
+            """Each job's states as they were told, until there are `count`; progress is no change of state."""
+            states = {}
+            while sum(map(len, states.values())) < count:
+                job = stream.next().job
+                if job.id and states.setdefault(job.id, [])[-1:] != [job.state]:
+                    states[job.id].append(job.state)
+            return states
+        assert told(waiting, 2) == {second: [PENDING, IN_PROGRESS]}
+        assert told(running, 6) == {job: [IN_PROGRESS, PARSING, FINISHED] for job in (first, second)}
+        # Nothing more is told of these two: a third is the next.
+        scripted.push("app2", image([layer(alpine(("package-2", "1.0-r0")))]), "1")
+        third = add(2)
+        assert waiting.next().job.id == running.next().job.id == third
+
+
 def test_a_poll_to_its_end(daemon, cli, registry_of_five):
     cli.add_integration("hub", registry_of_five.url)
     with Caller(daemon.socket) as caller:

@@ -80,7 +80,7 @@ public enum JobUpdate: Sendable, Equatable {
   case present(Job)
   /// Every job that stood has been told.
   case snapshotEnds
-  /// A job has changed, or has come.
+  /// A job has changed, or has come. With states in the request, it may also have left them: once, in its new state.
   case changed(Job)
 }
 

@@ -3332,7 +3332,8 @@ public struct QueueClient: Sendable {
     try await channel.call("tidewaiter.v1.Queue", "GetJob", request, timeout: timeout)
   }
 
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   func openWatchJobs(_ request: WatchJobsRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<WatchJobsResponse> {
     try channel.open("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
   }
