@@ -99,7 +99,7 @@ let package = Package(
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Advisories", "CPosix", "Daemon", "Posix", "Store",
+        "Advisories", "CPosix", "Daemon", "Model", "Posix", "Store",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

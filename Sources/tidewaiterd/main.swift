@@ -4,6 +4,7 @@ import CPosix
 import Daemon
 import Glibc
 import Logging
+import Model
 import Posix
 import Store
 import Synchronization

@@ -1,6 +1,7 @@
 import API
 import Advisories
 import Analysis
+import Model
 import Posix
 import Queue
 import RPC

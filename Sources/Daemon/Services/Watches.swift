@@ -1,4 +1,5 @@
 import API
+import Model
 import Pipeline
 import Posix
 import Queue
