@@ -124,7 +124,7 @@ let package = Package(
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
-    tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
+    tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC", "TestSupport"]),
     tests("Selection", ["Selection", "Model"]),
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
@@ -151,7 +151,7 @@ let package = Package(
     tests(
       "Client", ["TidewaiterClient", "CPosix", "Posix", "ProtobufRuntime", "RPC", "TestSupport"],
       exclude: ["Example"]),
-    tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix"]),
+    tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )
