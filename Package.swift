@@ -45,6 +45,7 @@ let package = Package(
     .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
     .target(name: "CPosix", cSettings: strictC),
@@ -60,6 +61,7 @@ let package = Package(
     library("StorageMessages", ["CMessages", "ProtobufRuntime"]),
 
     // Pure rooms.
+    library("YAML", ["CYAML"]),
     library("Selection", ["Model"]),
     library("Matching", ["Model", "StorageMessages"]),
     library("Analysis", ["Model", "ProtobufRuntime", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
@@ -121,6 +123,7 @@ let package = Package(
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
+    tests("YAML", ["YAML"]),
     tests("Selection", ["Selection", "Model"]),
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
