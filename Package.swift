@@ -34,7 +34,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
-    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
   targets: [
     // System libraries: a module map and a shim header, nothing else.
@@ -90,9 +89,8 @@ let package = Package(
       "Daemon",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Advisories", "Pipeline",
-        "RPC", "API", "CPosix", "Posix",
+        "RPC", "API", "YAML", "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
-        .product(name: "Yams", package: "Yams"),
       ]),
     .executableTarget(
       name: "tidewaiterd",
