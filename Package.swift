@@ -96,7 +96,6 @@ let package = Package(
       name: "tidewaiterd",
       dependencies: [
         "Advisories", "CPosix", "Daemon", "Posix", "Store",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
