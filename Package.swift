@@ -63,7 +63,9 @@ let package = Package(
     library("YAML", ["CYAML"]),
     library("Selection", ["Model"]),
     library("Matching", ["Model", "StorageMessages"]),
-    library("Analysis", ["Model", "ProtobufRuntime", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
+    library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
+    // Of the worker alone: what parses bytes from images is not in the daemon.
+    library("Analysis", ["Inventory", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Rooms that own I/O.
     library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
@@ -75,7 +77,7 @@ let package = Package(
     library(
       "Pipeline",
       [
-        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Matching", "Advisories",
+        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Matching", "Advisories",
         "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -88,7 +90,7 @@ let package = Package(
     library(
       "Daemon",
       [
-        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Advisories", "Pipeline",
+        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories", "Pipeline",
         "RPC", "API", "YAML", "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -100,8 +102,7 @@ let package = Package(
       ],
       swiftSettings: strict),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "ProtobufRuntime", "StorageMessages", "Model", "CPosix"],
-      swiftSettings: strict),
+      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "CPosix"], swiftSettings: strict),
     // The client library: the one target that other packages see.
     .target(
       name: "TidewaiterClient", dependencies: ["CMessages", "ProtobufRuntime", "RPC"], path: "clients/swift",
@@ -123,7 +124,8 @@ let package = Package(
     tests("YAML", ["YAML"]),
     tests("Selection", ["Selection", "Model"]),
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
-    tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests(
+      "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
     tests("Store", ["Store", "StorageMessages", "Posix", "TestSupport"]),
     tests(
@@ -134,8 +136,8 @@ let package = Package(
     tests(
       "Pipeline",
       [
-        "Pipeline", "Advisories", "Analysis", "Model", "Posix", "Queue", "Registry", "Selection", "StorageMessages",
-        "Store", "TestSupport", "tidewaiter-worker", .product(name: "Logging", package: "swift-log"),
+        "Pipeline", "Advisories", "Analysis", "Inventory", "Model", "Posix", "Queue", "Registry", "Selection",
+        "StorageMessages", "Store", "TestSupport", "tidewaiter-worker", .product(name: "Logging", package: "swift-log"),
       ], resources: [.copy("Fixtures")]),
     tests(
       "Daemon",

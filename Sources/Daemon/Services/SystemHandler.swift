@@ -1,6 +1,6 @@
 import API
 import Advisories
-import Analysis
+import Inventory
 import Posix
 import Queue
 import RPC
