@@ -9,6 +9,16 @@ let strict: [SwiftSetting] = [
 ]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
 
+/// How the programs are linked for release, so that little is loaded and relocated at their start. They export nothing, and
+/// what nothing reaches is left out; functions that are the same are kept once; relocations are packed.
+let lean: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-use-ld=lld", "-L\(Context.packageDirectory)/Sources/Linking", "-Xlinker", "--no-export-dynamic", "-Xlinker",
+      "--icf=safe", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs",
+    ], .when(configuration: .release))
+]
+
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
   .target(
     name: name, dependencies: dependencies, path: name == "TestSupport" ? "Tests/Support" : "Sources/" + name,
@@ -100,9 +110,10 @@ let package = Package(
         "Advisories", "CPosix", "Daemon", "Posix", "Store",
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, linkerSettings: lean),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "CPosix"], swiftSettings: strict),
+      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "CPosix"], swiftSettings: strict,
+      linkerSettings: lean),
     // The client library: the one target that other packages see.
     .target(
       name: "TidewaiterClient", dependencies: ["CMessages", "ProtobufRuntime", "RPC"], path: "clients/swift",
@@ -115,7 +126,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
-    .executableTarget(name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict),
+    .executableTarget(
+      name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict, linkerSettings: lean),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
