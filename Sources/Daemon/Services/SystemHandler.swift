@@ -1,6 +1,6 @@
 import API
 import Advisories
-import Analysis
+import Inventory
 import Model
 import Posix
 import Queue
