@@ -65,6 +65,8 @@ let package = Package(
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
     .target(name: "CPosix", cSettings: strictC),
     .target(name: "CCurlShim", dependencies: ["CCurl", "CSSL"], cSettings: strictC),
+    // For the daemon alone: takes the place of the C library's `free` in what it is linked to.
+    .target(name: "CWipe", cSettings: strictC),
     .target(name: "CMessages", dependencies: ["CProtobufC"], cSettings: strictC),
 
     // What several rooms need of the operating system.
@@ -114,7 +116,7 @@ let package = Package(
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Advisories", "CPosix", "Daemon", "Model", "Posix", "Store",
+        "Advisories", "CPosix", "CWipe", "Daemon", "Model", "Posix", "Store",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict, linkerSettings: lean),

@@ -1,5 +1,6 @@
 import Advisories
 import CPosix
+import CWipe
 import Daemon
 import Glibc
 import Logging
@@ -43,6 +44,10 @@ struct Command {
     if cposix_not_dumpable() != 0 {
       Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
       return false
+    }
+    guard cwipe_works() else {
+      Self.say("freed memory would not be wiped", "this program was linked wrongly: build it anew")
+      throw ExitCode(1)
     }
     let environment = ProcessEnvironment.variables
     let inherited: InheritedSocket?
