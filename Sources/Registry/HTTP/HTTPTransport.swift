@@ -13,7 +13,7 @@ package final class HTTPTransport: Sendable {
   package static let headerBytesMax = 64 * 1024
   /// Of the body of an answer that is no success, this much is kept, and the rest is not waited for.
   package static let errorBodyBytesMax = 64 * 1024
-  /// What libcurl reads from a socket at once.
+  /// What libcurl reads from a socket at once for a stream; its own 16 KiB do for what is collected.
   static let receiveBytes = 256 * 1024
 
   private static let isInitialised: Void = {
