@@ -127,7 +127,7 @@ final class Transfer {
     set(CURLOPT_QUICK_EXIT, 1)
     set(CURLOPT_FOLLOWLOCATION, 0)
     set(CURLOPT_NETRC, Int(CURL_NETRC_IGNORED.rawValue))
-    set(CURLOPT_BUFFERSIZE, HTTPTransport.receiveBytes)
+    if isBlob { set(CURLOPT_BUFFERSIZE, HTTPTransport.receiveBytes) }
     set(CURLOPT_CONNECTTIMEOUT_MS, Int(clamping: timeouts.connect.milliseconds))
     set(CURLOPT_PROTOCOLS_STR, "http,https")
     set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https")

@@ -84,7 +84,7 @@ final class Plant: Sendable {
     queue = JobQueue(store: store, clock: clock.wall)
     var timeouts = TransportTimeouts()
     timeouts.connect = .seconds(30)
-    transport = HTTPTransport(timeouts: timeouts)
+    transport = HTTPTransport(timeouts: timeouts, retries: .none)
     registries = RegistryClients(store: store, transport: transport)
     advisories = try AdvisoryDatabase(directory: directory.path + "/advisories", mapSizeBytes: 1 << 28)
     matcher = ReportMatcher(advisories: advisories, clock: clock.wall)
