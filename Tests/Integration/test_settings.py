@@ -195,6 +195,14 @@ def test_no_secret_follows_to_another_host(cli, add, tls, secret, flags):
     assert cli("integration", "show", "it")["authentication"]["hasSecret"]
 
 
+def test_another_kind_leaves_the_user_behind(cli, add, secret):
+    add("it", "docker-registry", *URL)
+    edited = cli("integration", "edit", "it", "--api-key-file", secret("key-" + CANARY))["authentication"]
+    assert (edited["kind"], edited["username"], edited["hasSecret"]) == ("api_key", "", True)
+    edited = cli("integration", "edit", "it", "--auth", "anonymous")["authentication"]
+    assert (edited["kind"], edited["hasSecret"]) == ("anonymous", False)
+
+
 def test_a_secret_given_with_the_move_stays(cli, add, secret):
     add("it", "harbor", *URL)
     moved = cli("integration", "edit", "it", "--url", "https://elsewhere.example", "--password-file", secret())
@@ -273,9 +281,14 @@ def test_apply_takes_secrets_from_the_environment(cli, tmp_path):
     assert f"{file}:2: a: the environment variable HARBOR_PASSWORD is not set" in outcome.err
     cli.run("integration", "apply", "-f", file, environment={"HARBOR_PASSWORD": "pw-" + CANARY})
     assert cli("integration", "show", "a")["authentication"]["hasSecret"]
-    # A secret that an entry does not name is kept.
+    # A secret that an entry does not name is kept, unless it would follow to another host.
     file.write_text(file.read_text().replace(", password-env: HARBOR_PASSWORD", ""))
     assert cli("integration", "apply", "-f", file)["integrations"][0]["action"] == "unchanged"
+    file.write_text(file.read_text().replace("h.example", "other.example"))
+    assert "would drop the password of a" in cli.run("integration", "apply", "-f", file, "--dry-run").err
+    assert cli("integration", "show", "a")["authentication"]["hasSecret"]
+    assert "warning: dropped the password of a" in cli.run("integration", "apply", "-f", file).err
+    assert not cli("integration", "show", "a")["authentication"]["hasSecret"]
 
 
 def test_apply_says_where_it_is_wrong_and_changes_nothing(cli, tmp_path):

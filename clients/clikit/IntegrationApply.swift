@@ -43,7 +43,9 @@ struct IntegrationApply: AsyncParsableCommand {
         ("dryRun", .bool(dryRun)), ("integrations", .array(plan.steps.map(\.json))),
       ])
       try session.console.show(document) { plan.render(session.console, dryRun: dryRun) }
-      for step in plan.steps { step.updated.map { IntegrationView.tellDropped(by: $0, session.console) } }
+      for updated in plan.steps.compactMap(\.updated) {
+        IntegrationView.tellDropped(by: updated, session.console, isPlanned: dryRun)
+      }
     }
   }
 }

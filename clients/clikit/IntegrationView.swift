@@ -92,7 +92,7 @@ package enum IntegrationView {
   }
 
   /// Says which secrets an update dropped, and how to give them anew.
-  static func tellDropped(by integration: Integration, _ console: Console) {
+  static func tellDropped(by integration: Integration, _ console: Console, isPlanned: Bool = false) {
     guard !integration.droppedSecrets.isEmpty else { return }
     let isKey = integration.authentication?.kind == .apiKey
     let parts: [(path: String, name: String, flag: String)] = [
@@ -103,7 +103,10 @@ package enum IntegrationView {
     ]
     let dropped = parts.filter { integration.droppedSecrets.contains($0.path) }
     console.warn(
-      "dropped \(dropped.map(\.name).joined(separator: ", ")): no secret follows a change of host, trust or account")
+      (isPlanned ? "would drop " : "dropped ") + dropped.map(\.name).joined(separator: ", ")
+        + " of \(integration.name): "
+        + "no secret follows a change of host, trust or account")
+    if isPlanned { return }
     let flags = dropped.map { "\($0.flag) FILE" }.joined(separator: " ")
     console.hint("give anew with: tidewaiter integration edit \(integration.name) \(flags)")
   }

@@ -70,6 +70,9 @@ struct IntegrationReader {
     for path in paths.subtracting(SecretField.allCases.map(\.path)).sorted() {
       take(path, of: wanted, into: &update.record)
     }
+    if paths.contains("authentication.kind") && !paths.contains("authentication.username") {
+      Self.leaveUser(behind: &update.record)
+    }
     checkWhole(&update.record)
     update.changed = Self.changes(from: current, to: update.record, paths: paths)
     for field in secrets.keys.sorted(by: { $0.path < $1.path }) where !named.contains(field) {
@@ -93,6 +96,12 @@ struct IntegrationReader {
       update.preview, given: secrets,
       needed: Self.needed(current, update.record, paths: paths, named: named))
     return update
+  }
+
+  /// The user name of an account does not stand in the way of another kind, which has none.
+  private static func leaveUser(behind record: inout IntegrationRecord) {
+    let keyHasUser = VendorRules.of(record.type).map { $0.keyUser != .refused } ?? false
+    if record.auth == .anonymous || (record.auth == .apiKey && !keyHasUser) { record.username = "" }
   }
 
   /// Which of the settings differ, after the type's rules have filled in what was left open.
