@@ -2370,6 +2370,36 @@ extension GetImportRequest: JSONRepresentable {
   }
 }
 
+package struct WatchImportRequest: ProtoMessage {
+  package var id: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.WatchImportRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchImportRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__watch_import_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self)
+    self.id = try readText(c.pointee.id, "tidewaiter.v1.WatchImportRequest.id")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self)
+    c.pointee.id = arena.copy(self.id)
+  }
+}
+
+extension WatchImportRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("id", .string(self.id)),
+    ])
+  }
+}
+
 package struct Import: ProtoMessage {
   package var id: String = ""
   package var state: ImportState = ImportState(rawValue: 0)
@@ -3319,7 +3349,8 @@ package struct ImagesClient: Sendable {
 package protocol QueueService: Sendable {
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse
   func getJob(_ request: GetJobRequest, _ context: CallContext) throws -> Job
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   func watchJobs(_ request: WatchJobsRequest, _ responses: ResponseStream<WatchJobsResponse>, _ context: CallContext) async throws
 }
 
@@ -3348,7 +3379,8 @@ package struct QueueClient: Sendable {
     try await channel.call("tidewaiter.v1.Queue", "GetJob", request, timeout: timeout)
   }
 
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   package func watchJobs(_ request: WatchJobsRequest, timeout: Duration?) -> ResponseSequence<WatchJobsResponse> {
     channel.stream("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
   }
@@ -3362,6 +3394,9 @@ package protocol AdvisoriesService: Sendable {
   /// Starts an import of finished uploads: all of them become visible at once, or none.
   func importUploads(_ request: ImportUploadsRequest, _ context: CallContext) async throws -> Import
   func getImport(_ request: GetImportRequest, _ context: CallContext) async throws -> Import
+  /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
+  /// daemon, which forgets them all.
+  func watchImport(_ request: WatchImportRequest, _ responses: ResponseStream<Import>, _ context: CallContext) async throws
   func getAdvisoryStatus(_ request: GetAdvisoryStatusRequest, _ context: CallContext) async throws -> AdvisoryStatus
 }
 
@@ -3374,6 +3409,7 @@ extension AdvisoriesService {
       rpcMethod("tidewaiter.v1.Advisories", "DeleteUpload") { try await deleteUpload($0, $1) },
       rpcMethod("tidewaiter.v1.Advisories", "ImportUploads") { try await importUploads($0, $1) },
       rpcMethod("tidewaiter.v1.Advisories", "GetImport") { try await getImport($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.Advisories", "WatchImport") { try await watchImport($0, $1, $2) },
       rpcMethod("tidewaiter.v1.Advisories", "GetAdvisoryStatus") { try await getAdvisoryStatus($0, $1) },
     ]
   }
@@ -3404,6 +3440,12 @@ package struct AdvisoriesClient: Sendable {
 
   package func getImport(_ request: GetImportRequest, timeout: Duration?) async throws -> Import {
     try await channel.call("tidewaiter.v1.Advisories", "GetImport", request, timeout: timeout)
+  }
+
+  /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
+  /// daemon, which forgets them all.
+  package func watchImport(_ request: WatchImportRequest, timeout: Duration?) -> ResponseSequence<Import> {
+    channel.stream("tidewaiter.v1.Advisories", "WatchImport", request, timeout: timeout)
   }
 
   package func getAdvisoryStatus(_ request: GetAdvisoryStatusRequest, timeout: Duration?) async throws -> AdvisoryStatus {

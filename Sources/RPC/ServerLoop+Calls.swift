@@ -147,6 +147,12 @@ extension ServerLoop {
       return RPCError(
         .resourceExhausted, "\(limits.streamsPerConnection) calls are in flight on this connection")
     }
+    guard connection.budget.abandonedHandlers < limits.abandonedPerUser || served.isExempt else {
+      return RPCError(
+        .resourceExhausted,
+        "\(connection.budget.abandonedHandlers) calls of user \(connection.peer.uid) go on although their connections "
+          + "have ended")
+    }
     if let refusal = served.rule.authorise(connection.peer) { return refusal }
     if request.timeoutNanoseconds < 0 {
       return RPCError(.deadlineExceeded, "the deadline was over before the call began")
@@ -248,7 +254,7 @@ extension ServerLoop {
   // MARK: - Ending
 
   func handlerEnded(_ token: UInt64, _ stream: UInt32, _ result: Result<[UInt8], RPCError>) {
-    guard let connection = connections[token] else { return }
+    guard let connection = connections[token] else { return abandonedHandlerEnded(token) }
     connection.runningHandlers -= 1
     end(stream, of: connection, result, discarding: false)
   }

@@ -3,6 +3,7 @@ import CPosix
 import Daemon
 import Glibc
 import Logging
+import Model
 import Posix
 import Store
 import Synchronization

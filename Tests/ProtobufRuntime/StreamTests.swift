@@ -4,6 +4,7 @@ import Glibc
 import Posix
 import ProtobufRuntime
 import RPC
+import TestSupport
 import Testing
 
 /// The generated stubs of both sides, over a real server.
@@ -31,9 +32,8 @@ import Testing
   }
 
   private func withServer(_ body: (RPCConnection) async throws -> Void) async throws {
-    let directory = try #require(mkdtempPath())
-    defer { rmdir(directory) }
-    let path = directory + "/s"
+    let directory = try TemporaryDirectory()
+    let path = directory.path + "/s"
     let listener = cposix_listen_unix(path, 0o600, -1, 8)
     #expect(listener >= 0)
     let server = try RPCServer(
@@ -43,7 +43,6 @@ import Testing
         translate: { _ in RPCError(.cancelled, "cancelled") }),
       limits: .standard)
     let connection = try RPCConnection.connect(toSocket: path, cancellation: .system)
-    unlink(path)
     defer {
       startThread(named: "stop") {
         connection.close()
@@ -51,12 +50,6 @@ import Testing
       }
     }
     try await body(connection)
-  }
-
-  private func mkdtempPath() -> String? {
-    var template = Array("/tmp/tidewaiter-api-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { return nil }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   @Test("a stream's messages, its end, and a call beside it") func whole() async throws {

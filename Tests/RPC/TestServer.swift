@@ -3,6 +3,7 @@ import Glibc
 import Posix
 import RPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// A condition that handlers wait for and a test brings about.
@@ -117,7 +118,7 @@ final class TestServer: Sendable {
   let path: String
   let gate = Gate()
   let events: Events
-  private let directory: String
+  private let directory: TemporaryDirectory
   private let server: RPCServer
 
   init(
@@ -125,8 +126,8 @@ final class TestServer: Sendable {
     isQuiet: Bool = false
   ) throws {
     events = Events(isQuiet: isQuiet)
-    directory = try scratchDirectory()
-    path = directory + "/s"
+    directory = try TemporaryDirectory()
+    path = directory.path + "/s"
     let listener = cposix_listen_unix(path, 0o600, -1, 128)
     guard listener >= 0 else { throw PosixError("listen on \(path)") }
     let policy = RPCServer.Policy(
@@ -292,8 +293,6 @@ final class TestServer: Sendable {
   func stop(drain: Duration = .seconds(60)) async throws {
     try await blocking { [server] in server.stop(drain: drain) }
   }
-
-  deinit { removeScratch(directory) }
 }
 
 /// `number`, then zeros up to the size given in big-endian bytes.
@@ -316,21 +315,4 @@ func withServer(
     throw error
   }
   try await server.stop(drain: .zero)
-}
-
-func scratchDirectory() throws -> String {
-  var template = Array("/tmp/tidewaiter-rpc-XXXXXX".utf8CString)
-  guard mkdtemp(&template) != nil else { throw PosixError("make a scratch directory") }
-  return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-/// Removes a scratch directory of sockets and files.
-func removeScratch(_ directory: String) {
-  guard let entries = opendir(directory) else { return }
-  while let entry = readdir(entries) {
-    let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    unlink(directory + "/" + name)
-  }
-  closedir(entries)
-  rmdir(directory)
 }

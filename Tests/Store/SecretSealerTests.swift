@@ -2,12 +2,13 @@ import Glibc
 import Posix
 import StorageMessages
 import Store
+import TestSupport
 import Testing
 
 @Suite("Sealed secrets") struct SecretSealerTests {
-  private let scratch: Scratch
+  private let scratch: TemporaryDirectory
   private var keyFile: String { scratch.path + "/secrets.key" }
-  init() throws { scratch = try Scratch() }
+  init() throws { scratch = try TemporaryDirectory() }
 
   private func sealer(hasSecrets: Bool = false) throws -> SecretSealer {
     try SecretSealer(keyFile: keyFile, hasSecrets: hasSecrets)

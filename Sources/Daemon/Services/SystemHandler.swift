@@ -1,6 +1,7 @@
 import API
 import Advisories
 import Inventory
+import Model
 import Posix
 import Queue
 import RPC
