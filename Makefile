@@ -8,7 +8,7 @@ export SWIFT
 RELEASE_FLAGS := -c release --static-swift-stdlib
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build proto lint format test test-fast demo bench fuzz tsan clean
+.PHONY: help deps build proto lint format test test-fast demo simulators bench fuzz tsan clean
 
 help: ## what can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -40,6 +40,9 @@ test-fast: deps ## the part of the tests that takes less than eight minutes
 
 demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it running)
 	Tests/demo/run
+
+simulators: deps ## a product to try the daemon against, VENDOR=harbor and so on (without: which there are)
+	Tests/Simulators/run.py $(VENDOR)
 
 bench: deps ## measure, beside peers: PART=scan, idle, rpc or all (Tests/Benchmarks/RESULTS.md)
 	Tests/Benchmarks/run.py $(PART) $(if $(RECORD),--record)

@@ -48,6 +48,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
   targets: [
     // System libraries: a module map and a shim header, nothing else.
@@ -55,6 +56,7 @@ let package = Package(
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
@@ -62,7 +64,9 @@ let package = Package(
 
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
     .target(name: "CPosix", cSettings: strictC),
-    .target(name: "CCurlShim", dependencies: ["CCurl"], cSettings: strictC),
+    .target(name: "CCurlShim", dependencies: ["CCurl", "CSSL"], cSettings: strictC),
+    // For the daemon alone: takes the place of the C library's `free` in what it is linked to.
+    .target(name: "CWipe", cSettings: strictC),
     .target(name: "CMessages", dependencies: ["CProtobufC"], cSettings: strictC),
 
     // What several rooms need of the operating system.
@@ -82,7 +86,8 @@ let package = Package(
     library("Analysis", ["Inventory", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Rooms that own I/O.
-    library("Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"]),
+    library(
+      "Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"], exclude: ["Vendors/README.md"]),
     library(
       "Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
       exclude: ["SCHEMA.md"]),
@@ -111,7 +116,7 @@ let package = Package(
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Advisories", "CPosix", "Daemon", "Model", "Posix", "Store",
+        "Advisories", "CPosix", "CWipe", "Daemon", "Model", "Posix", "Store",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict, linkerSettings: lean),
@@ -127,6 +132,7 @@ let package = Package(
       name: "CLIKit",
       dependencies: [
         "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix",
+        .product(name: "Yams", package: "Yams"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),

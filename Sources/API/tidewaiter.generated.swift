@@ -314,7 +314,7 @@ package struct ImportState: RawRepresentable, Hashable, Sendable {
 package struct Integration: ProtoMessage {
   /// unique; [a-z0-9][a-z0-9._-]{0,62}
   package var name: String = ""
-  /// "docker-registry"
+  /// "docker-registry", "docker-hub", "harbor", "artifactory", …
   package var type: String = ""
   package var url: String = ""
   package var description: String = ""
@@ -339,6 +339,33 @@ package struct Integration: ProtoMessage {
   package var warnings: [String] = []
   /// changes with every update
   package var etag: String = ""
+  /// of the vendor's own API, where it is not the registry's address
+  package var apiUrl: String = ""
+  /// namespaces, organisations, groups, projects or registry ids
+  package var scopes: [String] = []
+  /// ecr
+  package var region: String = ""
+  /// artifactory and nexus: the repositories behind the address's port
+  package var repositoryKeys: [String] = []
+  /// artifactory: "repository-path", "subdomain", "port"
+  package var repositoryAccess: String = ""
+  /// also what remote and proxy repositories hold already
+  package var includeRemote: Bool = false
+  /// absent: as the daemon's environment says
+  package var proxy: Proxy? = nil
+  /// 0: no limit of ours
+  package var requestsPerSecond: UInt32 = 0
+  /// 0: no limit of ours
+  package var bytesPerSecond: UInt64 = 0
+  /// "22:00-06:00" in the node's time; "": none
+  package var quietHours: String = ""
+  /// output only: absent while the registry has told nothing
+  package var budget: Budget? = nil
+  /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
+  /// to another account, as the request's fields name them. They are to be given anew.
+  package var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  package var changedFields: [String] = []
 
   package init() {}
 
@@ -371,6 +398,19 @@ package struct Integration: ProtoMessage {
     self.updatedAt = try readMessage(c.pointee.updated_at)
     self.warnings = try readTexts(c.pointee.warnings, c.pointee.n_warnings, "tidewaiter.v1.Integration.warnings")
     self.etag = try readText(c.pointee.etag, "tidewaiter.v1.Integration.etag")
+    self.apiUrl = try readText(c.pointee.api_url, "tidewaiter.v1.Integration.api_url")
+    self.scopes = try readTexts(c.pointee.scopes, c.pointee.n_scopes, "tidewaiter.v1.Integration.scopes")
+    self.region = try readText(c.pointee.region, "tidewaiter.v1.Integration.region")
+    self.repositoryKeys = try readTexts(c.pointee.repository_keys, c.pointee.n_repository_keys, "tidewaiter.v1.Integration.repository_keys")
+    self.repositoryAccess = try readText(c.pointee.repository_access, "tidewaiter.v1.Integration.repository_access")
+    self.includeRemote = c.pointee.include_remote != 0
+    self.proxy = try readMessage(c.pointee.proxy)
+    self.requestsPerSecond = c.pointee.requests_per_second
+    self.bytesPerSecond = c.pointee.bytes_per_second
+    self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
+    self.budget = try readMessage(c.pointee.budget)
+    self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -402,6 +442,23 @@ package struct Integration: ProtoMessage {
     c.pointee.n_warnings = self.warnings.count
     c.pointee.warnings = arena.array(self.warnings) { arena.copy($0) }
     c.pointee.etag = arena.copy(self.etag)
+    c.pointee.api_url = arena.copy(self.apiUrl)
+    c.pointee.n_scopes = self.scopes.count
+    c.pointee.scopes = arena.array(self.scopes) { arena.copy($0) }
+    c.pointee.region = arena.copy(self.region)
+    c.pointee.n_repository_keys = self.repositoryKeys.count
+    c.pointee.repository_keys = arena.array(self.repositoryKeys) { arena.copy($0) }
+    c.pointee.repository_access = arena.copy(self.repositoryAccess)
+    c.pointee.include_remote = self.includeRemote ? 1 : 0
+    c.pointee.proxy = arena.pointer(self.proxy)
+    c.pointee.requests_per_second = self.requestsPerSecond
+    c.pointee.bytes_per_second = self.bytesPerSecond
+    c.pointee.quiet_hours = arena.copy(self.quietHours)
+    c.pointee.budget = arena.pointer(self.budget)
+    c.pointee.n_dropped_secrets = self.droppedSecrets.count
+    c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
+    c.pointee.n_changed_fields = self.changedFields.count
+    c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
   }
 }
 
@@ -429,6 +486,114 @@ extension Integration: JSONRepresentable {
       ("updatedAt", self.updatedAt?.json ?? .null),
       ("warnings", .array(self.warnings.map { .string($0) })),
       ("etag", .string(self.etag)),
+      ("apiUrl", .string(self.apiUrl)),
+      ("scopes", .array(self.scopes.map { .string($0) })),
+      ("region", .string(self.region)),
+      ("repositoryKeys", .array(self.repositoryKeys.map { .string($0) })),
+      ("repositoryAccess", .string(self.repositoryAccess)),
+      ("includeRemote", .bool(self.includeRemote)),
+      ("proxy", self.proxy?.json ?? .null),
+      ("requestsPerSecond", .unsigned(UInt64(self.requestsPerSecond))),
+      ("bytesPerSecond", .unsigned(self.bytesPerSecond)),
+      ("quietHours", .string(self.quietHours)),
+      ("budget", self.budget?.json ?? .null),
+      ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
+    ])
+  }
+}
+
+/// What the registry last told of the requests it grants.
+package struct Budget: ProtoMessage {
+  /// 0: it names none
+  package var limit: UInt64 = 0
+  package var remaining: UInt64 = 0
+  /// the limit counts for so long
+  package var window: ProtoDuration? = nil
+  package var resetsAt: Timestamp? = nil
+  /// nothing is sent before; absent: not throttled
+  package var throttledUntil: Timestamp? = nil
+  package var observedAt: Timestamp? = nil
+  /// answers "too many requests" since the daemon started
+  package var refusals: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Budget" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Budget>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__budget__init(message.assumingMemoryBound(to: Tidewaiter__V1__Budget.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Budget.self)
+    self.limit = c.pointee.limit
+    self.remaining = c.pointee.remaining
+    self.window = try readMessage(c.pointee.window)
+    self.resetsAt = try readMessage(c.pointee.resets_at)
+    self.throttledUntil = try readMessage(c.pointee.throttled_until)
+    self.observedAt = try readMessage(c.pointee.observed_at)
+    self.refusals = c.pointee.refusals
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Budget.self)
+    c.pointee.limit = self.limit
+    c.pointee.remaining = self.remaining
+    c.pointee.window = arena.pointer(self.window)
+    c.pointee.resets_at = arena.pointer(self.resetsAt)
+    c.pointee.throttled_until = arena.pointer(self.throttledUntil)
+    c.pointee.observed_at = arena.pointer(self.observedAt)
+    c.pointee.refusals = self.refusals
+  }
+}
+
+extension Budget: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("limit", .unsigned(self.limit)),
+      ("remaining", .unsigned(self.remaining)),
+      ("window", self.window?.json ?? .null),
+      ("resetsAt", self.resetsAt?.json ?? .null),
+      ("throttledUntil", self.throttledUntil?.json ?? .null),
+      ("observedAt", self.observedAt?.json ?? .null),
+      ("refusals", .unsigned(self.refusals)),
+    ])
+  }
+}
+
+package struct Proxy: ProtoMessage {
+  /// http://, https:// or socks5://, with a user name if the proxy wants one
+  package var url: String = ""
+  /// output only
+  package var hasPassword: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Proxy" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Proxy>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__proxy__init(message.assumingMemoryBound(to: Tidewaiter__V1__Proxy.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Proxy.self)
+    self.url = try readText(c.pointee.url, "tidewaiter.v1.Proxy.url")
+    self.hasPassword = c.pointee.has_password != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Proxy.self)
+    c.pointee.url = arena.copy(self.url)
+    c.pointee.has_password = self.hasPassword ? 1 : 0
+  }
+}
+
+extension Proxy: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("url", .string(self.url)),
+      ("hasPassword", .bool(self.hasPassword)),
     ])
   }
 }
@@ -436,8 +601,11 @@ extension Integration: JSONRepresentable {
 package struct Schedule: ProtoMessage {
   /// "every", "daily", "weekly", "cron"
   package var kind: String = ""
+  /// "6h"; "02:30"; "mon,thu@02:30"; "0 2 * * *"
   package var value: String = ""
+  /// "": the node's
   package var timezone: String = ""
+  /// output only
   package var next: Timestamp? = nil
 
   package init() {}
@@ -481,6 +649,8 @@ package struct Authentication: ProtoMessage {
   package var username: String = ""
   /// output only; no call returns a secret
   package var hasSecret: Bool = false
+  /// output only
+  package var hasSessionToken: Bool = false
 
   package init() {}
 
@@ -495,6 +665,7 @@ package struct Authentication: ProtoMessage {
     self.kind = AuthenticationKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
     self.username = try readText(c.pointee.username, "tidewaiter.v1.Authentication.username")
     self.hasSecret = c.pointee.has_secret != 0
+    self.hasSessionToken = c.pointee.has_session_token != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -502,6 +673,7 @@ package struct Authentication: ProtoMessage {
     c.pointee.kind = Tidewaiter__V1__AuthenticationKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
     c.pointee.username = arena.copy(self.username)
     c.pointee.has_secret = self.hasSecret ? 1 : 0
+    c.pointee.has_session_token = self.hasSessionToken ? 1 : 0
   }
 }
 
@@ -511,6 +683,7 @@ extension Authentication: JSONRepresentable {
       ("kind", .string(self.kind.name)),
       ("username", .string(self.username)),
       ("hasSecret", .bool(self.hasSecret)),
+      ("hasSessionToken", .bool(self.hasSessionToken)),
     ])
   }
 }
@@ -520,6 +693,10 @@ package struct Tls: ProtoMessage {
   package var caPem: String = ""
   /// no verification
   package var insecure: Bool = false
+  /// shown to the registry, with its chain
+  package var clientCertificatePem: String = ""
+  /// output only
+  package var hasClientKey: Bool = false
 
   package init() {}
 
@@ -533,12 +710,16 @@ package struct Tls: ProtoMessage {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     self.caPem = try readText(c.pointee.ca_pem, "tidewaiter.v1.Tls.ca_pem")
     self.insecure = c.pointee.insecure != 0
+    self.clientCertificatePem = try readText(c.pointee.client_certificate_pem, "tidewaiter.v1.Tls.client_certificate_pem")
+    self.hasClientKey = c.pointee.has_client_key != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     c.pointee.ca_pem = arena.copy(self.caPem)
     c.pointee.insecure = self.insecure ? 1 : 0
+    c.pointee.client_certificate_pem = arena.copy(self.clientCertificatePem)
+    c.pointee.has_client_key = self.hasClientKey ? 1 : 0
   }
 }
 
@@ -547,6 +728,8 @@ extension Tls: JSONRepresentable {
     .object([
       ("caPem", .string(self.caPem)),
       ("insecure", .bool(self.insecure)),
+      ("clientCertificatePem", .string(self.clientCertificatePem)),
+      ("hasClientKey", .bool(self.hasClientKey)),
     ])
   }
 }
@@ -640,8 +823,15 @@ extension Condition: JSONRepresentable {
 
 package struct CreateIntegrationRequest: ProtoMessage {
   package var integration: Integration? = nil
-  /// the password or the key; write-only
+  /// Secrets are write-only.
   package var secret: [UInt8] = []
+  /// ecr: beside the secret access key
+  package var sessionToken: [UInt8] = []
+  /// of the client certificate
+  package var clientKeyPem: [UInt8] = []
+  package var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  package var validateOnly: Bool = false
 
   package init() {}
 
@@ -655,20 +845,38 @@ package struct CreateIntegrationRequest: ProtoMessage {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     self.integration = try readMessage(c.pointee.integration)
     self.secret = readBytes(c.pointee.secret)
+    self.sessionToken = readBytes(c.pointee.session_token)
+    self.clientKeyPem = readBytes(c.pointee.client_key_pem)
+    self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     c.pointee.integration = arena.pointer(self.integration)
     c.pointee.secret = arena.copy(self.secret)
+    c.pointee.session_token = arena.copy(self.sessionToken)
+    c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
+    c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
+}
+
+extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  package var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  package var debugDescription: String { description }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension CreateIntegrationRequest: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("integration", self.integration?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -775,8 +983,13 @@ extension ListIntegrationsResponse: JSONRepresentable {
 package struct UpdateIntegrationRequest: ProtoMessage {
   package var integration: Integration? = nil
   package var updateMask: FieldMask? = nil
-  /// set when the mask names "secret"
+  /// Each is set, or dropped when empty, if the mask names it.
   package var secret: [UInt8] = []
+  package var sessionToken: [UInt8] = []
+  package var clientKeyPem: [UInt8] = []
+  package var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  package var validateOnly: Bool = false
 
   package init() {}
 
@@ -791,6 +1004,10 @@ package struct UpdateIntegrationRequest: ProtoMessage {
     self.integration = try readMessage(c.pointee.integration)
     self.updateMask = try readMessage(c.pointee.update_mask)
     self.secret = readBytes(c.pointee.secret)
+    self.sessionToken = readBytes(c.pointee.session_token)
+    self.clientKeyPem = readBytes(c.pointee.client_key_pem)
+    self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -798,7 +1015,17 @@ package struct UpdateIntegrationRequest: ProtoMessage {
     c.pointee.integration = arena.pointer(self.integration)
     c.pointee.update_mask = arena.pointer(self.updateMask)
     c.pointee.secret = arena.copy(self.secret)
+    c.pointee.session_token = arena.copy(self.sessionToken)
+    c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
+    c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
+}
+
+extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  package var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  package var debugDescription: String { description }
+  package var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension UpdateIntegrationRequest: JSONRepresentable {
@@ -806,7 +1033,11 @@ extension UpdateIntegrationRequest: JSONRepresentable {
     .object([
       ("integration", self.integration?.json ?? .null),
       ("updateMask", self.updateMask?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -926,10 +1157,12 @@ extension TestIntegrationResponse: JSONRepresentable {
 }
 
 package struct TestStep: ProtoMessage {
-  /// "connect", "tls", "api", "authentication", "catalog"
+  /// "connect", "tls", "api", "authentication", "rights", "repositories", …
   package var name: String = ""
   package var outcome: TestOutcome = TestOutcome(rawValue: 0)
+  /// what came back
   package var detail: String = ""
+  /// what to do about it
   package var hint: String = ""
 
   package init() {}
@@ -1083,6 +1316,10 @@ package struct Poll: ProtoMessage {
   package var errors: [String] = []
   package var errorCount: UInt32 = 0
   package var error: ErrorDetail? = nil
+  /// not polled: remote, virtual, …
+  package var repositoriesSkipped: UInt32 = 0
+  /// why they were, and what was not safe about this poll
+  package var notes: [String] = []
 
   package init() {}
 
@@ -1110,6 +1347,8 @@ package struct Poll: ProtoMessage {
     self.errors = try readTexts(c.pointee.errors, c.pointee.n_errors, "tidewaiter.v1.Poll.errors")
     self.errorCount = c.pointee.error_count
     self.error = try readMessage(c.pointee.error)
+    self.repositoriesSkipped = c.pointee.repositories_skipped
+    self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.v1.Poll.notes")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1131,6 +1370,9 @@ package struct Poll: ProtoMessage {
     c.pointee.errors = arena.array(self.errors) { arena.copy($0) }
     c.pointee.error_count = self.errorCount
     c.pointee.error = arena.pointer(self.error)
+    c.pointee.repositories_skipped = self.repositoriesSkipped
+    c.pointee.n_notes = self.notes.count
+    c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
   }
 }
 
@@ -1153,6 +1395,8 @@ extension Poll: JSONRepresentable {
       ("errors", .array(self.errors.map { .string($0) })),
       ("errorCount", .unsigned(UInt64(self.errorCount))),
       ("error", self.error?.json ?? .null),
+      ("repositoriesSkipped", .unsigned(UInt64(self.repositoriesSkipped))),
+      ("notes", .array(self.notes.map { .string($0) })),
     ])
   }
 }
@@ -2763,6 +3007,8 @@ package struct Status: ProtoMessage {
   package var storeBytesLimit: UInt64 = 0
   package var scannerSlots: UInt32 = 0
   package var methods: [MethodMetrics] = []
+  /// "host:port=address:port": hosts that are reached elsewhere
+  package var resolve: [String] = []
 
   package init() {}
 
@@ -2787,6 +3033,7 @@ package struct Status: ProtoMessage {
     self.storeBytesLimit = c.pointee.store_bytes_limit
     self.scannerSlots = c.pointee.scanner_slots
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
+    self.resolve = try readTexts(c.pointee.resolve, c.pointee.n_resolve, "tidewaiter.v1.Status.resolve")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -2807,6 +3054,8 @@ package struct Status: ProtoMessage {
     c.pointee.scanner_slots = self.scannerSlots
     c.pointee.n_methods = self.methods.count
     c.pointee.methods = arena.array(self.methods)
+    c.pointee.n_resolve = self.resolve.count
+    c.pointee.resolve = arena.array(self.resolve) { arena.copy($0) }
   }
 }
 
@@ -2826,6 +3075,7 @@ extension Status: JSONRepresentable {
       ("storeBytesLimit", .unsigned(self.storeBytesLimit)),
       ("scannerSlots", .unsigned(UInt64(self.scannerSlots))),
       ("methods", .array(self.methods.map { $0.json })),
+      ("resolve", .array(self.resolve.map { .string($0) })),
     ])
   }
 }
@@ -3133,6 +3383,65 @@ package struct GetDescriptorsRequest: ProtoMessage {
 extension GetDescriptorsRequest: JSONRepresentable {
   package var json: JSONValue {
     .object([])
+  }
+}
+
+package struct RotateKeyRequest: ProtoMessage {
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RotateKeyRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  }
+}
+
+extension RotateKeyRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([])
+  }
+}
+
+package struct RotateKeyResponse: ProtoMessage {
+  /// secrets that are now sealed with the new key
+  package var sealed: UInt64 = 0
+  /// those that no key opens: their integrations need them anew
+  package var unreadable: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RotateKeyResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    self.sealed = c.pointee.sealed
+    self.unreadable = c.pointee.unreadable
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    c.pointee.sealed = self.sealed
+    c.pointee.unreadable = self.unreadable
+  }
+}
+
+extension RotateKeyResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("sealed", .unsigned(self.sealed)),
+      ("unreadable", .unsigned(self.unreadable)),
+    ])
   }
 }
 
@@ -3464,6 +3773,8 @@ package protocol SystemService: Sendable {
   /// What happened after a cursor, in order, each event once; then what happens, if asked to follow.
   func watchEvents(_ request: WatchEventsRequest, _ responses: ResponseStream<Event>, _ context: CallContext) async throws
   func getDescriptors(_ request: GetDescriptorsRequest, _ context: CallContext) async throws -> Descriptors
+  /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
+  func rotateKey(_ request: RotateKeyRequest, _ context: CallContext) async throws -> RotateKeyResponse
 }
 
 extension SystemService {
@@ -3476,6 +3787,7 @@ extension SystemService {
       rpcMethod("tidewaiter.v1.System", "Cancel") { try await cancel($0, $1) },
       serverStreamingMethod("tidewaiter.v1.System", "WatchEvents") { try await watchEvents($0, $1, $2) },
       rpcMethod("tidewaiter.v1.System", "GetDescriptors") { try await getDescriptors($0, $1) },
+      rpcMethod("tidewaiter.v1.System", "RotateKey") { try await rotateKey($0, $1) },
     ]
   }
 }
@@ -3511,5 +3823,10 @@ package struct SystemClient: Sendable {
 
   package func getDescriptors(_ request: GetDescriptorsRequest, timeout: Duration?) async throws -> Descriptors {
     try await channel.call("tidewaiter.v1.System", "GetDescriptors", request, timeout: timeout)
+  }
+
+  /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
+  package func rotateKey(_ request: RotateKeyRequest, timeout: Duration?) async throws -> RotateKeyResponse {
+    try await channel.call("tidewaiter.v1.System", "RotateKey", request, timeout: timeout)
   }
 }

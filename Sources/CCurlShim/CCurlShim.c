@@ -30,6 +30,10 @@ CURLcode ccurl_set_write(CURL *easy, ccurl_data_callback callback, void *context
   return code != CURLE_OK ? code : curl_easy_setopt(easy, CURLOPT_WRITEDATA, context);
 }
 
+CURLcode ccurl_set_error_buffer(CURL *easy, char *buffer) {
+  return curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, buffer);
+}
+
 CURLcode ccurl_set_header(CURL *easy, ccurl_data_callback callback, void *context) {
   CURLcode code = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, callback);
   return code != CURLE_OK ? code : curl_easy_setopt(easy, CURLOPT_HEADERDATA, context);
@@ -63,6 +67,7 @@ const uint32_t ccurl_address_ordinary = 1;
 const uint32_t ccurl_address_loopback = 2;
 const uint32_t ccurl_address_link_local = 4;
 const uint32_t ccurl_address_unspecified = 8;
+const uint32_t ccurl_address_private = 16;
 
 static uint32_t kind_of_v4(const uint8_t a[4]) {
   static const uint8_t alibaba_metadata[4] = {100, 100, 100, 200};
@@ -71,6 +76,10 @@ static uint32_t kind_of_v4(const uint8_t a[4]) {
   if (a[0] == 0 || a[0] >= 224) return a[0] >= 240 && a[0] < 255 ? ccurl_address_ordinary : ccurl_address_unspecified;
   if (a[0] == 169 && a[1] == 254) return ccurl_address_link_local;
   if (memcmp(a, alibaba_metadata, 4) == 0 || memcmp(a, azure_wire_server, 4) == 0) return ccurl_address_link_local;
+  if (a[0] == 10 || (a[0] == 172 && (a[1] & 0xf0) == 16) || (a[0] == 192 && a[1] == 168) ||
+      (a[0] == 100 && (a[1] & 0xc0) == 64)) {
+    return ccurl_address_private;
+  }
   return ccurl_address_ordinary;
 }
 
@@ -86,6 +95,7 @@ static uint32_t kind_of_v6(const uint8_t a[16]) {
   if (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) return ccurl_address_link_local;
   if (memcmp(a, amazon_metadata, 16) == 0) return ccurl_address_link_local;
   if (a[0] == 0xff) return ccurl_address_unspecified;
+  if ((a[0] & 0xfe) == 0xfc) return ccurl_address_private;
   return ccurl_address_ordinary;
 }
 

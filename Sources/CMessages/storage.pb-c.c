@@ -53,6 +53,51 @@ void   tidewaiter__storage__v1__integration_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__integration_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__storage__v1__schedule_record__init
+                     (Tidewaiter__Storage__V1__ScheduleRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__ScheduleRecord init_value = TIDEWAITER__STORAGE__V1__SCHEDULE_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__schedule_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__ScheduleRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__schedule_record__pack
+                     (const Tidewaiter__Storage__V1__ScheduleRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__schedule_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__ScheduleRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__ScheduleRecord *
+       tidewaiter__storage__v1__schedule_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__ScheduleRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__schedule_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__schedule_record__free_unpacked
+                     (Tidewaiter__Storage__V1__ScheduleRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__storage__v1__condition_record__init
                      (Tidewaiter__Storage__V1__ConditionRecord         *message)
 {
@@ -1313,7 +1358,7 @@ void   tidewaiter__storage__v1__advisory_set_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__advisory_set_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[24] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[40] =
 {
   {
     "id",
@@ -1603,28 +1648,236 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_recor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "api_url",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, api_url),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scopes",
+    26,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, n_scopes),
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, scopes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "region",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, region),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository_keys",
+    28,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, n_repository_keys),
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, repository_keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository_access",
+    29,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, repository_access),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "include_remote",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, include_remote),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_certificate_pem",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, client_certificate_pem),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proxy",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, proxy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requests_per_second",
+    33,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, requests_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_per_second",
+    34,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, bytes_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quiet_hours",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, quiet_hours),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "has_session_token",
+    36,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, has_session_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "has_client_key",
+    37,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, has_client_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "has_proxy_password",
+    38,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, has_proxy_password),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_automatic",
+    39,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, is_automatic),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schedule",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, schedule),
+    &tidewaiter__storage__v1__schedule_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__integration_record__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
   12,   /* field[12] = always_pull */
+  24,   /* field[24] = api_url */
   5,   /* field[5] = auth */
+  33,   /* field[33] = bytes_per_second */
   7,   /* field[7] = ca_pem */
+  30,   /* field[30] = client_certificate_pem */
   13,   /* field[13] = condition */
   18,   /* field[18] = created_at */
   17,   /* field[17] = credential_generation */
   10,   /* field[10] = criteria */
   22,   /* field[22] = deleting */
   2,   /* field[2] = description */
+  36,   /* field[36] = has_client_key */
+  37,   /* field[37] = has_proxy_password */
   20,   /* field[20] = has_secret */
+  35,   /* field[35] = has_session_token */
   0,   /* field[0] = id */
+  29,   /* field[29] = include_remote */
   8,   /* field[8] = insecure */
+  38,   /* field[38] = is_automatic */
   15,   /* field[15] = max_concurrent */
   1,   /* field[1] = name */
   11,   /* field[11] = never_pull */
   14,   /* field[14] = platforms */
+  31,   /* field[31] = proxy */
+  34,   /* field[34] = quiet_hours */
+  26,   /* field[26] = region */
+  28,   /* field[28] = repository_access */
+  27,   /* field[27] = repository_keys */
+  32,   /* field[32] = requests_per_second */
   23,   /* field[23] = rescan */
   21,   /* field[21] = revision */
   9,   /* field[9] = scan_timeout_seconds */
+  39,   /* field[39] = schedule */
+  25,   /* field[25] = scopes */
   3,   /* field[3] = type */
   19,   /* field[19] = updated_at */
   4,   /* field[4] = url */
@@ -1633,7 +1886,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
 static const ProtobufCIntRange tidewaiter__storage__v1__integration_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 24 }
+  { 0, 40 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__descriptor =
 {
@@ -1643,11 +1896,75 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__de
   "Tidewaiter__Storage__V1__IntegrationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__IntegrationRecord),
-  24,
+  40,
   tidewaiter__storage__v1__integration_record__field_descriptors,
   tidewaiter__storage__v1__integration_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__integration_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__integration_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__schedule_record__field_descriptors[3] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleRecord, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleRecord, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "timezone",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleRecord, timezone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__schedule_record__field_indices_by_name[] = {
+  0,   /* field[0] = kind */
+  2,   /* field[2] = timezone */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__schedule_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__schedule_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.ScheduleRecord",
+  "ScheduleRecord",
+  "Tidewaiter__Storage__V1__ScheduleRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__ScheduleRecord),
+  3,
+  tidewaiter__storage__v1__schedule_record__field_descriptors,
+  tidewaiter__storage__v1__schedule_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__schedule_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__schedule_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__condition_record__field_descriptors[2] =
@@ -3621,7 +3938,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor
   (ProtobufCMessageInit) tidewaiter__storage__v1__job_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[20] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[22] =
 {
   {
     "id",
@@ -3863,6 +4180,30 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__fiel
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "repositories_skipped",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, repositories_skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "notes",
+    22,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__Storage__V1__PollRecord, n_notes),
+    offsetof(Tidewaiter__Storage__V1__PollRecord, notes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_name[] = {
   10,   /* field[10] = already_known */
@@ -3876,10 +4217,12 @@ static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_nam
   0,   /* field[0] = id */
   1,   /* field[1] = integration_id */
   18,   /* field[18] = last_job_id */
+  21,   /* field[21] = notes */
   9,   /* field[9] = queued */
   12,   /* field[12] = rejected */
   5,   /* field[5] = repositories */
   6,   /* field[6] = repositories_done */
+  20,   /* field[20] = repositories_skipped */
   8,   /* field[8] = selected */
   11,   /* field[11] = skipped */
   3,   /* field[3] = started_at */
@@ -3889,7 +4232,7 @@ static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_nam
 static const ProtobufCIntRange tidewaiter__storage__v1__poll_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 20 }
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descriptor =
 {
@@ -3899,7 +4242,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descripto
   "Tidewaiter__Storage__V1__PollRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__PollRecord),
-  20,
+  22,
   tidewaiter__storage__v1__poll_record__field_descriptors,
   tidewaiter__storage__v1__poll_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__poll_record__number_ranges,

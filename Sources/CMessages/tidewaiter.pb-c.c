@@ -53,6 +53,96 @@ void   tidewaiter__v1__integration__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__integration__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__budget__init
+                     (Tidewaiter__V1__Budget         *message)
+{
+  static const Tidewaiter__V1__Budget init_value = TIDEWAITER__V1__BUDGET__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__budget__get_packed_size
+                     (const Tidewaiter__V1__Budget *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__budget__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__budget__pack
+                     (const Tidewaiter__V1__Budget *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__budget__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__budget__pack_to_buffer
+                     (const Tidewaiter__V1__Budget *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__budget__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Budget *
+       tidewaiter__v1__budget__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Budget *)
+     protobuf_c_message_unpack (&tidewaiter__v1__budget__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__budget__free_unpacked
+                     (Tidewaiter__V1__Budget *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__budget__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__proxy__init
+                     (Tidewaiter__V1__Proxy         *message)
+{
+  static const Tidewaiter__V1__Proxy init_value = TIDEWAITER__V1__PROXY__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__proxy__get_packed_size
+                     (const Tidewaiter__V1__Proxy *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__proxy__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__proxy__pack
+                     (const Tidewaiter__V1__Proxy *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__proxy__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__proxy__pack_to_buffer
+                     (const Tidewaiter__V1__Proxy *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__proxy__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Proxy *
+       tidewaiter__v1__proxy__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Proxy *)
+     protobuf_c_message_unpack (&tidewaiter__v1__proxy__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__proxy__free_unpacked
+                     (Tidewaiter__V1__Proxy *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__proxy__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__schedule__init
                      (Tidewaiter__V1__Schedule         *message)
 {
@@ -3023,6 +3113,96 @@ void   tidewaiter__v1__get_descriptors_request__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__get_descriptors_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__rotate_key_request__init
+                     (Tidewaiter__V1__RotateKeyRequest         *message)
+{
+  static const Tidewaiter__V1__RotateKeyRequest init_value = TIDEWAITER__V1__ROTATE_KEY_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__rotate_key_request__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__rotate_key_request__pack
+                     (const Tidewaiter__V1__RotateKeyRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__rotate_key_request__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RotateKeyRequest *
+       tidewaiter__v1__rotate_key_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RotateKeyRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__rotate_key_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__rotate_key_request__free_unpacked
+                     (Tidewaiter__V1__RotateKeyRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__rotate_key_response__init
+                     (Tidewaiter__V1__RotateKeyResponse         *message)
+{
+  static const Tidewaiter__V1__RotateKeyResponse init_value = TIDEWAITER__V1__ROTATE_KEY_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__rotate_key_response__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__rotate_key_response__pack
+                     (const Tidewaiter__V1__RotateKeyResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__rotate_key_response__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RotateKeyResponse *
+       tidewaiter__v1__rotate_key_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RotateKeyResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__rotate_key_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__rotate_key_response__free_unpacked
+                     (Tidewaiter__V1__RotateKeyResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__descriptors__init
                      (Tidewaiter__V1__Descriptors         *message)
 {
@@ -3113,7 +3293,7 @@ void   tidewaiter__v1__method_description__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[21] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[34] =
 {
   {
     "name",
@@ -3367,24 +3547,193 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "api_url",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, api_url),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scopes",
+    23,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Integration, n_scopes),
+    offsetof(Tidewaiter__V1__Integration, scopes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "region",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, region),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository_keys",
+    25,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Integration, n_repository_keys),
+    offsetof(Tidewaiter__V1__Integration, repository_keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository_access",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, repository_access),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "include_remote",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, include_remote),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proxy",
+    28,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, proxy),
+    &tidewaiter__v1__proxy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requests_per_second",
+    29,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, requests_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_per_second",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, bytes_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quiet_hours",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, quiet_hours),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "budget",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, budget),
+    &tidewaiter__v1__budget__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dropped_secrets",
+    33,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Integration, n_dropped_secrets),
+    offsetof(Tidewaiter__V1__Integration, dropped_secrets),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "changed_fields",
+    34,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Integration, n_changed_fields),
+    offsetof(Tidewaiter__V1__Integration, changed_fields),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
   11,   /* field[11] = always */
+  21,   /* field[21] = api_url */
   6,   /* field[6] = authentication */
+  31,   /* field[31] = budget */
+  29,   /* field[29] = bytes_per_second */
+  33,   /* field[33] = changed_fields */
   9,   /* field[9] = condition */
   17,   /* field[17] = created_at */
   8,   /* field[8] = criteria */
   3,   /* field[3] = description */
+  32,   /* field[32] = dropped_secrets */
   20,   /* field[20] = etag */
+  26,   /* field[26] = include_remote */
   15,   /* field[15] = max_concurrent */
   4,   /* field[4] = mode */
   0,   /* field[0] = name */
   10,   /* field[10] = never */
   14,   /* field[14] = platforms */
+  27,   /* field[27] = proxy */
+  30,   /* field[30] = quiet_hours */
+  23,   /* field[23] = region */
+  25,   /* field[25] = repository_access */
+  24,   /* field[24] = repository_keys */
+  28,   /* field[28] = requests_per_second */
   12,   /* field[12] = rescan */
   13,   /* field[13] = scan_timeout */
   5,   /* field[5] = schedule */
+  22,   /* field[22] = scopes */
   7,   /* field[7] = tls */
   1,   /* field[1] = type */
   18,   /* field[18] = updated_at */
@@ -3394,7 +3743,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__integration__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 21 }
+  { 0, 34 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
 {
@@ -3404,11 +3753,178 @@ const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
   "Tidewaiter__V1__Integration",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Integration),
-  21,
+  34,
   tidewaiter__v1__integration__field_descriptors,
   tidewaiter__v1__integration__field_indices_by_name,
   1,  tidewaiter__v1__integration__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__integration__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__budget__field_descriptors[7] =
+{
+  {
+    "limit",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "remaining",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, remaining),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "window",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, window),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resets_at",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, resets_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "throttled_until",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, throttled_until),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "observed_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, observed_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "refusals",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Budget, refusals),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__budget__field_indices_by_name[] = {
+  0,   /* field[0] = limit */
+  5,   /* field[5] = observed_at */
+  6,   /* field[6] = refusals */
+  1,   /* field[1] = remaining */
+  3,   /* field[3] = resets_at */
+  4,   /* field[4] = throttled_until */
+  2,   /* field[2] = window */
+};
+static const ProtobufCIntRange tidewaiter__v1__budget__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__budget__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Budget",
+  "Budget",
+  "Tidewaiter__V1__Budget",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Budget),
+  7,
+  tidewaiter__v1__budget__field_descriptors,
+  tidewaiter__v1__budget__field_indices_by_name,
+  1,  tidewaiter__v1__budget__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__budget__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__proxy__field_descriptors[2] =
+{
+  {
+    "url",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Proxy, url),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "has_password",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Proxy, has_password),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__proxy__field_indices_by_name[] = {
+  1,   /* field[1] = has_password */
+  0,   /* field[0] = url */
+};
+static const ProtobufCIntRange tidewaiter__v1__proxy__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__proxy__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Proxy",
+  "Proxy",
+  "Tidewaiter__V1__Proxy",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Proxy),
+  2,
+  tidewaiter__v1__proxy__field_descriptors,
+  tidewaiter__v1__proxy__field_indices_by_name,
+  1,  tidewaiter__v1__proxy__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__proxy__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__schedule__field_descriptors[4] =
@@ -3488,7 +4004,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__schedule__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__schedule__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__authentication__field_descriptors[3] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__authentication__field_descriptors[4] =
 {
   {
     "kind",
@@ -3526,16 +4042,29 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__authentication__field_desc
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "has_session_token",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Authentication, has_session_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__authentication__field_indices_by_name[] = {
   2,   /* field[2] = has_secret */
+  3,   /* field[3] = has_session_token */
   0,   /* field[0] = kind */
   1,   /* field[1] = username */
 };
 static const ProtobufCIntRange tidewaiter__v1__authentication__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__authentication__descriptor =
 {
@@ -3545,14 +4074,14 @@ const ProtobufCMessageDescriptor tidewaiter__v1__authentication__descriptor =
   "Tidewaiter__V1__Authentication",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Authentication),
-  3,
+  4,
   tidewaiter__v1__authentication__field_descriptors,
   tidewaiter__v1__authentication__field_indices_by_name,
   1,  tidewaiter__v1__authentication__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__authentication__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__tls__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__tls__field_descriptors[4] =
 {
   {
     "ca_pem",
@@ -3578,15 +4107,41 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__tls__field_descriptors[2] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "client_certificate_pem",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Tls, client_certificate_pem),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "has_client_key",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Tls, has_client_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__tls__field_indices_by_name[] = {
   0,   /* field[0] = ca_pem */
+  2,   /* field[2] = client_certificate_pem */
+  3,   /* field[3] = has_client_key */
   1,   /* field[1] = insecure */
 };
 static const ProtobufCIntRange tidewaiter__v1__tls__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__tls__descriptor =
 {
@@ -3596,7 +4151,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__tls__descriptor =
   "Tidewaiter__V1__Tls",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Tls),
-  2,
+  4,
   tidewaiter__v1__tls__field_descriptors,
   tidewaiter__v1__tls__field_indices_by_name,
   1,  tidewaiter__v1__tls__number_ranges,
@@ -3757,7 +4312,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__condition__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__condition__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request__field_descriptors[6] =
 {
   {
     "integration",
@@ -3783,15 +4338,67 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__create_integration_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "session_token",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CreateIntegrationRequest, session_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_key_pem",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CreateIntegrationRequest, client_key_pem),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proxy_password",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CreateIntegrationRequest, proxy_password),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "validate_only",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CreateIntegrationRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__create_integration_request__field_indices_by_name[] = {
+  3,   /* field[3] = client_key_pem */
   0,   /* field[0] = integration */
+  4,   /* field[4] = proxy_password */
   1,   /* field[1] = secret */
+  2,   /* field[2] = session_token */
+  5,   /* field[5] = validate_only */
 };
 static const ProtobufCIntRange tidewaiter__v1__create_integration_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__create_integration_request__descriptor =
 {
@@ -3801,7 +4408,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__create_integration_request__des
   "Tidewaiter__V1__CreateIntegrationRequest",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__CreateIntegrationRequest),
-  2,
+  6,
   tidewaiter__v1__create_integration_request__field_descriptors,
   tidewaiter__v1__create_integration_request__field_indices_by_name,
   1,  tidewaiter__v1__create_integration_request__number_ranges,
@@ -3948,7 +4555,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__list_integrations_response__des
   (ProtobufCMessageInit) tidewaiter__v1__list_integrations_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request__field_descriptors[7] =
 {
   {
     "integration",
@@ -3986,16 +4593,68 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__update_integration_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "session_token",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__UpdateIntegrationRequest, session_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_key_pem",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__UpdateIntegrationRequest, client_key_pem),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proxy_password",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__UpdateIntegrationRequest, proxy_password),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "validate_only",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__UpdateIntegrationRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__update_integration_request__field_indices_by_name[] = {
+  4,   /* field[4] = client_key_pem */
   0,   /* field[0] = integration */
+  5,   /* field[5] = proxy_password */
   2,   /* field[2] = secret */
+  3,   /* field[3] = session_token */
   1,   /* field[1] = update_mask */
+  6,   /* field[6] = validate_only */
 };
 static const ProtobufCIntRange tidewaiter__v1__update_integration_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__update_integration_request__descriptor =
 {
@@ -4005,7 +4664,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__update_integration_request__des
   "Tidewaiter__V1__UpdateIntegrationRequest",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__UpdateIntegrationRequest),
-  3,
+  7,
   tidewaiter__v1__update_integration_request__field_descriptors,
   tidewaiter__v1__update_integration_request__field_indices_by_name,
   1,  tidewaiter__v1__update_integration_request__number_ranges,
@@ -4361,7 +5020,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__watch_poll_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__watch_poll_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__poll__field_descriptors[16] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__poll__field_descriptors[18] =
 {
   {
     "id",
@@ -4555,6 +5214,30 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__poll__field_descriptors[16
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "repositories_skipped",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, repositories_skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "notes",
+    18,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Poll, n_notes),
+    offsetof(Tidewaiter__V1__Poll, notes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__poll__field_indices_by_name[] = {
   10,   /* field[10] = already_known */
@@ -4564,10 +5247,12 @@ static const unsigned tidewaiter__v1__poll__field_indices_by_name[] = {
   4,   /* field[4] = finished_at */
   0,   /* field[0] = id */
   1,   /* field[1] = integration */
+  17,   /* field[17] = notes */
   9,   /* field[9] = queued */
   12,   /* field[12] = rejected */
   5,   /* field[5] = repositories */
   6,   /* field[6] = repositories_done */
+  16,   /* field[16] = repositories_skipped */
   8,   /* field[8] = selected */
   11,   /* field[11] = skipped */
   3,   /* field[3] = started_at */
@@ -4577,7 +5262,7 @@ static const unsigned tidewaiter__v1__poll__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__poll__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 16 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__poll__descriptor =
 {
@@ -4587,7 +5272,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__poll__descriptor =
   "Tidewaiter__V1__Poll",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Poll),
-  16,
+  18,
   tidewaiter__v1__poll__field_descriptors,
   tidewaiter__v1__poll__field_indices_by_name,
   1,  tidewaiter__v1__poll__number_ranges,
@@ -7375,7 +8060,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_status_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__get_status_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[14] =
 {
   {
     "version",
@@ -7533,6 +8218,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "resolve",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__Status, n_resolve),
+    offsetof(Tidewaiter__V1__Status, resolve),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   6,   /* field[6] = advisories */
@@ -7542,6 +8239,7 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   5,   /* field[5] = jobs */
   12,   /* field[12] = methods */
   8,   /* field[8] = problems */
+  13,   /* field[13] = resolve */
   11,   /* field[11] = scanner_slots */
   1,   /* field[1] = started_at */
   2,   /* field[2] = state_directory */
@@ -7552,7 +8250,7 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
 {
@@ -7562,7 +8260,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
   "Tidewaiter__V1__Status",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Status),
-  13,
+  14,
   tidewaiter__v1__status__field_descriptors,
   tidewaiter__v1__status__field_indices_by_name,
   1,  tidewaiter__v1__status__number_ranges,
@@ -8059,6 +8757,75 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_descriptors_request__descri
   tidewaiter__v1__get_descriptors_request__field_indices_by_name,
   0,  tidewaiter__v1__get_descriptors_request__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__get_descriptors_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define tidewaiter__v1__rotate_key_request__field_descriptors NULL
+#define tidewaiter__v1__rotate_key_request__field_indices_by_name NULL
+#define tidewaiter__v1__rotate_key_request__number_ranges NULL
+const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RotateKeyRequest",
+  "RotateKeyRequest",
+  "Tidewaiter__V1__RotateKeyRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RotateKeyRequest),
+  0,
+  tidewaiter__v1__rotate_key_request__field_descriptors,
+  tidewaiter__v1__rotate_key_request__field_indices_by_name,
+  0,  tidewaiter__v1__rotate_key_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__rotate_key_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__rotate_key_response__field_descriptors[2] =
+{
+  {
+    "sealed",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RotateKeyResponse, sealed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unreadable",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RotateKeyResponse, unreadable),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__rotate_key_response__field_indices_by_name[] = {
+  0,   /* field[0] = sealed */
+  1,   /* field[1] = unreadable */
+};
+static const ProtobufCIntRange tidewaiter__v1__rotate_key_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RotateKeyResponse",
+  "RotateKeyResponse",
+  "Tidewaiter__V1__RotateKeyResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RotateKeyResponse),
+  2,
+  tidewaiter__v1__rotate_key_response__field_descriptors,
+  tidewaiter__v1__rotate_key_response__field_indices_by_name,
+  1,  tidewaiter__v1__rotate_key_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__rotate_key_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__descriptors__field_descriptors[3] =

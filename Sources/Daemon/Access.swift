@@ -53,6 +53,7 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.System/Cancel": .viewer,
     "tidewaiter.v1.System/WatchEvents": .viewer,
     "tidewaiter.v1.System/GetDescriptors": .viewer,
+    "tidewaiter.v1.System/RotateKey": .admin,
 
     // Nothing is for everybody: a watch costs the daemon memory, whatever it tells.
     "grpc.health.v1.Health/Check": .viewer,

@@ -1,4 +1,5 @@
 import Posix
+import Registry
 import YAML
 
 /// The settings that a file may have: a row for each, by section. What is absent or null keeps its default.
@@ -22,6 +23,7 @@ extension Configuration {
       configuration.socketMode = mode
     },
     number("drainSeconds", 0...3600) { $0.drainSeconds = $1 },
+    Setting(key: "resolve") { configuration, node throws(YAMLError) in configuration.resolve = try mappings(node) },
   ]
 
   private static let sections = [
@@ -93,6 +95,29 @@ extension Configuration {
       set(&access, try node.strings())
       configuration.access = access
     }
+  }
+
+  private static func mappings(_ node: YAMLNode) throws(YAMLError) -> [HostMapping] {
+    let items = try node.items()
+    guard items.count <= HostMapping.countMax else {
+      throw node.error("has \(items.count) entries", hint: "at most \(HostMapping.countMax)")
+    }
+    let hint = "write host:port=address:port, such as registry.example.test:443=127.0.0.1:8443"
+    var mappings: [HostMapping] = []
+    for item in items {
+      let mapping: HostMapping
+      let text = try item.string()
+      do throws(HostMapping.Malformed) {
+        mapping = try HostMapping(text)
+      } catch {
+        throw item.error("\(error)", hint: hint)
+      }
+      guard !mappings.contains(where: { $0.source == mapping.source }) else {
+        throw item.error("\(mapping.source) is there twice", hint: hint)
+      }
+      mappings.append(mapping)
+    }
+    return mappings
   }
 
   mutating func take(fileAt path: String) throws(Invalid) {

@@ -1,5 +1,6 @@
 import Glibc
 import Posix
+import Registry
 
 /// The daemon's settings: a flag wins over the environment, that over the file, that over the default.
 package struct Configuration: Sendable, Equatable {
@@ -7,6 +8,8 @@ package struct Configuration: Sendable, Equatable {
   package enum LogLevel: String, Sendable, CaseIterable { case debug, info, warning, error }
 
   package var stateDirectory: String
+  /// Where systemd passes credentials to this service.
+  package var credentialsDirectory: String?
   package var socket: String
   /// Group of the socket; nil leaves the process's own.
   package var socketGroup: String?
@@ -26,6 +29,8 @@ package struct Configuration: Sendable, Equatable {
   package var advisoriesMapBytes = 16 << 30
   /// Bytes of uploads in the state directory at a time.
   package var uploadBytesMaximum = 8 << 30
+  /// Hosts that are reached at other addresses than their names resolve to.
+  package var resolve: [HostMapping] = []
   /// How long a stop waits for calls in flight.
   package var drainSeconds = 10
 
@@ -83,6 +88,7 @@ package struct Configuration: Sendable, Equatable {
     scannerSlots = min(cores + 2, Self.scansMaximum)
     // One for each core, and the one that a single integration leaves to others.
     scannerWorkers = min(max(2, cores) + 1, Self.scansMaximum)
+    credentialsDirectory = environment["CREDENTIALS_DIRECTORY"]
     if let path = flags.config ?? environment["TIDEWAITER_CONFIG"] { try take(fileAt: path) }
     try take(environment)
     stateDirectory = flags.stateDirectory ?? stateDirectory

@@ -35,6 +35,7 @@ extension Configuration {
       ("stateDirectory", stateDirectory != old.stateDirectory),
       ("socket", socket != old.socket),
       ("socketGroup", socketGroup != old.socketGroup),
+      ("resolve", resolve != old.resolve),
       ("rpc", rpc != old.rpc),
       ("store.mapSizeBytes", storeMapBytes != old.storeMapBytes),
       ("scanner.slots", scannerSlots != old.scannerSlots),

@@ -53,7 +53,8 @@ package final class Daemon: Sendable {
     directory = try StateDirectory(opening: configuration.stateDirectory)
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
-    store = try await StateStore(directory: directory, tables: QueueTables.all, options: options)
+    store = try await StateStore(
+      directory: directory, tables: QueueTables.all, options: options, credentials: configuration.credentialsDirectory)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
     let queue = JobQueue(store: store, clock: clock)
@@ -63,7 +64,7 @@ package final class Daemon: Sendable {
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
-    transport = HTTPTransport()
+    transport = HTTPTransport(mappings: configuration.resolve)
     let registries = RegistryClients(store: store, transport: transport)
     matcher = ReportMatcher(advisories: advisories, clock: clock)
     let progress = ScanProgress()
@@ -93,7 +94,7 @@ package final class Daemon: Sendable {
     let metrics = Metrics()
     let system = SystemHandler(
       store: store, queue: queue, advisories: advisories, metrics: metrics, configuration: configuration,
-      startedAt: startedAt, events: events, catalogue: catalogue)
+      startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =
       system.systemMethods
       + IntegrationsHandler(store: store, registries: registries, poller: poller, removals: removals, clock: clock)

@@ -76,7 +76,7 @@ enum ErrorTranslation {
       case .diskFull, .mapFull: .resourceExhausted
       case .closed, .inUse: .unavailable
       case .damaged: .dataLoss
-      case .secrets, .notWritable, .schemaUnknown: .failedPrecondition
+      case .secrets, .keyNotOurs, .notWritable, .schemaUnknown: .failedPrecondition
       case .keyTooLong, .io: .internal
       }
     return RPCError(code, reason: error.code.rawValue, error.message, hint: error.hint)

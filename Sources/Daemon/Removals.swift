@@ -48,7 +48,7 @@ final class Removals: Sendable {
         JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "its integration was removed", hint: ""),
         in: transaction)
     }
-    registries.forget(id)
+    registries.remove(id)
     log.info("integration is being removed", metadata: ["integration": "\(name)"])
     carryOn(id)
   }
@@ -66,7 +66,7 @@ final class Removals: Sendable {
         await poller.cancel(id)
         await scanner.abandon(id)
         // They may have asked for it again after `begin`.
-        registries.forget(id)
+        registries.remove(id)
         await removeAtLast(id)
         self.state.withLock { _ = $0.tasks.removeValue(forKey: id) }
       }

@@ -1,4 +1,5 @@
 import Model
+import Posix
 import Registry
 import StorageMessages
 import Store
@@ -15,48 +16,115 @@ package final class RegistryClients: Sendable {
   private let store: StateStore
   private let transport: HTTPTransport
   private let kept = Mutex<[UInt64: Kept]>([:])
+  /// The pace of each integration: it outlives a change of settings, since the registry's own limits do.
+  private let limiters = Mutex<[UInt64: RateLimiter]>([:])
 
-  package init(store: StateStore, transport: HTTPTransport) {
+  private let clock: PacingClock
+
+  package init(store: StateStore, transport: HTTPTransport, clock: PacingClock = .system) {
     self.store = store
     self.transport = transport
+    self.clock = clock
   }
 
-  /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secret cannot.
+  /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secrets cannot.
   package func client(for record: IntegrationRecord) throws -> RegistryClient {
     let known = kept.withLock { $0[record.id] }
     if let known, known.revision == record.revision { return known.client }
-    let client = RegistryClient(try endpoint(of: record), transport: transport)
+    let endpoint = try endpoint(of: record)
+    let limiter = limiters.withLock { limiters in
+      let limiter = limiters[record.id] ?? RateLimiter(endpoint.rates, clock: clock)
+      limiters[record.id] = limiter
+      return limiter
+    }
+    limiter.update(endpoint.rates)
+    let client = RegistryClient(endpoint, transport: transport, limiter: limiter)
     kept.withLock { $0[record.id] = Kept(revision: record.revision, client: client) }
     return client
   }
 
-  /// Drops what is kept for an integration that was changed or removed.
+  /// What the registry last told of the requests it grants; nil while it has told nothing.
+  package func budget(of integration: UInt64) -> RateBudget? {
+    limiters.withLock { $0[integration] }?.budget
+  }
+
+  /// Drops what is kept for an integration that was changed.
   package func forget(_ integration: UInt64) { kept.withLock { _ = $0.removeValue(forKey: integration) } }
+
+  /// Drops everything of an integration that was removed.
+  package func remove(_ integration: UInt64) {
+    forget(integration)
+    limiters.withLock { _ = $0.removeValue(forKey: integration) }
+  }
 
   private func endpoint(of record: IntegrationRecord) throws -> RegistryEndpoint {
     do {
+      let rates = RateLimits(
+        requestsPerSecond: record.requestsPerSecond == 0 ? nil : Int(record.requestsPerSecond),
+        bytesPerSecond: record.bytesPerSecond == 0 ? nil : Int(clamping: record.bytesPerSecond))
       return try RegistryEndpoint(
-        url: record.url, credential: try credential(of: record), caPEM: record.caPem.isEmpty ? nil : record.caPem,
-        isInsecure: record.insecure, allowedRealmHosts: record.allowedRealmHosts,
-        concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
+        url: record.url, vendor: try vendor(of: record), credential: try credential(of: record),
+        caPEM: record.caPem.isEmpty ? nil : record.caPem, isInsecure: record.insecure,
+        identity: try identity(of: record), proxy: try proxy(of: record), rates: rates,
+        allowedRealmHosts: record.allowedRealmHosts, concurrentRequestsMax: Int(max(1, record.maxConcurrent)))
     } catch let error as RegistryEndpoint.Malformed {
       throw RegistryError(
         .malformed, "integration \(record.name): \(error)", hint: "change the integration's settings")
     }
   }
 
+  private func vendor(of record: IntegrationRecord) throws -> VendorSettings {
+    guard let type = RegistryType(rawValue: record.type) else {
+      throw RegistryError(
+        .malformed, "integration \(record.name): this version knows no type \"\(record.type.excerpt())\"",
+        hint: "change the integration's settings")
+    }
+    return try VendorSettings(
+      type, apiURL: record.apiUrl.isEmpty ? nil : record.apiUrl, scopes: record.scopes,
+      region: record.region.isEmpty ? nil : record.region, repositoryKeys: record.repositoryKeys,
+      repositoryAccess: RepositoryAccess(rawValue: record.repositoryAccess) ?? .repositoryPath,
+      includesRemote: record.includeRemote, sessionToken: try store.secret(.sessionToken, of: record.id))
+  }
+
+  private func identity(of record: IntegrationRecord) throws -> ClientIdentity? {
+    guard !record.clientCertificatePem.isEmpty else { return nil }
+    guard let key = try store.secret(.clientKey, of: record.id) else {
+      throw Self.missing("key of its client certificate", record)
+    }
+    return try ClientIdentity(certificate: record.clientCertificatePem, key: key)
+  }
+
+  private func proxy(of record: IntegrationRecord) throws -> ProxyChoice {
+    try ProxyChoice(record.proxy, password: try store.secret(.proxyPassword, of: record.id))
+  }
+
   private func credential(of record: IntegrationRecord) throws -> Credential {
     if record.auth == .anonymous { return .anonymous }
-    guard let secret = try store.secret(of: record.id) else {
-      throw RegistryError(
-        .unauthorized, "integration \(record.name) has no secret stored",
-        hint: "give it its \(record.auth == .account ? "password" : "key") anew")
+    guard let secret = try store.secret(.main, of: record.id) else {
+      throw Self.missing(record.auth == .account ? "password" : "key", record)
     }
-    return record.auth == .account ? .account(user: record.username, password: Secret(secret)) : .apiKey(Secret(secret))
+    // Docker Hub's key goes with a user name, and is used as its password.
+    return record.username.isEmpty ? .apiKey(secret) : .account(user: record.username, password: secret)
+  }
+
+  private static func missing(_ what: String, _ record: IntegrationRecord) -> RegistryError {
+    RegistryError(
+      .unauthorized, "integration \(record.name) has no \(what) stored",
+      hint: "give it anew with: tidewaiter integration edit \(record.name)")
   }
 }
 
 extension IntegrationRecord {
+  /// What is not safe about how the registry is reached, for people.
+  package var exposures: [String] {
+    var found: [String] = []
+    if [url, apiUrl].contains(where: { $0.lowercased().hasPrefix("http://") }) {
+      found.append("plain HTTP: images and credentials can be read and changed on their way")
+    }
+    if insecure { found.append("TLS certificates are not verified") }
+    return found
+  }
+
   /// Which platforms of an index are wanted.
   var platformSelection: PlatformSelection {
     if platforms.isEmpty { return .node }

@@ -175,6 +175,8 @@ final class ServerLoop {
     if count > 0 {
       if limits.idleTime != nil && connection.refusal == nil { connection.idleSince = .now }
       connection.receive(UnsafeRawBufferPointer(rebasing: readBuffer[..<count])) { accept($0, $1, on: connection) }
+      // It may have been a password, and the next bytes may be long in coming.
+      if let base = readBuffer.baseAddress { explicit_bzero(base, count) }
     } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
       // A ttrpc client that is gone wants no answers: EOF ends its calls.
       drop(connection)

@@ -45,7 +45,8 @@ enum LinkHeader {
     return parts + [part]
   }
 
-  private static func trimmed(_ text: some StringProtocol) -> String {
+  /// Without the blanks around it.
+  static func trimmed(_ text: some StringProtocol) -> String {
     let start = text.drop { $0 == " " || $0 == "\t" }
     guard let last = start.lastIndex(where: { $0 != " " && $0 != "\t" }) else { return "" }
     return String(start[...last])

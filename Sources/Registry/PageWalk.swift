@@ -1,21 +1,31 @@
 /// The way through the pages of a listing, whose server may lead in circles, repeat itself or never end. Of every page
 /// only a fingerprint is kept.
 struct PageWalk {
+  /// What `last` means to a server, for the page that is asked for on a guess.
+  enum Last: Sendable {
+    case name
+    /// Artifactory counts.
+    case count
+  }
+
   /// The query of the page to ask for; nil at the end.
   private(set) var nextQuery: String?
   /// Why the walk stopped before the registry said that it was over.
   private(set) var incomplete: String?
 
+  private let last: Last
   private var pageSize: Int?
   private var pageCount = 0
   private var lastPageCount = 0
+  private var nameCount = 0
   private var queries: Set<Int>
   private var pages: Set<Int> = []
   /// The page was asked for on a guess, since no link led to it: finding nothing new there is no failing.
   private var isGuess = false
 
-  init(pageSize: Int) {
+  init(pageSize: Int, last: Last = .name) {
     let query = "n=\(pageSize)"
+    self.last = last
     self.pageSize = pageSize
     nextQuery = query
     queries = [query.hashValue]
@@ -33,6 +43,7 @@ struct PageWalk {
   mutating func arrived(_ names: [String?]) -> Bool {
     pageCount += 1
     lastPageCount = names.count
+    nameCount += names.count
     if names.isEmpty { return true }
     guard pages.insert(names.hashValue).inserted else {
       if !isGuess { stop("the registry sent the same page again") }
@@ -61,13 +72,14 @@ struct PageWalk {
   }
 
   /// Without a link a page of exactly the size asked for may be the last or not.
-  private mutating func guess(_ last: String?) {
-    guard let pageSize, lastPageCount == pageSize, let last else {
+  private mutating func guess(_ lastName: String?) {
+    guard let pageSize, lastPageCount == pageSize, let lastName else {
       nextQuery = nil
       return
     }
     isGuess = true
-    go(to: "n=\(pageSize)&last=\(WebAddress.encodedQueryValue(last))")
+    let marker = last == .count ? String(nameCount) : WebAddress.encodedQueryValue(lastName)
+    go(to: "n=\(pageSize)&last=\(marker)")
   }
 
   private mutating func go(to query: String) {

@@ -1,21 +1,10 @@
 import CCurl
-import FoundationEssentials
+import Glibc
 
 /// An answer that is no success, and the error it stands for.
 struct RegistryAnswer {
-  static let retryAfterMin = Duration.seconds(1)
-  static let retryAfterMax = Duration.seconds(3600)
-
-  private struct Body: Decodable {
-    struct Item: Decodable {
-      let code: String?
-      let message: String?
-    }
-    let errors: [Item]
-  }
-
   private let response: HTTPResponse
-  private let items: [Body.Item]
+  private let items: [ErrorBody.Item]
   private let redactor: Redactor
 
   /// What the registry says is quoted in errors; `redactor` knows what it must not say.
@@ -23,7 +12,7 @@ struct RegistryAnswer {
     self.response = response
     self.redactor = redactor
     do {
-      items = try JSONReader.decode(Body.self, response.body, what: "the registry").errors
+      items = try JSONReader.decode(ErrorBody.self, response.body, what: "the registry").items
     } catch {
       // The specification lets an error's body have any form.
       items = []
@@ -40,6 +29,13 @@ struct RegistryAnswer {
     let isText = (response.headers["content-type"] ?? "").lowercased().hasPrefix("text/plain")
     return isText && !response.body.isEmpty
       ? ": \"\(ForeignText.escaped(redactor.redactForeign(String(decoding: response.body, as: UTF8.self))))\"" : ""
+  }
+
+  /// nginx, which stands before many registries, ends the handshake well and then says so in a page of its own.
+  var wantsCertificate: Bool {
+    guard response.status == 400 else { return false }
+    let text = String(decoding: response.body.prefix(1024), as: UTF8.self)
+    return text.contains("No required SSL certificate was sent") || text.contains("The SSL certificate error")
   }
 
   /// Whether what was asked for is not there, as far as the registry says so.
@@ -61,13 +57,25 @@ struct RegistryAnswer {
         code, "\(what) \(text) (status \(status))\(quotedText)", hint: hint, isTransient: transient,
         retryAfter: transient ? retryAfter : nil)
     }
+    switch items.first?.code.flatMap(ErrorBody.cloudMeaning) {
+    case .rateLimited: return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
+    case .unauthorized: return make(.unauthorized, "was refused: unauthorised")
+    case .forbidden: return make(.forbidden, "was refused: forbidden", hint: "the credential lacks this right")
+    case .notFound: return make(.notFound, "was answered: not found")
+    default: break
+    }
     switch status {
+    case 403 where isRateLimit: return make(.rateLimited, "answered that the limit is reached", transient: true)
     case 429: return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
     case 408: return make(.timeout, "timed out", transient: true)
     case 400..<500 where items.contains { $0.code == "TOOMANYREQUESTS" }:
       return make(.rateLimited, "answered that the limit of requests is reached", transient: true)
     case 400..<500 where items.contains { $0.code == "UNAVAILABLE" }:
       return make(.serverError, "is not available", transient: true)
+    case _ where wantsCertificate:
+      return RegistryError(
+        .tlsFailed, "\(what) was refused for want of a client certificate that the server accepts (status 400)",
+        hint: "give a client certificate with --client-cert and --client-key")
     case 401: return make(.unauthorized, "was refused: unauthorised")
     case 403 where !isNotFound:
       return make(.forbidden, "was refused: forbidden", hint: "the credential lacks the right to read this")
@@ -79,24 +87,32 @@ struct RegistryAnswer {
     }
   }
 
-  /// `Retry-After` in seconds or as a date, held between a second and an hour; nil when absent or neither.
-  var retryAfter: Duration? {
-    response.headers["retry-after"].flatMap { Self.retryAfter($0, now: Self.secondsNow) }
+  /// GitHub's limit comes as "forbidden".
+  private var isRateLimit: Bool {
+    response.headers["x-ratelimit-remaining"] == "0"
+      || (response.headers["retry-after"] != nil && quotedText.lowercased().contains("rate limit"))
   }
 
-  private static var secondsNow: Int { Int(Date().timeIntervalSince1970) }
+  /// What the registry asks us to wait, or the end of its period where nothing is left of it, held between a second and
+  /// an hour; nil when it says nothing readable.
+  var retryAfter: Duration? { RateHeaders(response.headers, now: Int64(time(nil))).wait }
+}
 
-  static func retryAfter(_ text: String, now: Int) -> Duration? {
-    let seconds: Int
-    let isNegative = text.hasPrefix("-")
-    let digits = isNegative ? text.dropFirst() : text[...]
-    if !digits.isEmpty, digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) {
-      seconds = isNegative ? 0 : Int(digits) ?? Int.max
-    } else {
-      let date = text.utf8.count <= 64 ? curl_getdate(text, nil) : -1
-      guard date >= 0 else { return nil }
-      seconds = date - now
+extension HTTPResponse {
+  /// Whether the registry has had enough of us for now, in whichever words: AWS says so with status 400, GitHub with 403.
+  var isThrottle: Bool {
+    switch status {
+    case 429: true
+    case 400, 403: RegistryAnswer(self, Redactor([])).error(for: "").code == .rateLimited
+    default: false
     }
-    return min(max(.seconds(Int64(clamping: min(seconds, 1 << 32))), retryAfterMin), retryAfterMax)
+  }
+
+  /// How far the server's clock is ahead of ours by its header `Date`; nil when it sent none that can be read.
+  var clockSkew: Duration? {
+    guard let text = headers["date"], text.utf8.count <= 64, case let date = curl_getdate(text, nil), date >= 0 else {
+      return nil
+    }
+    return .seconds(Int64(date) - Int64(time(nil)))
   }
 }

@@ -15,7 +15,7 @@ extension RegistryClient {
       throw RegistryError(
         .tooLarge, "\(subject) has \(descriptor.size) bytes, more than the \(Self.configBytesMax) that are read")
     }
-    var call = blobCall(.get, descriptor.digest, in: repository)
+    var call = try await blobCall(.get, descriptor.digest, in: repository)
     // One byte more, so that too many bytes are told from the right number.
     call.bodyMax = Int(descriptor.size) + 1
     let exchange: Exchange
@@ -47,7 +47,7 @@ extension RegistryClient {
   package func confirmBlob(_ digest: Digest, in repository: Repository) async throws -> Bool {
     let head: Exchange
     do {
-      head = try await perform(blobCall(.head, digest, in: repository))
+      head = try await perform(try await blobCall(.head, digest, in: repository))
     } catch let error as RegistryError where error.code == .unauthorized {
       // Some registries serve GET without asking and refuse HEAD.
       return try await confirmByReading(digest, in: repository)
@@ -62,7 +62,7 @@ extension RegistryClient {
   }
 
   private func confirmByReading(_ digest: Digest, in repository: Repository) async throws -> Bool {
-    var call = blobCall(.get, digest, in: repository)
+    var call = try await blobCall(.get, digest, in: repository)
     call.headers = [("Range", "bytes=0-0")]
     // A registry that ignores the range would send all of it: as a stream, it is ended after its head.
     call.streams = true
@@ -82,9 +82,9 @@ extension RegistryClient {
   /// Opens a blob for reading by a thread of the caller's own. It counts as a running request until its reader has
   /// come to the end, was cancelled or dropped: who opens a blob must go on to read it, not wait for other requests.
   package func openBlob(_ descriptor: Descriptor, in repository: Repository) async throws -> BlobReader {
+    var call = try await blobCall(.get, descriptor.digest, in: repository)
     try await permits.acquire()
     let permit = HeldPermit(permits)
-    var call = blobCall(.get, descriptor.digest, in: repository)
     call.streams = true
     let exchange = try await exchange(call)
     guard case .stream(let stream) = exchange.opened, exchange.status == 200 else {
@@ -96,12 +96,45 @@ extension RegistryClient {
     {
       throw BlobReader.sizeMismatch(descriptor, in: repository, has: "\(length) bytes")
     }
-    return BlobReader(stream: stream, descriptor: descriptor, repository: repository, permit: permit)
+    return BlobReader(stream: stream, descriptor: descriptor, repository: repository, permit: permit) {
+      [self] offset, resume in
+      try await self.rest(of: descriptor, from: offset, in: repository, resume: resume)
+    }
   }
 
-  private func blobCall(_ method: HTTPRequest.Method, _ digest: Digest, in repository: Repository) -> Call {
-    Call(
-      method, apiURL("\(repository)/blobs/\(digest)"), scope: .pull(repository),
+  /// The rest of a blob whose connection broke, under the permit that its reader holds. Asked for at the registry, not
+  /// where a redirect led: addresses of storage are signed, and expire.
+  private func rest(
+    of descriptor: Descriptor, from offset: Int64, in repository: Repository, resume: Int
+  ) async throws -> BlobReader.Rest {
+    let clock = session.group.limiter.clock
+    try await clock.sleep(RetryPolicy().delay(before: resume - 1, chance: clock.random()))
+    var call = try await blobCall(.get, descriptor.digest, in: repository)
+    call.streams = true
+    if offset > 0 { call.headers = [("Range", "bytes=\(offset)-")] }
+    let exchange = try await exchange(call)
+    guard case .stream(let stream) = exchange.opened else { throw exchange.error }
+    // A server that knows no ranges: all of it comes again.
+    guard exchange.status == 206 else { return BlobReader.Rest(stream: stream, offset: 0) }
+    let told = stream.response.headers["content-range"]
+    guard let range = told.flatMap({ ContentRange($0) }), range.first == offset, range.last == descriptor.size - 1,
+      range.total ?? descriptor.size == descriptor.size
+    else {
+      throw RegistryError(
+        .malformed,
+        "\(exchange.subject) was asked for bytes \(offset)-\(descriptor.size - 1) and answered with"
+          + " \(told.map { "\"\(ForeignText.escaped(exchange.redactor.redactForeign($0), lengthMax: 80))\"" } ?? "no range")",
+        hint: "the registry, or its storage, does not serve ranges as it should", isTransient: true)
+    }
+    return BlobReader.Rest(stream: stream, offset: offset)
+  }
+
+  private func blobCall(
+    _ method: HTTPRequest.Method, _ digest: Digest, in repository: Repository
+  ) async throws -> Call {
+    let route = try await driver.route(for: repository)
+    return Call(
+      method, route.base, "\(route.name)/blobs/\(digest)", scope: .pull(route.scopeName),
       bodyMax: HTTPTransport.errorBodyBytesMax)
   }
 }

@@ -1,99 +1,97 @@
 import Model
 
-/// How a listing went. What it gave was handed out on the way, page by page.
-package struct ListingSummary: Sendable, Hashable {
-  package static let rejectedExamplesMax = 10
-
-  package struct Rejected: Sendable, Hashable {
-    /// Escaped and cut for display.
-    package let name: String
-    package let reason: String
-  }
-
-  package internal(set) var pages = 0
-  /// Names handed out; one may come twice when the registry changes between two pages.
-  package internal(set) var accepted = 0
-  /// Names that no reference can hold, left out.
-  package internal(set) var rejected = 0
-  /// The first few of them.
-  package internal(set) var rejectedExamples: [Rejected] = []
-  /// Why there may be more than was listed; nil when the registry came to its end.
-  package internal(set) var incomplete: String?
-
-  mutating func reject(_ name: String, _ reason: String) {
-    rejected += 1
-    guard rejectedExamples.count < Self.rejectedExamplesMax else { return }
-    rejectedExamples.append(Rejected(name: ForeignText.escaped(name, lengthMax: 80), reason: reason))
-  }
-}
-
 extension RegistryClient {
-  package static let pageSizeDefault = 100
-
-  /// Hands every repository that the credential may list to `body`, one page in memory at a time.
-  package func repositories(
-    pageSize: Int = pageSizeDefault, _ body: (Repository) async throws -> Void
-  ) async throws -> ListingSummary {
-    try await list(
-      .init(path: "_catalog", scope: .catalog, pageSize: pageSize, key: "repositories"), Repository.init,
-      reason: "not a repository name", body)
+  /// Hands every repository that the credential may list and the integration wants (D6) to `body`, one page in memory at
+  /// a time.
+  package func repositories(_ body: @escaping (ListedRepository) async throws -> Void) async throws -> ListingSummary {
+    let listing = RepositoryListing(self, body)
+    try await driver.repositories(listing)
+    return listing.summary
   }
 
   /// Hands every tag of a repository to `body`. A repository whose tags are all gone has none.
   package func tags(
-    of repository: Repository, pageSize: Int = 1000, _ body: (Tag) async throws -> Void
+    of repository: ListedRepository, _ body: @escaping (ListedTag) async throws -> Void
   ) async throws -> ListingSummary {
-    try await list(
-      .init(path: "\(repository)/tags/list", scope: .pull(repository), pageSize: pageSize, key: "tags"), Tag.init,
-      reason: "not a tag", body)
+    let listing = TagListing(self, body)
+    try await driver.tags(of: repository, listing)
+    return listing.summary
   }
 
-  private struct Listing {
+  /// What the vendor tells of one tag beyond its listing; nil where it tells nothing.
+  package func details(of tag: Tag, in repository: ListedRepository) async throws -> ListedTag? {
+    try await driver.details(of: tag, in: repository)
+  }
+
+  // MARK: the distribution API's own listings
+
+  /// Hands every name of the catalog under `base` to `body`.
+  func catalog(
+    of base: WebAddress, pageSize: Int = 100, last: PageWalk.Last = .name, in listing: some Listing,
+    _ body: (String) async throws -> Void
+  ) async throws {
+    try await names(
+      Names(base: base, path: "_catalog", scope: .catalog, pageSize: pageSize, last: last, key: "repositories"),
+      in: listing, body)
+  }
+
+  /// Hands every tag of a repository to `listing`.
+  func tagsList(
+    of repository: Repository, pageSize: Int = 1000, last: PageWalk.Last = .name, in listing: TagListing
+  ) async throws {
+    let route = try await driver.route(for: repository)
+    try await names(
+      Names(
+        base: route.base, path: "\(route.name)/tags/list", scope: .pull(route.scopeName), pageSize: pageSize,
+        last: last,
+        key: "tags"), in: listing
+    ) { try await listing.found($0) }
+  }
+
+  private struct Names {
+    let base: WebAddress
     let path: String
     let scope: Scope
     let pageSize: Int
+    let last: PageWalk.Last
     /// The field that holds the names.
     let key: String
   }
 
-  private func list<Name: Sendable>(
-    _ listing: Listing, _ make: (String) -> Name?, reason: String, _ body: (Name) async throws -> Void
-  ) async throws -> ListingSummary {
-    var summary = ListingSummary()
-    var walk = PageWalk(pageSize: listing.pageSize)
+  private func names(
+    _ names: Names, in listing: some Listing, _ body: (String) async throws -> Void
+  ) async throws {
+    var walk = PageWalk(pageSize: names.pageSize, last: names.last)
     while let query = walk.nextQuery {
       try Task.checkCancellation()
-      let url = apiURL(listing.path, query: query)
-      var call = Call(.get, url, scope: listing.scope, bodyMax: Self.pageBytesMax)
+      var call = Call(.get, names.base, names.path, query: query, scope: names.scope, bodyMax: Self.pageBytesMax)
       call.headers = [("Accept", "application/json")]
       call.acceptsGzip = true
       let exchange = try await perform(call)
       // Some registries cap the page size by refusing a greater one.
       if exchange.status == 400, walk.dropPageSize() { continue }
       guard exchange.status == 200 else { throw exchange.error }
-      let names: [String?]
+      let page: [String?]
       do {
-        names = try NamePage.names(in: exchange.response.body, key: listing.key, subject: exchange.subject)
+        page = try NamePage.names(in: exchange.response.body, key: names.key, subject: exchange.subject)
       } catch {
         throw error.redacting(exchange.redactor)
       }
-      guard walk.arrived(names) else {
-        summary.incomplete = walk.incomplete
+      guard walk.arrived(page) else {
+        if let why = walk.incomplete { listing.summary.setIncomplete(why) }
         break
       }
-      summary.pages += 1
-      for name in names {
-        if let name, let made = make(name) {
-          summary.accepted += 1
-          try await body(made)
+      listing.summary.pages += 1
+      listing.redactor = exchange.redactor
+      for name in page {
+        if let name {
+          try await body(name)
         } else {
-          summary.reject(
-            exchange.redactor.redactForeign(name ?? ""), name == nil ? "not a string" : reason)
+          listing.reject("", "not a string")
         }
       }
-      walk.advance(LinkHeader.next(in: exchange.response.headers.all("link")), from: url, last: names.last ?? nil)
-      summary.incomplete = walk.incomplete.map(exchange.redactor.redact)
+      walk.advance(LinkHeader.next(in: exchange.response.headers.all("link")), from: call.url, last: page.last ?? nil)
+      if let why = walk.incomplete { listing.summary.setIncomplete(exchange.redactor.redact(why)) }
     }
-    return summary
   }
 }

@@ -32,7 +32,7 @@ extension RegistryClient {
   /// What `reference` points to, by HEAD; where the registry refuses HEAD or leaves its answer incomplete, by reading
   /// the manifest. `NOT_FOUND` for a tag that is gone.
   package func resolve(_ reference: ManifestReference, in repository: Repository) async throws -> ResolvedManifest {
-    var call = manifestCall(reference, in: repository)
+    var call = try await manifestCall(reference, in: repository)
     call.method = .head
     let exchange = try await perform(call)
     switch exchange.status {
@@ -58,7 +58,7 @@ extension RegistryClient {
   package func fetchManifest(
     _ reference: ManifestReference, in repository: Repository
   ) async throws -> FetchedManifest {
-    let exchange = try await perform(manifestCall(reference, in: repository))
+    let exchange = try await perform(try await manifestCall(reference, in: repository))
     guard exchange.status == 200 else { throw exchange.error }
     let subject = reference.subject(in: repository)
     let digest: Digest
@@ -123,9 +123,11 @@ extension RegistryClient {
       .tooLarge, "\(repository)@\(digest) and the indexes in it hold more than \(ImageIndex.childrenMax) manifests")
   }
 
-  private func manifestCall(_ reference: ManifestReference, in repository: Repository) -> Call {
+  private func manifestCall(_ reference: ManifestReference, in repository: Repository) async throws -> Call {
+    let route = try await driver.route(for: repository)
     var call = Call(
-      .get, apiURL("\(repository)/manifests/\(reference)"), scope: .pull(repository), bodyMax: Self.manifestBytesMax)
+      .get, route.base, "\(route.name)/manifests/\(reference)", scope: .pull(route.scopeName),
+      bodyMax: Self.manifestBytesMax)
     call.headers = [("Accept", MediaType.acceptedManifests)]
     call.acceptsGzip = true
     return call

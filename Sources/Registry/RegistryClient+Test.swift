@@ -1,138 +1,176 @@
+import FoundationEssentials
 import Model
 import Posix
 
-/// One line of a connection test.
-package struct ConnectionStep: Sendable, Hashable {
-  package enum Name: String, Sendable, CaseIterable { case connect, tls, api, authentication, catalog }
-  package enum Outcome: String, Sendable { case ok, failed, skipped }
-
-  package let name: Name
-  package let outcome: Outcome
-  package let detail: String
-  package let hint: String?
-
-  init(_ name: Name, _ outcome: Outcome, _ detail: String, hint: String? = nil) {
-    self.name = name
-    self.outcome = outcome
-    self.detail = detail
-    self.hint = hint
-  }
-}
-
 extension RegistryClient {
-  /// Connects for real and tells step by step how far it came; what comes after a failure is skipped. Throws
+  /// Repositories that a test lists at most: enough to tell whether listing works.
+  static let testedRepositoriesMax = 1000
+  static let clockSkewMax = Duration.seconds(30)
+
+  /// Connects for real and tells step by step how far it came; what depends on a failed step is left out. Throws
   /// `CancellationError` alone.
   package func test() async throws -> [ConnectionStep] {
-    var steps: [ConnectionStep] = []
-    var isAsked = false
-    do {
-      let ping = try await permits.withPermit { try await self.ping() }
-      steps += connected(ping.connection)
-      isAsked = ping.status == 401
-      let version = versionStep(ping)
-      steps.append(version)
-      guard version.outcome == .ok else { return completed(steps) }
-    } catch let error as RegistryError {
-      return completed(steps + stepsBefore(error))
+    let test = ConnectionTest(self)
+    guard let ping = try await reach(test) else { return test.completed }
+    testClock(ping, test)
+    if driver.firstContact == nil {
+      try await test.attempt(.authentication) { try await authenticationDetail(isAsked: ping.status == 401) }
     }
-    do {
-      steps.append(try await authenticationStep(isAsked: isAsked))
-    } catch let error as RegistryError {
-      return completed(steps + [ConnectionStep(.authentication, .failed, error.message, hint: error.hint)])
-    }
-    steps.append(try await catalogStep())
-    return steps
+    // A wrong password is tried once: some registries lock the account, or this machine out.
+    if !test.isRefused { try await driver.examine(test) }
+    if test.isRefused { return test.completed }
+    try await testListing(test)
+    return test.completed
   }
 
-  private func connected(_ connection: ConnectionInfo) -> [ConnectionStep] {
-    let http = connection.version == 3 ? "HTTP/2" : "HTTP/1.1"
-    let connect = ConnectionStep(
-      .connect, .ok, "connected to \(endpoint.url.host) at \(connection.address), port \(connection.port), \(http)")
-    let tls =
-      if endpoint.url.scheme == .http {
-        ConnectionStep(
-          .tls, .skipped, "plain HTTP: credentials and contents can be read on the way",
-          hint: "use https where the registry offers it")
-      } else if endpoint.tls.isInsecure {
-        ConnectionStep(
-          .tls, .ok, "the certificate was not verified (--insecure)",
-          hint: "give the registry's certificate authority with --ca-file instead")
-      } else {
-        ConnectionStep(.tls, .ok, "the certificate is valid for \(endpoint.url.host)")
+  /// What the registry's `/v2/`, or what its vendor has in place of it, answers to nobody in particular; nil when a step
+  /// failed on the way.
+  private func reach(_ test: ConnectionTest) async throws -> HTTPResponse? {
+    let ping: HTTPResponse
+    do {
+      ping = try await permits.withPermit {
+        if let address = driver.firstContact {
+          try await session.transport.send(
+            HTTPRequest(.get, address, bodyMax: Self.pageBytesMax), in: session.group)
+        } else {
+          try await self.ping(driver.base)
+        }
       }
-    return [connect, tls]
-  }
-
-  /// Which step an error of the first request belongs to, with those that must have gone well before it.
-  private func stepsBefore(_ error: RegistryError) -> [ConnectionStep] {
-    let reached = ConnectionStep(.connect, .ok, "connected to \(endpoint.url.origin)")
-    switch error.code {
-    case .tlsFailed: return [reached, ConnectionStep(.tls, .failed, error.message, hint: error.hint)]
-    case .unreachable, .timeout, .addressRefused, .connectionLost:
-      return [ConnectionStep(.connect, .failed, error.message, hint: error.hint)]
-    default:
-      let tls = ConnectionStep(
-        .tls, endpoint.url.scheme == .https ? .ok : .skipped,
-        endpoint.url.scheme == .https ? "the handshake went well" : "plain HTTP")
-      return [reached, tls, ConnectionStep(.api, .failed, error.message, hint: error.hint)]
+    } catch let error as RegistryError {
+      stepsBefore(error, test)
+      return nil
     }
-  }
-
-  private func versionStep(_ ping: HTTPResponse) -> ConnectionStep {
+    connected(ping.connection, test)
+    if driver.firstContact != nil { return ping }
     switch ping.status {
     case 200, 401:
       let version = ping.headers["docker-distribution-api-version"].map { ", version \(ForeignText.escaped($0))" } ?? ""
-      return ConnectionStep(.api, .ok, "the distribution API answers at \(apiURL(""))\(version)")
+      test.add(.api, .ok, "the distribution API answers at \(driver.base)/v2/\(version)")
+      return ping
     case 403:
-      return ConnectionStep(
-        .api, .failed, "\(apiURL("")) answers \"forbidden\" before any credential was sent",
+      test.add(
+        .api, .failed, "\(driver.base)/v2/ answers \"forbidden\" before any credential was sent",
         hint: "something in front of the registry may block this machine")
     default:
       let error = notARegistry
-      return ConnectionStep(.api, .failed, "\(error.message) (status \(ping.status))", hint: error.hint)
+      test.add(.api, .failed, "\(error.message) (status \(ping.status))", hint: error.hint)
+    }
+    return nil
+  }
+
+  private func connected(_ connection: ConnectionInfo, _ test: ConnectionTest) {
+    let http = connection.version == 3 ? "HTTP/2" : "HTTP/1.1"
+    let way =
+      connection.proxy.map { "through the proxy \($0)" } ?? "at \(connection.address), port \(connection.port)"
+    test.add(.connect, .ok, "connected to \(driver.base.host) \(way), \(http)")
+    let shown = connection.certificates.first.map { ": \($0)" } ?? ""
+    if driver.base.scheme == .http {
+      test.add(
+        .tls, .skipped, "plain HTTP: credentials and contents can be read on the way",
+        hint: "use https where the registry offers it")
+    } else if endpoint.connection.tls.isInsecure {
+      test.add(
+        .tls, .ok, "the certificate was not verified (--insecure)\(shown)",
+        hint: "give the registry's certificate authority with --ca-file instead")
+    } else {
+      test.add(.tls, .ok, "the certificate is good for \(driver.base.host)\(shown)")
     }
   }
 
-  private func authenticationStep(isAsked: Bool) async throws -> ConnectionStep {
+  /// Which step an error of the first request belongs to, with those that must have gone well before it.
+  private func stepsBefore(_ error: RegistryError, _ test: ConnectionTest) {
+    switch error.code {
+    case .tlsFailed:
+      test.add(.connect, .ok, "connected to \(driver.base.origin)")
+      test.add(.tls, .failed, error.message, hint: error.advice)
+    case .unreachable, .timeout, .addressRefused, .connectionLost, .proxyFailed:
+      test.add(.connect, .failed, error.message, hint: error.advice)
+    default:
+      test.add(.connect, .ok, "connected to \(driver.base.origin)")
+      let isSecure = driver.base.scheme == .https
+      test.add(.tls, isSecure ? .ok : .skipped, isSecure ? "the handshake went well" : "plain HTTP")
+      test.add(.api, .failed, error.message, hint: error.advice)
+    }
+  }
+
+  private func authenticationDetail(isAsked: Bool) async throws -> String {
     let version = try await checkAPI()
     let who = endpoint.credential.named
-    if isAsked {
-      return ConnectionStep(
-        .authentication, .ok, "the registry accepts \(who) (\(version.authentication.rawValue))")
-    }
-    if case .anonymous = endpoint.credential {
-      return ConnectionStep(.authentication, .ok, "the registry asks for none")
-    }
-    return ConnectionStep(
-      .authentication, .ok, "the registry answers without asking; \(who) is sent all the same, unproven")
+    if isAsked { return "the registry accepts \(who) (\(version.authentication.rawValue))" }
+    if case .anonymous = endpoint.credential { return "the registry asks for none" }
+    return "the registry answers without asking; \(who) is sent all the same, unproven"
   }
 
-  private func catalogStep() async throws -> ConnectionStep {
-    var call = Call(
-      .get, apiURL("_catalog", query: "n=\(Self.pageSizeDefault)"), scope: .catalog, bodyMax: Self.pageBytesMax)
-    call.headers = [("Accept", "application/json")]
-    call.acceptsGzip = true
-    let byHand = "images can still be added by hand, by their full name"
+  /// Tokens are good for minutes: a clock that is further off makes them look expired, or not yet good.
+  private func testClock(_ ping: HTTPResponse, _ test: ConnectionTest) {
+    guard let skew = ping.clockSkew else { return test.add(.clock, .skipped, "the registry does not tell its time") }
+    let seconds = abs(skew.components.seconds)
+    guard seconds > Self.clockSkewMax.components.seconds else {
+      return test.add(.clock, .ok, "the registry's clock and this machine's agree within \(max(1, seconds)) s")
+    }
+    test.add(
+      .clock, .ok,
+      "the registry's clock is \(seconds) s \(skew < .zero ? "behind" : "ahead of") this machine's",
+      hint: "set both by NTP: tokens may be refused as expired or not yet valid")
+  }
+
+  private struct Enough: Error {}
+
+  private func testListing(_ test: ConnectionTest) async throws {
+    var counts: [RepositoryKind: Int] = [:]
+    var examples: [String] = []
+    let listing = RepositoryListing(self) { found in
+      counts[found.kind, default: 0] += 1
+      if examples.count < 3 { examples.append(found.repository.path) }
+      if counts.values.reduce(0, +) >= Self.testedRepositoriesMax { throw Enough() }
+    }
+    var hasMore = false
     do {
-      let exchange = try await perform(call)
-      guard exchange.status == 200 else {
-        return ConnectionStep(.catalog, .failed, exchange.error.message, hint: byHand)
-      }
-      let names = try NamePage.names(
-        in: exchange.response.body, key: "repositories", subject: exchange.subject)
-      let hasMore = LinkHeader.next(in: exchange.response.headers.all("link")) != nil
-      let count = names.count { $0.flatMap { Repository($0) } != nil }
-      return ConnectionStep(
-        .catalog, .ok, hasMore ? "\(count) repositories on the first page, and more" : "\(count) repositories")
+      try await driver.repositories(listing)
+    } catch is Enough {
+      hasMore = true
     } catch let error as RegistryError {
-      return ConnectionStep(.catalog, .failed, error.message, hint: byHand)
+      test.add(
+        .list, .failed, error.message,
+        hint: "\(error.advice); images can still be added by hand, by their full name")
+      return
     }
+    let summary = listing.summary
+    if let why = summary.incomplete {
+      test.add(.list, .failed, "partial: \(why)", hint: "what is listed is polled; the rest is not seen")
+    } else {
+      test.add(.list, .ok, "\(endpoint.credential.named) may list repositories")
+    }
+    let count = counts.values.reduce(0, +)
+    if count == 0 {
+      test.add(
+        .repositories, .ok, "no repositories are visible",
+        hint: "check the integration's scopes, and what the account may see")
+    } else {
+      let shown = examples.joined(separator: ", ")
+      test.add(
+        .repositories, .ok,
+        hasMore
+          ? "the first \(count) repositories: \(shown), …"
+          : "\(count) repositories: \(shown)"
+            + (count > examples.count ? ", …" : ""))
+    }
+    testKinds(counts, summary.passedOver, test)
   }
 
-  private func completed(_ steps: [ConnectionStep]) -> [ConnectionStep] {
-    steps
-      + ConnectionStep.Name.allCases.dropFirst(steps.count).map {
-        ConnectionStep($0, .skipped, "an earlier step failed")
-      }
+  private func testKinds(
+    _ counts: [RepositoryKind: Int], _ passedOver: [RepositoryKind: Int], _ test: ConnectionTest
+  ) {
+    let polled = RepositoryKind.allCases.compactMap { kind in counts[kind].map { "\($0) \(kind.rawValue)" } }
+    let skipped = RepositoryKind.allCases.compactMap { kind in passedOver[kind].map { "\($0) \(kind.rawValue)" } }
+    guard !skipped.isEmpty else {
+      test.add(.kinds, .ok, polled.isEmpty ? "none" : polled.joined(separator: ", "))
+      return
+    }
+    test.add(
+      .kinds, .ok,
+      (polled.isEmpty ? "" : polled.joined(separator: ", ") + "; ")
+        + "not polled: \(skipped.joined(separator: ", "))",
+      hint: passedOver[.remote] == nil ? nil : "remote repositories are polled with --include-remote")
   }
 }

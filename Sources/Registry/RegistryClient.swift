@@ -1,10 +1,12 @@
 import Model
 import Posix
+import Synchronization
 
-/// One registry of one integration, spoken to by the distribution API.
+/// One registry of one integration: repositories and tags as its vendor's driver lists them, manifests and blobs by the
+/// distribution API.
 ///
-/// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Nothing is
-/// retried here (a kept connection that turns out to be closed apart): the queue backs off and tries again. At most
+/// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Short troubles
+/// are sat out by the transport and by `BlobReader`; for longer ones the queue backs off and tries again. At most
 /// `endpoint.concurrentRequestsMax` requests run at once; an open blob counts until its reader has ended.
 package final class RegistryClient: Sendable {
   package static let redirectsMax = 5
@@ -15,42 +17,53 @@ package final class RegistryClient: Sendable {
   package static let configBytesMax = 8 << 20
   static let pingBytesMax = 64 * 1024
 
-  package let endpoint: RegistryEndpoint
-  let transport: HTTPTransport
-  let group: ConnectionGroup
-  let authenticator: Authenticator
-  let permits: Permits
+  /// More bases than this are not remembered: Artifactory has one a repository key.
+  static let basesMax = 256
 
-  package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport) {
-    self.endpoint = endpoint
-    self.transport = transport
-    group = transport.makeGroup(tls: endpoint.tls)
-    authenticator = Authenticator(endpoint: endpoint, transport: transport, group: group)
-    permits = Permits(endpoint.concurrentRequestsMax)
+  package var endpoint: RegistryEndpoint { session.endpoint }
+  let session: RegistrySession
+  let driver: any RegistryDriver
+  var permits: Permits { session.permits }
+  /// By the address that `/v2/` follows.
+  private let authenticators = Mutex<[WebAddress: Authenticator]>([:])
+
+  /// `limiter` is the integration's, where it is to outlive the client.
+  package convenience init(_ endpoint: RegistryEndpoint, transport: HTTPTransport, limiter: RateLimiter? = nil) {
+    let session = RegistrySession(endpoint, transport: transport, limiter: limiter)
+    self.init(session, driver: endpoint.vendor.type.makeDriver(session))
+  }
+
+  init(_ session: RegistrySession, driver: any RegistryDriver) {
+    self.session = session
+    self.driver = driver
   }
 
   /// The version page, `/v2/`: whether this is a registry and what it wants of us. Throws what stands in the way.
   package func checkAPI() async throws -> RegistryVersion {
-    let exchange = try await perform(Call(.get, apiURL(""), scope: nil, bodyMax: Self.pingBytesMax))
+    let base = driver.base
+    let exchange = try await perform(Call(.get, base, "", scope: nil, bodyMax: Self.pingBytesMax))
     guard exchange.status == 200 else { throw exchange.isMissing ? notARegistry : exchange.error }
     return RegistryVersion(
       apiVersion: exchange.response.headers["docker-distribution-api-version"].map {
         ForeignText.escaped(exchange.redactor.redactForeign($0), lengthMax: 80)
       },
-      authentication: endpoint.isKeyed ? .apiKey : authenticator.method?.named ?? .none)
+      authentication: authenticator(for: base).method?.named ?? .none)
   }
 
   var notARegistry: RegistryError {
     RegistryError(
-      .notARegistry, "nothing speaks the distribution API at \(apiURL(""))",
+      .notARegistry, "nothing speaks the distribution API at \(driver.base)/v2/",
       hint: "check the address, its port, and whether a path is missing in it")
   }
 
-  // MARK: addresses
-
-  /// `/v2/` + `path` under the registry's address. `path` holds checked names only.
-  func apiURL(_ path: String, query: String? = nil) -> WebAddress {
-    endpoint.url.replacing(path: endpoint.url.path + "/v2/" + path, query: query)
+  func authenticator(for base: WebAddress) -> Authenticator {
+    authenticators.withLock { authenticators in
+      if let known = authenticators[base] { return known }
+      if authenticators.count >= Self.basesMax { authenticators.removeAll() }
+      let new = Authenticator(session, base, driver)
+      authenticators[base] = new
+      return new
+    }
   }
 
   // MARK: exchanges
@@ -58,16 +71,23 @@ package final class RegistryClient: Sendable {
   /// A request as its caller sees it: one address of the API, whatever redirects and challenges come between.
   struct Call: Sendable {
     var method: HTTPRequest.Method
-    var url: WebAddress
-    var scope: Scope?
+    /// The address that `/v2/` follows: its origin is the one that may see the credential.
+    let base: WebAddress
+    let url: WebAddress
+    let scope: Scope?
     var headers: [(name: String, value: String)] = []
     var bodyMax: Int
     var acceptsGzip = false
     var streams = false
 
-    init(_ method: HTTPRequest.Method, _ url: WebAddress, scope: Scope?, bodyMax: Int) {
+    /// `path` after `/v2/` and `query` hold checked names, or what a link gave.
+    init(
+      _ method: HTTPRequest.Method, _ base: WebAddress, _ path: String, query: String? = nil, scope: Scope?,
+      bodyMax: Int
+    ) {
       self.method = method
-      self.url = url
+      self.base = base
+      url = base.replacing(path: base.path + "/v2/" + path, query: query)
       self.scope = scope
       self.bodyMax = bodyMax
     }
@@ -103,9 +123,10 @@ package final class RegistryClient: Sendable {
 
   /// The same without a permit, for who holds one.
   func exchange(_ call: Call) async throws -> Exchange {
+    let authenticator = authenticator(for: call.base)
     var sent = Authenticator.Authorization.none
     do {
-      sent = try await authenticator.authorization(for: call.scope) { try await ping() }
+      sent = try await authenticator.authorization(for: call.scope) { try await ping(call.base) }
       var followed = try await follow(call, sent)
       // One renewal a request: a registry that refuses a token it has just issued would go on for ever.
       if followed.response.status == 401, !followed.hasLeft,
@@ -129,12 +150,13 @@ package final class RegistryClient: Sendable {
   }
 
   /// `/v2/` without a credential, to learn what is asked for.
-  func ping() async throws -> HTTPResponse {
-    let call = Call(.get, apiURL(""), scope: nil, bodyMax: Self.pingBytesMax)
+  func ping(_ base: WebAddress) async throws -> HTTPResponse {
+    let call = Call(.get, base, "", scope: nil, bodyMax: Self.pingBytesMax)
     let response = try await follow(call, .none).response
     // Anything but these is for the real request to find out.
-    guard response.status == 429 || response.status >= 500 else { return response }
-    throw RegistryAnswer(response, Redactor([])).error(for: "GET \(call.url)")
+    let answer = RegistryAnswer(response, Redactor([]))
+    guard response.status == 429 || response.status >= 500 || answer.wantsCertificate else { return response }
+    throw answer.error(for: "GET \(call.url)")
   }
 
   private struct Followed {
@@ -164,11 +186,12 @@ package final class RegistryClient: Sendable {
         : "\(call.method.rawValue) \(call.url), redirected to \(url.origin),"
       let request = HTTPRequest(
         call.method, url, headers: call.headers, authorization: hasLeft ? nil : authorization.header,
-        destination: url.origin == endpoint.url.origin ? .registry : .namedByAnswer, subject: subject,
+        destination: url.origin == call.base.origin ? .registry : .namedByAnswer, subject: subject,
         bodyMax: call.bodyMax, acceptsGzip: call.acceptsGzip)
       let opened: OpenedResponse =
         call.streams
-        ? try await transport.open(request, in: group) : .response(try await transport.send(request, in: group))
+        ? try await session.transport.open(request, in: session.group)
+        : .response(try await session.transport.send(request, in: session.group))
       let followed = Followed(opened: opened, subject: subject, hasLeft: hasLeft)
       guard [301, 302, 303, 307, 308].contains(followed.response.status),
         let location = followed.response.headers["location"]
@@ -179,7 +202,7 @@ package final class RegistryClient: Sendable {
           .redirectRefused, "\(call.method.rawValue) \(call.url) was redirected more than \(Self.redirectsMax) times")
       }
       url = try redirectTarget(location, from: url, of: call)
-      if url.origin != endpoint.url.origin { hasLeft = true }
+      if url.origin != call.base.origin { hasLeft = true }
     }
   }
 
@@ -194,7 +217,7 @@ package final class RegistryClient: Sendable {
         .redirectRefused,
         "\(call.method.rawValue) \(call.url) was redirected to an address that is refused: \(error.reason)")
     }
-    guard target.scheme == .https || endpoint.url.scheme == .http else {
+    guard target.scheme == .https || call.base.scheme == .http else {
       throw RegistryError(
         .redirectRefused,
         "\(call.method.rawValue) \(call.url) was redirected from https to plain HTTP, to \(target.origin)",
@@ -220,13 +243,7 @@ extension Authenticator.Method {
     case .open: .none
     case .basic: .basic
     case .token: .token
+    case .header: .apiKey
     }
-  }
-}
-
-extension RegistryEndpoint {
-  var isKeyed: Bool {
-    if case .apiKey = credential { return true }
-    return false
   }
 }

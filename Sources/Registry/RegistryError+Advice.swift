@@ -21,6 +21,7 @@ extension RegistryError.Code {
     case .malformed: "push the image again with a current client"
     case .tooLarge: "this is over a bound that protects the daemon; such an image cannot be scanned"
     case .realmNotAllowed: "if that host is trusted with the credential, allow it with --allow-realm-host"
+    case .proxyFailed: "check the integration's proxy, or the one in the daemon's environment"
     case .redirectRefused: "check where the registry redirects to"
     case .addressRefused: "check what the host name resolves to"
     case .unsupportedManifest: "push the image again with a current client"

@@ -36,6 +36,8 @@ package struct RegistryError: Error, Sendable, Equatable, CustomStringConvertibl
     case tooLarge = "TOO_LARGE"
     /// The token service lives where credentials must not go.
     case realmNotAllowed = "REALM_NOT_ALLOWED"
+    /// The proxy on the way refuses, or wants a credential of its own.
+    case proxyFailed = "PROXY_FAILED"
     case redirectRefused = "REDIRECT_REFUSED"
     /// The host resolves to an address that it must not have (link-local, metadata, unspecified, a stranger's loopback).
     case addressRefused = "ADDRESS_REFUSED"
@@ -54,30 +56,43 @@ package struct RegistryError: Error, Sendable, Equatable, CustomStringConvertibl
   package let isTransient: Bool
   /// How long the registry asks us to wait, between one second and one hour.
   package let retryAfter: Duration?
+  /// What a server showed whose certificate was refused, its own first.
+  package let certificates: [PeerCertificate]
 
   package init(
-    _ code: Code, _ message: String, hint: String? = nil, isTransient: Bool = false, retryAfter: Duration? = nil
+    _ code: Code, _ message: String, hint: String? = nil, isTransient: Bool = false, retryAfter: Duration? = nil,
+    certificates: [PeerCertificate] = []
   ) {
     self.code = code
     self.message = message
     self.hint = hint
     self.isTransient = isTransient
     self.retryAfter = retryAfter
+    self.certificates = certificates
   }
 
   package var description: String { "\(code.rawValue): \(message)" }
 
   package static func malformed(_ message: String) -> RegistryError { RegistryError(.malformed, message) }
 
+  /// Whether the next request would meet the same: the registry is away, refuses us, or asks us to wait.
+  package var concernsRegistry: Bool {
+    switch code {
+    case .unreachable, .timeout, .tlsFailed, .unauthorized, .rateLimited, .notARegistry, .realmNotAllowed: true
+    default: false
+    }
+  }
+
   /// The same error under another code and hint, for a caller that knows better what the failure means.
   func recoded(_ code: Code, _ message: String, hint: String?) -> RegistryError {
-    RegistryError(code, message, hint: hint, isTransient: isTransient, retryAfter: retryAfter)
+    RegistryError(
+      code, message, hint: hint, isTransient: isTransient, retryAfter: retryAfter, certificates: certificates)
   }
 
   /// The same error with every secret in its texts replaced.
   func redacting(_ redactor: Redactor) -> RegistryError {
     RegistryError(
       code, redactor.redact(message), hint: hint.map(redactor.redact), isTransient: isTransient,
-      retryAfter: retryAfter)
+      retryAfter: retryAfter, certificates: certificates)
   }
 }

@@ -23,6 +23,12 @@ package struct Criteria: Hashable, Sendable {
     narrowed(to: repository).screen(tag: tag)
   }
 
+  /// The repositories that a pattern names in full, without a wildcard, each once.
+  package var fullNames: [String] {
+    var seen: Set<String> = []
+    return (patterns + always).compactMap(\.name).filter { !$0.contains("*") && seen.insert($0).inserted }
+  }
+
   package func narrowed(to repository: String) -> RepositoryCriteria {
     RepositoryCriteria(self, repository: repository)
   }

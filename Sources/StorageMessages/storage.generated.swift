@@ -231,6 +231,29 @@ package struct IntegrationRecord: ProtoMessage {
   package var deleting: Bool = false
   /// every poll also queues what was scanned before
   package var rescan: Bool = false
+  package var apiUrl: String = ""
+  package var scopes: [String] = []
+  package var region: String = ""
+  package var repositoryKeys: [String] = []
+  /// "repository-path", "subdomain", "port", or empty
+  package var repositoryAccess: String = ""
+  package var includeRemote: Bool = false
+  package var clientCertificatePem: [UInt8] = []
+  /// its address, without a password
+  package var proxy: String = ""
+  /// 0: no limit
+  package var requestsPerSecond: UInt32 = 0
+  /// 0: no limit
+  package var bytesPerSecond: UInt64 = 0
+  /// "22:00-06:00", or empty
+  package var quietHours: String = ""
+  package var hasSessionToken: Bool = false
+  package var hasClientKey: Bool = false
+  package var hasProxyPassword: Bool = false
+  /// the mode
+  package var isAutomatic: Bool = false
+  /// of an automatic one
+  package var schedule: ScheduleRecord? = nil
 
   package init() {}
 
@@ -266,6 +289,22 @@ package struct IntegrationRecord: ProtoMessage {
     self.revision = c.pointee.revision
     self.deleting = c.pointee.deleting != 0
     self.rescan = c.pointee.rescan != 0
+    self.apiUrl = try readText(c.pointee.api_url, "tidewaiter.storage.v1.IntegrationRecord.api_url")
+    self.scopes = try readTexts(c.pointee.scopes, c.pointee.n_scopes, "tidewaiter.storage.v1.IntegrationRecord.scopes")
+    self.region = try readText(c.pointee.region, "tidewaiter.storage.v1.IntegrationRecord.region")
+    self.repositoryKeys = try readTexts(c.pointee.repository_keys, c.pointee.n_repository_keys, "tidewaiter.storage.v1.IntegrationRecord.repository_keys")
+    self.repositoryAccess = try readText(c.pointee.repository_access, "tidewaiter.storage.v1.IntegrationRecord.repository_access")
+    self.includeRemote = c.pointee.include_remote != 0
+    self.clientCertificatePem = readBytes(c.pointee.client_certificate_pem)
+    self.proxy = try readText(c.pointee.proxy, "tidewaiter.storage.v1.IntegrationRecord.proxy")
+    self.requestsPerSecond = c.pointee.requests_per_second
+    self.bytesPerSecond = c.pointee.bytes_per_second
+    self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.storage.v1.IntegrationRecord.quiet_hours")
+    self.hasSessionToken = c.pointee.has_session_token != 0
+    self.hasClientKey = c.pointee.has_client_key != 0
+    self.hasProxyPassword = c.pointee.has_proxy_password != 0
+    self.isAutomatic = c.pointee.is_automatic != 0
+    self.schedule = try readMessage(c.pointee.schedule)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -299,6 +338,55 @@ package struct IntegrationRecord: ProtoMessage {
     c.pointee.revision = self.revision
     c.pointee.deleting = self.deleting ? 1 : 0
     c.pointee.rescan = self.rescan ? 1 : 0
+    c.pointee.api_url = arena.copy(self.apiUrl)
+    c.pointee.n_scopes = self.scopes.count
+    c.pointee.scopes = arena.array(self.scopes) { arena.copy($0) }
+    c.pointee.region = arena.copy(self.region)
+    c.pointee.n_repository_keys = self.repositoryKeys.count
+    c.pointee.repository_keys = arena.array(self.repositoryKeys) { arena.copy($0) }
+    c.pointee.repository_access = arena.copy(self.repositoryAccess)
+    c.pointee.include_remote = self.includeRemote ? 1 : 0
+    c.pointee.client_certificate_pem = arena.copy(self.clientCertificatePem)
+    c.pointee.proxy = arena.copy(self.proxy)
+    c.pointee.requests_per_second = self.requestsPerSecond
+    c.pointee.bytes_per_second = self.bytesPerSecond
+    c.pointee.quiet_hours = arena.copy(self.quietHours)
+    c.pointee.has_session_token = self.hasSessionToken ? 1 : 0
+    c.pointee.has_client_key = self.hasClientKey ? 1 : 0
+    c.pointee.has_proxy_password = self.hasProxyPassword ? 1 : 0
+    c.pointee.is_automatic = self.isAutomatic ? 1 : 0
+    c.pointee.schedule = arena.pointer(self.schedule)
+  }
+}
+
+package struct ScheduleRecord: ProtoMessage {
+  /// "every", "daily", "weekly", "cron"
+  package var kind: String = ""
+  /// as it was given
+  package var value: String = ""
+  /// "": the node's
+  package var timezone: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.ScheduleRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__ScheduleRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__schedule_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleRecord.self)
+    self.kind = try readText(c.pointee.kind, "tidewaiter.storage.v1.ScheduleRecord.kind")
+    self.value = try readText(c.pointee.value, "tidewaiter.storage.v1.ScheduleRecord.value")
+    self.timezone = try readText(c.pointee.timezone, "tidewaiter.storage.v1.ScheduleRecord.timezone")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleRecord.self)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.value = arena.copy(self.value)
+    c.pointee.timezone = arena.copy(self.timezone)
   }
 }
 
@@ -1087,6 +1175,10 @@ package struct PollRecord: ProtoMessage {
   package var firstJobId: UInt64 = 0
   package var lastJobId: UInt64 = 0
   package var errorHint: String = ""
+  /// not polled: remote, virtual, …
+  package var repositoriesSkipped: UInt32 = 0
+  /// at most 100
+  package var notes: [String] = []
 
   package init() {}
 
@@ -1118,6 +1210,8 @@ package struct PollRecord: ProtoMessage {
     self.firstJobId = c.pointee.first_job_id
     self.lastJobId = c.pointee.last_job_id
     self.errorHint = try readText(c.pointee.error_hint, "tidewaiter.storage.v1.PollRecord.error_hint")
+    self.repositoriesSkipped = c.pointee.repositories_skipped
+    self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.storage.v1.PollRecord.notes")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1143,6 +1237,9 @@ package struct PollRecord: ProtoMessage {
     c.pointee.first_job_id = self.firstJobId
     c.pointee.last_job_id = self.lastJobId
     c.pointee.error_hint = arena.copy(self.errorHint)
+    c.pointee.repositories_skipped = self.repositoriesSkipped
+    c.pointee.n_notes = self.notes.count
+    c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
   }
 }
 

@@ -16,4 +16,6 @@ package enum EventKind: String, Sendable, CaseIterable {
   case advisoriesImported = "advisories.imported"
   /// A call was refused for want of a role.
   case callDenied = "call.denied"
+  /// Secrets are sealed with another key.
+  case keyRotated = "key.rotated"
 }

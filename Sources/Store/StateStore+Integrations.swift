@@ -1,3 +1,4 @@
+import Posix
 import StorageMessages
 
 /// What can be wrong with an operation on an integration.
@@ -11,7 +12,6 @@ package enum IntegrationError: Error, Equatable, Sendable {
 }
 
 extension StateStore {
-  private static let secretField = "secret"
   /// Rows that one transaction of a background removal deletes, so that writers never wait long for it.
   private static let removalBatch = 500
 
@@ -53,21 +53,11 @@ extension StateStore {
 
   package func integrationCount() throws -> Int { try read { try $0.count(Self.integrationNames) } }
 
-  /// The secret of an integration, nil when it has none. Zero it after use.
-  package func secret(of integration: UInt64) throws -> [UInt8]? {
-    guard
-      let sealed = try read({
-        try $0.get(Self.secrets, SecretKey(integration: integration, field: Self.secretField))
-      })
-    else { return nil }
-    return try sealer.open(sealed, integration: integration, field: Self.secretField)
-  }
-
   // MARK: - Changing
 
   /// Stores a new integration; id, times and revision are set here. `actor` is who wants it, for the event log.
   package func createIntegration(
-    _ wanted: IntegrationRecord, secret: [UInt8]?, now: Int64, actor: String = ""
+    _ wanted: IntegrationRecord, secrets: [SecretField: Secret] = [:], now: Int64, actor: String = ""
   ) async throws -> IntegrationRecord {
     try await write { [self] transaction in
       guard try transaction.get(Self.integrationNames, wanted.name) == nil else {
@@ -81,22 +71,28 @@ extension StateStore {
       record.credentialGeneration = 1
       try transaction.put(Self.meta, "next_integration", record.id + 1)
       try transaction.put(Self.integrationNames, record.name, record.id)
-      try put(&record, secret: secret.map { .some($0) }, in: transaction)
+      for (field, secret) in secrets { try change(field, .replace(secret), of: &record, in: transaction) }
+      try transaction.put(Self.integrations, record.id, record)
       try append(EventRecord(.integrationCreated, record, time: now, actor: actor), in: transaction)
       return record
     }
   }
 
-  /// What an update does with the secret.
-  package enum SecretChange: Sendable, Equatable {
-    case keep, drop
-    case replace([UInt8])
+  /// A new integration as it would be stored with these secrets; throws what storing it would.
+  package func preview(_ wanted: IntegrationRecord, secrets: Set<SecretField>) throws -> IntegrationRecord {
+    guard try read({ try $0.get(Self.integrationNames, wanted.name) }) == nil else {
+      throw IntegrationError.nameTaken(wanted.name)
+    }
+    var record = wanted
+    for field in secrets { record[field] = true }
+    return record
   }
 
-  /// Changes the integration `name` as `change` says, if its revision still is `revision` (0: whatever it is).
+  /// Changes the integration `name` as `change` says, if its revision still is `revision` (0: whatever it is). Secrets that
+  /// `secrets` does not name are kept.
   package func updateIntegration(
-    named name: String, revision: UInt64, secret: SecretChange, now: Int64, actor: String = "",
-    _ change: @escaping @Sendable (inout IntegrationRecord) throws -> Void
+    named name: String, revision: UInt64, secrets: [SecretField: SecretChange] = [:], now: Int64, actor: String = "",
+    _ body: @escaping @Sendable (inout IntegrationRecord) throws -> Void
   ) async throws -> IntegrationRecord {
     try await write { [self] transaction in
       guard let id = try transaction.get(Self.integrationNames, name),
@@ -104,38 +100,20 @@ extension StateStore {
       else { throw IntegrationError.unknown(name) }
       guard !record.deleting else { throw IntegrationError.beingRemoved(name) }
       guard revision == 0 || record.revision == revision else { throw IntegrationError.changed(name) }
-      try change(&record)
+      try body(&record)
       record.updatedAt = now
       record.revision += 1
-      if secret != .keep { record.credentialGeneration += 1 }
-      switch secret {
-      case .keep: try put(&record, secret: nil, in: transaction)
-      case .drop: try put(&record, secret: .some(nil), in: transaction)
-      case .replace(let bytes): try put(&record, secret: .some(bytes), in: transaction)
-      }
+      if secrets.values.contains(where: { $0 != .keep }) { record.credentialGeneration += 1 }
+      for (field, wanted) in secrets { try change(field, wanted, of: &record, in: transaction) }
+      try transaction.put(Self.integrations, record.id, record)
       try append(EventRecord(.integrationUpdated, record, time: now, actor: actor), in: transaction)
       return record
     }
   }
 
-  /// Writes a record; `secret` is nil to keep what there is, `.some(nil)` to drop it.
-  private func put(_ record: inout IntegrationRecord, secret: [UInt8]??, in transaction: WriteTransaction) throws {
-    let key = SecretKey(integration: record.id, field: Self.secretField)
-    switch secret {
-    case nil: break
-    case .some(nil):
-      record.hasSecret = false
-      try transaction.delete(Self.secrets, key)
-    case .some(.some(let bytes)):
-      record.hasSecret = true
-      try transaction.put(Self.secrets, key, try sealer.seal(bytes, integration: record.id, field: Self.secretField))
-    }
-    try transaction.put(Self.integrations, record.id, record)
-  }
-
   // MARK: - Removing
 
-  /// First step of a removal: the secret is gone and nothing finds the integration any more. `also` runs in the same
+  /// First step of a removal: the secrets are gone and nothing finds the integration any more. `also` runs in the same
   /// transaction (the queue cancels its jobs there). What is left goes with `removeRemains`.
   package func beginRemoval(
     named name: String, now: Int64, actor: String = "",
@@ -147,9 +125,8 @@ extension StateStore {
       else { throw IntegrationError.unknown(name) }
       guard !record.deleting else { throw IntegrationError.beingRemoved(name) }
       record.deleting = true
-      record.hasSecret = false
       record.credentialGeneration += 1
-      try transaction.delete(Self.secrets, SecretKey(integration: id, field: Self.secretField))
+      for field in SecretField.allCases { try change(field, .drop, of: &record, in: transaction) }
       try transaction.put(Self.integrations, id, record)
       try append(EventRecord(.integrationRemoved, record, time: now, actor: actor), in: transaction)
       try also(id, transaction)

@@ -11,15 +11,15 @@ package final class StateStore: Sendable {
   package let environment: Environment
   /// Rises to the number of each event that is on disk.
   package let feed: Broadcast
-  package let sealer: SecretSealer
+  let keys: KeyRing
 
   /// Events that are kept, apart from a batch.
   let eventsMaximum: Int
 
-  /// Opens the state of `directory`. `tables` lists those of all rooms.
+  /// Opens the state of `directory`. `tables` lists those of all rooms; `credentials` is systemd's directory of them.
   package init(
     directory: StateDirectory, tables: [TableDescription], options: Environment.Options = .init(),
-    eventsMaximum: Int = StateStore.eventsKept
+    credentials: String? = nil, eventsMaximum: Int = StateStore.eventsKept
   ) async throws {
     let feed = Broadcast()
     let environment = try Environment(
@@ -28,7 +28,7 @@ package final class StateStore: Sendable {
       admit: { transaction throws(StoreError) in try Self.admit(transaction, path: directory.stateFile) })
     do {
       let hasSecrets = try environment.read { try $0.count(Self.secrets) > 0 }
-      sealer = try SecretSealer(keyFile: directory.keyFile, hasSecrets: hasSecrets)
+      keys = try KeyRing(file: directory.keyFile, credentials: credentials, hasSecrets: hasSecrets)
       feed.raise(to: try environment.read { try Self.eventRange(in: $0) }.newest)
     } catch {
       environment.close()
@@ -37,6 +37,12 @@ package final class StateStore: Sendable {
     self.environment = environment
     self.feed = feed
     self.eventsMaximum = eventsMaximum
+    do {
+      try await settleKeys()
+    } catch {
+      environment.close()
+      throw error
+    }
   }
 
   /// Writes the schema version into a new store; refuses one that this version does not know.

@@ -19,6 +19,8 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     case schemaUnknown = "SCHEMA_UNKNOWN"
     /// A sealed secret or the key file cannot be used.
     case secrets = "SECRETS_UNREADABLE"
+    /// The key is given to the daemon: it cannot replace it.
+    case keyNotOurs = "KEY_IS_CREDENTIAL"
     /// A key is empty, longer than LMDB takes (511 bytes), or holds a NUL.
     case keyTooLong = "KEY_TOO_LONG"
     /// The system refused a read or write.

@@ -1,5 +1,6 @@
 import Advisories
 import CPosix
+import CWipe
 import Daemon
 import Glibc
 import Logging
@@ -33,10 +34,20 @@ struct Command {
         Self.say("\(PosixError("raise the limit of open files"))", "the daemon goes on with fewer connections")
       }
     }
-    // Credentials are in this process's memory: nobody else of its user reads them, and no core file holds them.
+    // Credentials are in this process's memory: nobody else of its user reads them, and no core file holds them, not even
+    // where a program of the system takes cores from processes that are not dumpable.
+    var noCore = rlimit()
+    if setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &noCore) != 0 {
+      Self.say("\(PosixError("allow no core files"))", "look at what confines the daemon")
+      return false
+    }
     if cposix_not_dumpable() != 0 {
       Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
       return false
+    }
+    guard cwipe_works() else {
+      Self.say("freed memory would not be wiped", "this program was linked wrongly: build it anew")
+      throw ExitCode(1)
     }
     let environment = ProcessEnvironment.variables
     let inherited: InheritedSocket?

@@ -73,7 +73,8 @@ final class Bench: Sendable {
       store: store, queue: queue, poller: poller, progress: progress, events: watchers, reader: thread)
     system = SystemHandler(
       store: store, queue: queue, advisories: advisories, metrics: Metrics(),
-      configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, events: watchers,
+      configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
+      events: watchers,
       catalogue: catalogue)
     catalogue.publish(methods)
   }

@@ -1,5 +1,6 @@
 import API
 import Model
+import Posix
 import StorageMessages
 import Store
 import Testing
@@ -19,7 +20,7 @@ struct IntegrationReaderTests {
 
   private func violations(_ wanted: API.Integration, secret: String = "") -> [String] {
     var reader = IntegrationReader()
-    _ = reader.create(wanted, secret: Array(secret.utf8))
+    _ = reader.create(wanted, secrets: secret.isEmpty ? [:] : [.main: Secret(secret)])
     return reader.violations.map(\.field)
   }
 
@@ -38,7 +39,7 @@ struct IntegrationReaderTests {
 
   @Test func `A plain integration is taken, with the defaults`() {
     var reader = IntegrationReader()
-    let record = reader.create(Self.wanted(), secret: [])
+    let record = reader.create(Self.wanted(), secrets: [:])
     #expect(reader.violations.isEmpty)
     #expect(record.scanTimeoutSeconds == 1800)
     #expect(record.maxConcurrent == 8)
@@ -48,7 +49,7 @@ struct IntegrationReaderTests {
   @Test func `Every bad field is answered at once`() {
     let wanted = Self.wanted { wanted in
       wanted.name = "Hub"
-      wanted.type = "harbor"
+      wanted.type = "teapot"
       wanted.url = "ftp://x"
       wanted.description = String(repeating: "d", count: 1001)
       wanted.mode = .automatic
@@ -67,9 +68,8 @@ struct IntegrationReaderTests {
     }
     #expect(
       violations(wanted) == [
-        "name", "type", "url", "description", "mode", "tls.ca_pem", "criteria[1]", "condition", "never[0]", "always[0]",
-        "scan_timeout", "platforms", "platforms[0]", "max_concurrent", "allowed_realm_hosts[1]",
-        "authentication.username", "secret",
+        "name", "type", "url", "description", "tls.ca_pem", "criteria[1]", "condition", "never[0]", "always[0]",
+        "scan_timeout", "platforms", "platforms[0]", "max_concurrent", "allowed_realm_hosts[1]", "schedule", "secret",
       ])
   }
 
@@ -145,7 +145,7 @@ struct IntegrationReaderTests {
     #expect(fields.count <= IntegrationReader.violationsMaximum)
     var reader = IntegrationReader()
     let paths = Set((0..<10_000).map { "field \($0) " + String(repeating: "x", count: 300) })
-    _ = reader.update(IntegrationRecord(), as: wanted, paths: paths, secret: [])
+    _ = reader.update(IntegrationRecord(), as: wanted, paths: paths, secrets: [:])
     #expect(reader.violations.count <= IntegrationReader.violationsMaximum)
     #expect(reader.violations.allSatisfy { $0.description.utf8.count < 200 })
   }
@@ -155,6 +155,7 @@ struct IntegrationReaderTests {
   private static let account: IntegrationRecord = {
     var record = IntegrationRecord()
     record.name = "hub"
+    record.type = "docker-registry"
     record.url = "https://registry.example"
     record.auth = .account
     record.username = "me"
@@ -165,10 +166,11 @@ struct IntegrationReaderTests {
 
   private func update(
     _ current: IntegrationRecord, paths: Set<String>, secret: String = "", _ change: (inout API.Integration) -> Void
-  ) -> (record: IntegrationRecord, secret: StateStore.SecretChange, violations: [String]) {
+  ) -> (record: IntegrationRecord, secret: SecretChange, violations: [String]) {
     var reader = IntegrationReader()
-    let update = reader.update(current, as: Self.wanted(change), paths: paths, secret: Array(secret.utf8))
-    return (update.record, update.secret, reader.violations.map(\.field))
+    let update = reader.update(
+      current, as: Self.wanted(change), paths: paths, secrets: secret.isEmpty ? [:] : [.main: Secret(secret)])
+    return (update.record, update.secrets[.main] ?? .keep, reader.violations.map(\.field))
   }
 
   @Test func `Only what the mask names is changed`() {
@@ -203,7 +205,7 @@ struct IntegrationReaderTests {
     #expect(dropped.secret == .drop)
     #expect(dropped.violations == [])
     let replaced = update(Self.account, paths: [path, "secret"], secret: "new", change)
-    #expect(replaced.secret == .replace(Array("new".utf8)))
+    #expect(replaced.secret == .replace(Secret("new")))
     // Without a secret there is nothing to drop, and what the old registry confirmed must not count either (D15).
     var anonymous = Self.account
     anonymous.auth = .anonymous

@@ -114,7 +114,7 @@ struct LayerSharingTests {
     try await plant.scan([("scan finished", 2)])
     #expect(registry.requests("HEAD \(path())") == 0)
     _ = try await plant.store.updateIntegration(
-      named: "hub", revision: 0, secret: .drop, now: plant.clock.wall.now
+      named: "hub", revision: 0, secrets: [.main: .drop], now: plant.clock.wall.now
     ) { _ in }
     try await plant.add(image, to: hub)
     try await plant.scan([("scan finished", 3)])

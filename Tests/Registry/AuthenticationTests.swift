@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Model
+import Posix
 import TestSupport
 import Testing
 

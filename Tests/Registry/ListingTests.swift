@@ -14,7 +14,10 @@ struct ListingTests {
     var summary = ListingSummary()
     var requests: [ScriptedServer.Request] = []
     try await withServer({ $0.path == "/v2/" ? .json("{}") : page($0) }) { server in
-      summary = try await client(server).repositories(pageSize: pageSize) { names.append($0.path) }
+      let client = try client(server)
+      let listing = RepositoryListing(client) { names.append($0.repository.path) }
+      try await client.catalog(of: client.driver.base, pageSize: pageSize, in: listing) { try await listing.found($0) }
+      summary = listing.summary
       requests = server.requests.filter { $0.path != "/v2/" }
     }
     return (names, summary, requests)
@@ -113,14 +116,14 @@ struct ListingTests {
     }
     #expect(names == ["good", "also/good"])
     #expect(summary.rejected == bad.count + 3)
-    #expect(summary.rejectedExamples.count == ListingSummary.rejectedExamplesMax)
+    #expect(summary.rejectedExamples.count == ListingSummary.examplesMax)
     #expect(!summary.rejectedExamples.contains { $0.name.utf8.contains { $0 < 0x20 } })
   }
 
   @Test(arguments: ["{\"tags\":null}", "{}", "{\"name\":\"a\",\"tags\":[]}"])
   func `no tags is no error`(body: String) async throws {
     try await withServer({ _ in .json(body) }) { server in
-      let summary = try await client(server).tags(of: repository("a")) { _ in Issue.record("a tag") }
+      let summary = try await client(server).tags(of: ListedRepository(repository("a"))) { _ in Issue.record("a tag") }
       #expect(summary.accepted == 0)
       #expect(summary.incomplete == nil)
     }
@@ -129,7 +132,9 @@ struct ListingTests {
   @Test(arguments: ["{\"tags\":{}}", "{\"tags\":7}", "[]", "", "<html>"])
   func `tags of another shape are malformed`(body: String) async throws {
     try await withServer({ _ in .json(body) }) { server in
-      let error = try await registryError { try await client(server).tags(of: repository("a")) { _ in } }
+      let error = try await registryError {
+        try await client(server).tags(of: ListedRepository(repository("a"))) { _ in }
+      }
       #expect(error.code == .malformed)
     }
   }

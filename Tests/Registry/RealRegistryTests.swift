@@ -38,12 +38,12 @@ struct RealRegistryTests {
     let client = try client(url(registry))
     let repo = try repository("team/app")
     var listed: [String] = []
-    let summary = try await client.repositories(pageSize: 2) { listed.append($0.path) }
+    let summary = try await client.repositories { listed.append($0.repository.path) }
     #expect(listed == names + ["team/app"])
     #expect(summary.incomplete == nil)
-    #expect(summary.pages == 3)
+    #expect(summary.pages == 1)
     var tags: [String] = []
-    _ = try await client.tags(of: repo) { tags.append($0.name) }
+    _ = try await client.tags(of: ListedRepository(repo)) { tags.append($0.tag.name) }
     #expect(tags.sorted() == ["amd64", "arm64", "latest"])
 
     let resolved = try await client.resolve(tag("latest"), in: repo)
@@ -71,9 +71,14 @@ struct RealRegistryTests {
       #expect(try await registryError { try await client.fetchManifest(missing, in: repo) }.code == .notFound)
     }
     let steps = try await client.test()
-    #expect(steps.map(\.outcome) == [.ok, .skipped, .ok, .ok, .ok])
-    #expect(steps.last?.detail == "5 repositories")
+    #expect(outcomes(steps) == Self.wellOverHTTP)
+    #expect(steps.first { $0.name == .repositories }?.detail == "5 repositories: a, b/c, d, …")
   }
+
+  private static let wellOverHTTP: [ConnectionStep.Name: ConnectionStep.Outcome] = [
+    .connect: .ok, .tls: .skipped, .api: .ok, .clock: .ok, .authentication: .ok, .list: .ok, .repositories: .ok,
+    .kinds: .ok,
+  ]
 
   @Test(.enabled(if: Command.path(of: "htpasswd") != nil, "htpasswd is not installed (apt-get install apache2-utils)"))
   func `an account opens what anonymous access does not`() async throws {
@@ -90,7 +95,8 @@ struct RealRegistryTests {
     #expect(try await good.fetchManifest(tag("1"), in: repo).digest == amd64.digest)
     #expect(try await readAll(good.openBlob(descriptor(of: amd64.layers[0]), in: repo)) == amd64.layers[0])
     #expect(try await good.checkAPI() == RegistryVersion(apiVersion: "registry/2.0", authentication: .basic))
-    #expect(try await good.test().map(\.outcome) == [.ok, .skipped, .ok, .ok, .ok])
+    let went = try await outcomes(good.test())
+    #expect(went == Self.wellOverHTTP)
     for credential in [
       .anonymous, .account(user: "scanner", password: Secret("wrong-\(canary)")), .apiKey(Secret(canary)),
     ] as [Credential] {
@@ -98,7 +104,11 @@ struct RealRegistryTests {
       let error = try await registryError { try await client.fetchManifest(tag("1"), in: repo) }
       #expect(error.code == .unauthorized)
       #expect(!error.isTransient)
-      #expect(try await client.test().map(\.outcome) == [.ok, .skipped, .ok, .failed, .skipped])
+      let went = try await outcomes(client.test())
+      #expect(
+        went == [
+          .connect: .ok, .tls: .skipped, .api: .ok, .clock: .ok, .authentication: .failed, .list: .skipped,
+        ])
     }
   }
 
@@ -119,14 +129,17 @@ struct RealRegistryTests {
 
     let trusting = try client(address, caPEM: authority)
     let steps = try await trusting.test()
-    #expect(steps.map(\.outcome) == [.ok, .ok, .ok, .ok, .ok])
+    #expect(steps.allSatisfy { $0.outcome == .ok })
     #expect(steps.first?.detail.contains("HTTP/2") == true)
     #expect(try await trusting.fetchManifest(tag("1"), in: repo).digest == amd64.digest)
     #expect(try await readAll(trusting.openBlob(descriptor(of: amd64.layers[0]), in: repo)) == amd64.layers[0])
     // A paused HTTP/2 stream fills memory, so blobs come over HTTP/1.1 though the connection next to it is HTTP/2.
     let blob = HTTPRequest(
-      .get, trusting.apiURL("\(repo)/blobs/\(amd64.configDescriptor.digest)"), bodyMax: 0)
-    guard case .stream(let stream) = try await patient.open(blob, in: trusting.group) else {
+      .get,
+      RegistryClient.Call(
+        .get, trusting.driver.base, "\(repo)/blobs/\(amd64.configDescriptor.digest)", scope: nil, bodyMax: 0
+      ).url, bodyMax: 0)
+    guard case .stream(let stream) = try await patient.open(blob, in: trusting.session.group) else {
       Issue.record("no stream")
       return
     }
@@ -142,7 +155,11 @@ struct RealRegistryTests {
       let error = try await registryError { try await client.checkAPI() }
       #expect(error.code == .tlsFailed)
       #expect(!error.isTransient)
-      #expect(try await client.test().map(\.outcome) == [.ok, .failed, .skipped, .skipped, .skipped])
+      let went = try await outcomes(client.test())
+      #expect(
+        went == [
+          .connect: .ok, .tls: .failed, .api: .skipped, .authentication: .skipped, .list: .skipped,
+        ])
     }
     let insecure = try client(address, isInsecure: true)
     #expect(try await insecure.fetchManifest(tag("1"), in: repo).digest == amd64.digest)

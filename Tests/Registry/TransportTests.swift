@@ -100,7 +100,7 @@ struct TransportTests {
   @Test func `silence after the connection is a timeout`() async throws {
     try await withServer({ _ in .silence() }) { server in
       let error = try await registryError {
-        try await client(server, transport: HTTPTransport(timeouts: hasty)).fetchManifest(
+        try await client(server, transport: HTTPTransport(timeouts: hasty, retries: .none)).fetchManifest(
           tag("latest"), in: repository("team/app"))
       }
       #expect(error.code == .timeout)

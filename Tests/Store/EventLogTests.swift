@@ -92,10 +92,10 @@ struct EventLogTests {
     defer { store.close() }
     var wanted = IntegrationRecord()
     wanted.name = "hub"
-    let made = try await store.createIntegration(wanted, secret: nil, now: 5, actor: "uid:7")
-    _ = try await store.updateIntegration(named: "hub", revision: 0, secret: .keep, now: 6) { $0.description = "x" }
+    let made = try await store.createIntegration(wanted, now: 5, actor: "uid:7")
+    _ = try await store.updateIntegration(named: "hub", revision: 0, now: 6) { $0.description = "x" }
     await #expect(throws: IntegrationError.changed("hub")) {
-      try await store.updateIntegration(named: "hub", revision: 1, secret: .keep, now: 6) { _ in }
+      try await store.updateIntegration(named: "hub", revision: 1, now: 6) { _ in }
     }
     var poll = try await store.createPoll(integration: made.id, now: 7, actor: "uid:8")
     try await store.interruptRunningPolls(now: 8)

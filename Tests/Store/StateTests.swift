@@ -1,9 +1,10 @@
 import Glibc
 import Posix
 import StorageMessages
-import Store
 import TestSupport
 import Testing
+
+@testable import Store
 
 @Suite("The state directory and its store") struct StateTests {
   private let scratch: TemporaryDirectory
@@ -112,7 +113,7 @@ import Testing
   @Test("a new store has this version's schema and reopens") func schema() async throws {
     let store = try await openStore()
     #expect(try store.read { try $0.get(StateStore.meta, "schema_version") } == StateStore.schemaVersion)
-    let sealed = try store.sealer.seal([1], integration: 1, field: "password")
+    let sealed = try store.keys.seal(Secret([1]), integration: 1, field: "password")
     try await store.write { try $0.put(StateStore.secrets, SecretKey(integration: 1, field: "password"), sealed) }
     store.close()
     let again = try await openStore()

@@ -23,6 +23,9 @@ package final class Events: Sendable {
     for waiter in ready { waiter.resume() }
   }
 
+  /// Everything that was recorded, each name once.
+  package var names: Set<String> { state.withLock { Set($0.counts.keys) } }
+
   package func count(_ name: String) -> Int { state.withLock { $0.counts[name, default: 0] } }
 
   /// Returns when `name` has happened `count` times in all.

@@ -10,11 +10,13 @@ package final class ScriptedServer: Sendable {
     package let target: String
     /// Names in lower case.
     package let headers: [String: String]
+    package let body: [UInt8]
     /// Which connection it came on, counted from 1.
     package let connection: Int
 
     package var path: String { String(target.prefix { $0 != "?" }) }
     package var query: String { String(target.drop { $0 != "?" }.dropFirst()) }
+    package var text: String { String(decoding: body, as: UTF8.self) }
   }
 
   package enum Answer: Sendable {
@@ -137,7 +139,15 @@ package final class ScriptedServer: Sendable {
           guard sides.count == 2 else { continue }
           headers[sides[0].lowercased()] = String(sides[1].drop { $0 == " " })
         }
-        return Request(method: words[0], target: words[1], headers: headers, connection: number)
+        let length = headers["content-length"].flatMap { Int($0) } ?? 0
+        while pending.count < length {
+          let count = recv(connection, &chunk, chunk.count, 0)
+          guard count > 0 else { return nil }
+          pending += chunk[..<count]
+        }
+        let body = Array(pending.prefix(length))
+        pending.removeFirst(length)
+        return Request(method: words[0], target: words[1], headers: headers, body: body, connection: number)
       }
       let count = recv(connection, &chunk, chunk.count, 0)
       guard count > 0 else { return nil }

@@ -50,6 +50,11 @@ struct CommandFailure: Error {
     CommandFailure(.failed, code: .failedPrecondition, message, hint: hint)
   }
 
+  /// Several things at once.
+  static func local(_ messages: [String], hint: String?) -> CommandFailure {
+    CommandFailure(.failed, code: .failedPrecondition, messages, hint: hint, details: [])
+  }
+
   /// A system call on a file of the client's machine.
   static func local(_ error: PosixError) -> CommandFailure {
     let hint =
@@ -79,7 +84,10 @@ struct CommandFailure: Error {
     if let reason = error.reason { details.append(.object([("reason", .string(reason))])) }
     if let cursor = error.cursor { details.append(.object([("cursor", .string(cursor))])) }
     details += error.fieldViolations.map { violation in
-      .object([("field", .string(violation.field)), ("description", .string(violation.description))])
+      .object([
+        ("field", .string(violation.field)), ("option", .string(SettingNames.option(for: violation.field) ?? "")),
+        ("description", .string(violation.description)),
+      ])
     }
     let exit: Exit
     var hint: String?
@@ -94,7 +102,7 @@ struct CommandFailure: Error {
       exit = .failed
       hint = error.fieldViolations.isEmpty ? nil : "correct what is named and run the command again"
     }
-    let messages = error.fieldViolations.map { "\($0.field): \($0.description)" }
+    let messages = error.fieldViolations.map { "\(SettingNames.flag(for: $0.field)): \($0.description)" }
     self.init(
       exit, code: error.code, messages.isEmpty ? [error.message] : messages, hint: error.hint ?? hint,
       details: details)

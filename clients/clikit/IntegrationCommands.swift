@@ -9,8 +9,8 @@ struct IntegrationCommand: CommandGroup {
     abstract: "Manage the registries that are watched.",
     discussion: "Example:\n  tidewaiter integration list",
     subcommands: [
-      IntegrationAdd.self, IntegrationList.self, IntegrationShow.self, IntegrationRemove.self, IntegrationTest.self,
-      IntegrationPoll.self,
+      IntegrationAdd.self, IntegrationEdit.self, IntegrationList.self, IntegrationShow.self, IntegrationRemove.self,
+      IntegrationTest.self, IntegrationPoll.self, IntegrationApply.self,
     ])
 }
 
@@ -18,34 +18,6 @@ struct IntegrationCommand: CommandGroup {
 struct IntegrationArgument: ParsableArguments {
   @Argument(help: ArgumentHelp("Name of the integration.", valueName: "NAME"))
   var name: String
-}
-
-struct IntegrationAdd: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "add",
-    abstract: "Add a registry.",
-    discussion: """
-      The registry need not answer yet: ask with 'tidewaiter integration test'. A secret is read from a file, from \
-      standard input or, at a terminal, asked for without echo.
-
-      Example:
-        tidewaiter integration add local --type docker-registry \\
-          --url http://127.0.0.1:5000 --criteria 'team/*:1.*'
-      """)
-
-  @OptionGroup var integration: IntegrationArgument
-  @OptionGroup var settings: IntegrationSettings
-  @OptionGroup(title: "Global options") var global: GlobalOptions
-
-  func run() async throws {
-    var request = CreateIntegrationRequest()
-    request.integration = try settings.integration(named: integration.name)
-    request.secret = try settings.authentication.readSecret()
-    try await global.perform { session in
-      let created = try await session.integrations.createIntegration(request)
-      try session.console.show(created.clientJSON) { session.console.render(IntegrationView.facts(of: created)) }
-    }
-  }
 }
 
 struct IntegrationList: AsyncParsableCommand {
@@ -57,13 +29,7 @@ struct IntegrationList: AsyncParsableCommand {
 
   func run() async throws {
     try await global.perform { session in
-      let integrations = try await session.allPages { token in
-        var request = ListIntegrationsRequest()
-        request.pageSize = Session.pageSize
-        request.pageToken = token
-        let page = try await session.integrations.listIntegrations(request)
-        return (page.integrations, page.nextPageToken)
-      }
+      let integrations = try await session.allIntegrations()
       if integrations.isEmpty { session.console.remark("There is no integration: tidewaiter integration add --help") }
       try session.console.show(list: "integrations", integrations.map(\.clientJSON)) {
         session.console.render(IntegrationView.table(of: integrations))

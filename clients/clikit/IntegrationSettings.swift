@@ -3,236 +3,209 @@ import Glibc
 import Posix
 import TidewaiterClient
 
-/// The flags of `integration add` as the daemon's settings.
+/// The flags of `integration add` and `edit` as the daemon's settings. A flag that is not given names no setting; an empty
+/// value takes a setting back to its default.
 struct IntegrationSettings: ParsableArguments {
-  @Option(help: ArgumentHelp("Kind of registry: docker-registry.", valueName: "TYPE"))
-  var type: String
+  @OptionGroup(title: "Registry") var registry: RegistrySettings
+  @OptionGroup(title: "Transport") var transport: TransportSettings
+  @OptionGroup(title: "Authentication") var authentication: AuthenticationSettings
+  @OptionGroup(title: "Mode and schedule") var mode: ModeSettings
+  @OptionGroup(title: "Selection and scanning") var selection: SelectionSettings
+  @OptionGroup(title: "Limits") var limits: LimitSettings
 
-  @Option(help: ArgumentHelp("Address of the registry, such as https://registry.example.com.", valueName: "URL"))
+  /// Puts what was given into `integration`, and says which settings that are, as update masks name them. Reads the
+  /// certificate files.
+  func apply(to integration: inout Integration) throws -> Set<String> {
+    var change = SettingsChange(integration)
+    registry.apply(to: &change)
+    try transport.apply(to: &change)
+    authentication.apply(to: &change)
+    mode.apply(to: &change)
+    selection.apply(to: &change)
+    limits.apply(to: &change)
+    integration = change.integration
+    return change.paths
+  }
+
+  /// Where the secrets that were given are.
+  var secretSources: [SecretPart: SecretSource] {
+    var sources = transport.secretSources
+    sources[.main] = authentication.source
+    sources[.sessionToken] = authentication.sessionTokenFile.map { .file($0) }
+    return sources
+  }
+
+  func validate() throws {
+    let standardInput = [authentication.passwordStdin, authentication.apiKeyStdin].count { $0 }
+    guard standardInput <= 1 else { throw ValidationError("Only one secret can come from standard input.") }
+  }
+}
+
+/// An integration on its way to what was asked for, and the settings that were.
+struct SettingsChange {
+  var integration: Integration
+  private(set) var paths: Set<String> = []
+
+  init(_ integration: Integration) { self.integration = integration }
+
+  /// Sets what was given; nil leaves it as it is.
+  mutating func set<Value>(_ path: String, _ field: WritableKeyPath<Integration, Value>, _ value: Value?) {
+    guard let value else { return }
+    integration[keyPath: field] = value
+    paths.insert(path)
+  }
+
+  /// A list is given by its items; a single empty one empties it.
+  mutating func set(_ path: String, list field: WritableKeyPath<Integration, [String]>, _ items: [String]) {
+    set(path, field, items.isEmpty ? nil : items == [""] ? [] : items)
+  }
+
+  mutating func set(_ path: String, patterns field: WritableKeyPath<Integration, [Pattern]>, _ items: [String]) {
+    set(path, field, items.isEmpty ? nil : items == [""] ? [] : items.map(Self.pattern))
+  }
+
+  mutating func change(_ path: String, _ body: (inout Integration) throws -> Void) rethrows {
+    try body(&integration)
+    paths.insert(path)
+  }
+
+  static func pattern(_ text: String) -> Pattern {
+    var pattern = Pattern()
+    pattern.pattern = text
+    return pattern
+  }
+}
+
+struct RegistrySettings: ParsableArguments {
+  static let types = [
+    "docker-hub", "harbor", "artifactory", "nexus", "gitlab", "quay", "docker-registry", "ecr", "ghcr", "acr", "gar",
+    "yandex",
+  ]
+
+  @Option(help: ArgumentHelp("Kind of registry: \(types.joined(separator: ", ")).", valueName: "TYPE"))
+  var type: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Address of the registry, such as https://registry.example.com (docker-hub has its own).", valueName: "URL"))
   var url: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Address of the vendor's own API; required for gitlab, where it is GitLab's address.", valueName: "URL"))
+  var apiUrl: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Namespace, organisation, group, project or registry id to read (repeatable).", valueName: "SCOPE"))
+  var scope: [String] = []
+
+  @Option(help: ArgumentHelp("Region of ecr, where the address does not tell it.", valueName: "REGION"))
+  var region: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Repository key behind the address's port, for artifactory by port and nexus (repeatable).", valueName: "KEY"))
+  var repositoryKey: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "How artifactory's repositories are reached: repository-path, subdomain or port.", valueName: "METHOD"))
+  var repositoryAccess: String?
 
   @Option(help: ArgumentHelp("Free text for people.", valueName: "TEXT"))
   var description: String?
 
-  @OptionGroup(title: "Transport") var transport: TransportSettings
-  @OptionGroup(title: "Authentication") var authentication: AuthenticationSettings
-  @OptionGroup(title: "Selection and scanning") var selection: SelectionSettings
-
-  /// The integration without its secret. Reads the CA file.
-  func integration(named name: String) throws -> Integration {
-    var integration = Integration()
-    integration.name = name
-    integration.type = type
-    integration.url = url ?? ""
-    integration.description = description ?? ""
-    integration.mode = .manual
-    integration.tls = try transport.tls
-    integration.allowedRealmHosts = transport.allowRealmHost
-    integration.authentication = authentication.message
-    selection.apply(to: &integration)
-    return integration
+  func apply(to change: inout SettingsChange) {
+    change.set("type", \.type, type)
+    change.set("url", \.url, url)
+    change.set("api_url", \.apiUrl, apiUrl)
+    change.set("scopes", list: \.scopes, scope)
+    change.set("region", \.region, region)
+    change.set("repository_keys", list: \.repositoryKeys, repositoryKey)
+    change.set("repository_access", \.repositoryAccess, repositoryAccess)
+    change.set("description", \.description, description)
   }
 }
 
 struct TransportSettings: ParsableArguments {
-  /// Longest CA file, in bytes.
-  private static let certificatesMaximum = 1 << 20
-
   @Option(help: ArgumentHelp("Certificates (PEM) to trust beside the system's.", valueName: "FILE"))
   var caFile: String?
 
-  @Flag(help: "Do not verify the registry's certificate.")
-  var insecure = false
+  @Option(help: ArgumentHelp("Certificate (PEM) to show to the registry.", valueName: "FILE"))
+  var clientCert: String?
+
+  @Option(help: ArgumentHelp("Private key (PEM, without a pass phrase) of that certificate.", valueName: "FILE"))
+  var clientKey: String?
+
+  @Flag(inversion: .prefixedNo, help: "Do not verify the registry's certificate.")
+  var insecure: Bool?
+
+  @Option(
+    help: ArgumentHelp(
+      "Proxy: http://, https:// or socks5://, with a user name if it wants one; else the environment's.",
+      valueName: "URL"))
+  var proxy: String?
+
+  @Option(help: ArgumentHelp("File that holds the proxy's password.", valueName: "FILE"))
+  var proxyPasswordFile: String?
 
   @Option(
     help: ArgumentHelp("Host that may issue tokens beside the registry's own (repeatable).", valueName: "HOST"))
   var allowRealmHost: [String] = []
 
-  /// Nil when nothing differs from the defaults.
-  var tls: Tls? {
-    get throws {
-      guard caFile != nil || insecure else { return nil }
-      var tls = Tls()
-      tls.insecure = insecure
-      if let caFile { tls.caPem = try Self.certificates(in: caFile) }
-      return tls
-    }
+  var secretSources: [SecretPart: SecretSource] {
+    var sources: [SecretPart: SecretSource] = [:]
+    sources[.clientKey] = clientKey.map { .file($0) }
+    sources[.proxyPassword] = proxyPasswordFile.map { .file($0) }
+    return sources
   }
 
-  private static func certificates(in path: String) throws -> String {
+  func apply(to change: inout SettingsChange) throws {
+    func tls(_ path: String, _ body: (inout Tls) throws -> Void) rethrows {
+      try change.change(path) { integration in
+        var tls = integration.tls ?? Tls()
+        try body(&tls)
+        integration.tls = tls
+      }
+    }
+    if let caFile { try tls("tls.ca_pem") { $0.caPem = try Certificates.read(caFile) } }
+    if let clientCert {
+      try tls("tls.client_certificate_pem") { $0.clientCertificatePem = try Certificates.read(clientCert) }
+    }
+    if let insecure { tls("tls.insecure") { $0.insecure = insecure } }
+    if let proxy {
+      change.change("proxy") { integration in
+        var wanted = Proxy()
+        wanted.url = proxy
+        integration.proxy = wanted
+      }
+    }
+    change.set("allowed_realm_hosts", list: \.allowedRealmHosts, allowRealmHost)
+  }
+}
+
+enum Certificates {
+  /// Longest file, in bytes.
+  private static let bytesMaximum = 1 << 20
+
+  /// The certificates in the file at `path`; none for no path.
+  static func read(_ path: String) throws -> String {
+    guard !path.isEmpty else { return "" }
     let bytes: [UInt8]
     do throws(PosixError) {
-      bytes = try File.read(path, limit: certificatesMaximum)
+      bytes = try File.read(path, limit: bytesMaximum)
     } catch {
       throw CommandFailure.local(error)
     }
     guard let text = String(validating: bytes, as: UTF8.self), text.contains("-----BEGIN ") else {
       throw CommandFailure.local("\(path) holds no certificates in PEM form", hint: "convert it to PEM first")
     }
+    // A key that was put beside the certificate must not leave its file as if it were none.
+    guard !text.contains("PRIVATE KEY-----") else {
+      throw CommandFailure.local(
+        "\(path) holds a private key", hint: "name a file with certificates alone; the key has its own option")
+    }
     return text
-  }
-}
-
-enum AuthenticationChoice: String, CaseIterable, ExpressibleByArgument {
-  case anonymous, account
-  case apiKey = "api-key"
-}
-
-struct AuthenticationSettings: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "anonymous, account or api-key (default: account with --username, api-key with a key, else anonymous).",
-      valueName: "KIND"))
-  var auth: AuthenticationChoice?
-
-  @Option(help: ArgumentHelp("User of the account.", valueName: "USER"))
-  var username: String?
-
-  @Option(help: ArgumentHelp("File that holds the password; one line end at its end is cut.", valueName: "FILE"))
-  var passwordFile: String?
-
-  @Flag(help: "Read the password from standard input.")
-  var passwordStdin = false
-
-  @Option(help: ArgumentHelp("File that holds the key or token.", valueName: "FILE"))
-  var apiKeyFile: String?
-
-  @Flag(help: "Read the key or token from standard input.")
-  var apiKeyStdin = false
-
-  private var hasPassword: Bool { passwordFile != nil || passwordStdin }
-  private var hasKey: Bool { apiKeyFile != nil || apiKeyStdin }
-
-  var choice: AuthenticationChoice {
-    auth ?? (hasKey ? .apiKey : username != nil || hasPassword ? .account : .anonymous)
-  }
-
-  func validate() throws {
-    let sources = [passwordFile != nil, passwordStdin, apiKeyFile != nil, apiKeyStdin].count { $0 }
-    guard sources <= 1 else { throw ValidationError("A password or key can come from one place only.") }
-    switch choice {
-    case .anonymous:
-      guard username == nil, sources == 0 else {
-        throw ValidationError("--auth anonymous takes neither a user nor a secret.")
-      }
-    case .account:
-      guard let username, !username.isEmpty else { throw ValidationError("An account needs --username.") }
-      guard !hasKey else { throw ValidationError("An account takes a password, not a key: use --password-file.") }
-    case .apiKey:
-      guard !hasPassword else { throw ValidationError("--auth api-key takes a key: use --api-key-file.") }
-    }
-  }
-
-  var message: Authentication {
-    var authentication = Authentication()
-    authentication.username = username ?? ""
-    authentication.kind =
-      switch choice {
-      case .anonymous: .anonymous
-      case .account: .account
-      case .apiKey: .apiKey
-      }
-    return authentication
-  }
-
-  /// The password or key; empty for anonymous. Asks at the terminal where no source was named.
-  func readSecret() throws -> [UInt8] {
-    if let file = passwordFile ?? apiKeyFile { return try SecretInput.read(file: file) }
-    if passwordStdin || apiKeyStdin { return try SecretInput.readStandardInput() }
-    let (question, flag): (String, String)
-    switch choice {
-    case .anonymous: return []
-    case .account: (question, flag) = ("Password of \(TerminalText.escape(username ?? ""))", "password")
-    case .apiKey: (question, flag) = ("API key", "api-key")
-    }
-    guard let secret = try SecretInput.prompt(question) else {
-      throw CommandFailure.usage(
-        "no \(flag == "password" ? "password" : "key") was given, and there is no terminal to ask at",
-        hint: "use --\(flag)-file or --\(flag)-stdin")
-    }
-    return secret
-  }
-}
-
-struct SelectionSettings: ParsableArguments {
-  @Option(
-    help: ArgumentHelp("Select only what matches: name, name:tag or :tag, with * (repeatable).", valueName: "PATTERN"))
-  var criteria: [String] = []
-
-  @Option(help: ArgumentHelp("Never pull what matches (repeatable).", valueName: "PATTERN"))
-  var never: [String] = []
-
-  @Option(help: ArgumentHelp("Always pull what matches, whatever else holds (repeatable).", valueName: "PATTERN"))
-  var always: [String] = []
-
-  @Option(
-    help: ArgumentHelp("Only images created within this time: 60d, 2mo, 1y.", valueName: "PERIOD"),
-    transform: Period.init(parsing:))
-  var createdWithin: Period?
-
-  @Option(help: ArgumentHelp("Only the newest tags of each repository.", valueName: "N"))
-  var latest: UInt32?
-
-  @Flag(help: "Neither --created-within nor --latest.")
-  var noCondition = false
-
-  @Option(help: ArgumentHelp("Platform to scan, such as linux/arm64, or all (repeatable).", valueName: "PLATFORM"))
-  var platform: [String] = []
-
-  @Option(
-    help: ArgumentHelp("A scan that takes longer is stopped: 30m, 2h.", valueName: "TIME"),
-    transform: DurationText.parse)
-  var scanTimeout: Duration?
-
-  @Option(help: ArgumentHelp("Requests at a time.", valueName: "N"))
-  var maxConcurrent: UInt32?
-
-  func validate() throws {
-    guard [createdWithin != nil, latest != nil, noCondition].count(where: { $0 }) <= 1 else {
-      throw ValidationError("Only one of --created-within, --latest and --no-condition can hold.")
-    }
-    guard latest != 0 else { throw ValidationError("--latest must be 1 or more.") }
-    guard maxConcurrent != 0 else { throw ValidationError("--max-concurrent must be 1 or more.") }
-  }
-
-  func apply(to integration: inout Integration) {
-    integration.criteria = criteria.map(Self.pattern)
-    integration.never = never.map(Self.pattern)
-    integration.always = always.map(Self.pattern)
-    integration.condition = condition
-    integration.platforms = platform
-    integration.maxConcurrent = maxConcurrent ?? 0
-    integration.scanTimeout = scanTimeout.map { timeout in
-      var duration = ProtoDuration(seconds: timeout.components.seconds)
-      duration.nanos = Int32(timeout.components.attoseconds / 1_000_000_000)
-      return duration
-    }
-  }
-
-  private static func pattern(_ text: String) -> Pattern {
-    var pattern = Pattern()
-    pattern.pattern = text
-    return pattern
-  }
-
-  /// Nil leaves the choice to the daemon.
-  private var condition: Condition? {
-    var condition = Condition()
-    if let createdWithin {
-      condition.kind = .createdWithin
-      switch createdWithin.unit {
-      case .days: condition.days = createdWithin.count
-      case .months: condition.months = createdWithin.count
-      case .years: condition.years = createdWithin.count
-      }
-    } else if let latest {
-      condition.kind = .latest
-      condition.count = latest
-    } else if noCondition {
-      condition.kind = .none
-    } else {
-      return nil
-    }
-    return condition
   }
 }

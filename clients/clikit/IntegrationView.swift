@@ -25,22 +25,35 @@ package enum IntegrationView {
     facts.add("name", integration.name)
     facts.add("type", integration.type)
     facts.add("url", integration.url)
+    if !integration.apiUrl.isEmpty { facts.add("api url", integration.apiUrl) }
+    facts.add("scopes", integration.scopes)
+    if !integration.region.isEmpty { facts.add("region", integration.region) }
+    if !integration.repositoryAccess.isEmpty { facts.add("repository access", integration.repositoryAccess) }
+    facts.add("repository keys", integration.repositoryKeys)
     if !integration.description.isEmpty { facts.add("description", integration.description) }
     facts.add("mode", integration.mode.name)
     if let schedule = integration.schedule {
-      facts.add("schedule", "\(schedule.kind) \(schedule.value) \(schedule.timezone)")
+      let zone = schedule.timezone.isEmpty ? "" : " in \(schedule.timezone)"
+      facts.add("schedule", "\(schedule.kind) \(schedule.value)\(zone)")
     }
     let authentication = integration.authentication
     var account = describe(authentication?.kind)
     if let user = authentication?.username, !user.isEmpty { account += ", user \(user)" }
     if authentication?.hasSecret == true { account += ", secret stored" }
+    if authentication?.hasSessionToken == true { account += ", session token stored" }
     facts.add("authentication", account)
     if let tls = integration.tls {
       if !tls.caPem.isEmpty {
         let count = tls.caPem.ranges(of: "-----BEGIN CERTIFICATE-----").count
         facts.add("own certificates", "\(count)")
       }
+      if !tls.clientCertificatePem.isEmpty {
+        facts.add("client certificate", tls.hasClientKey ? "with its key" : "without its key")
+      }
       if tls.insecure { facts.add("verification", "off", .yellow) }
+    }
+    if let proxy = integration.proxy {
+      facts.add("proxy", proxy.url + (proxy.hasPassword ? ", password stored" : ""))
     }
     facts.add("allowed realm hosts", integration.allowedRealmHosts)
     let criteria = integration.criteria.map(describe)
@@ -49,16 +62,50 @@ package enum IntegrationView {
     facts.add("never", integration.never.map(describe))
     facts.add("always", integration.always.map(describe))
     facts.add("rescan", integration.rescan ? "on" : "off")
+    facts.add("remote repositories", integration.includeRemote ? "polled" : "skipped")
     if let timeout = integration.scanTimeout {
       facts.add("scan timeout", DurationText.describe(seconds: timeout.seconds))
     }
     facts.add(
       "platforms", integration.platforms.isEmpty ? "the node's own" : integration.platforms.joined(separator: ", "))
     if integration.maxConcurrent > 0 { facts.add("requests at a time", String(integration.maxConcurrent)) }
+    if integration.requestsPerSecond > 0 { facts.add("requests a second", String(integration.requestsPerSecond)) }
+    if integration.bytesPerSecond > 0 { facts.add("bytes a second", People.size(integration.bytesPerSecond)) }
+    if !integration.quietHours.isEmpty { facts.add("quiet hours", integration.quietHours) }
+    if let budget = integration.budget { facts.add("budget", describe(budget)) }
     if integration.createdAt != nil { facts.add("created", People.time(integration.createdAt)) }
     if integration.updatedAt != nil { facts.add("updated", People.time(integration.updatedAt)) }
     facts.add("warnings", integration.warnings, .yellow)
     return facts
+  }
+
+  /// What the registry last said of the requests it grants.
+  private static func describe(_ budget: Budget) -> String {
+    var parts: [String] = []
+    if budget.limit > 0 {
+      let window = budget.window.map { " in \(DurationText.describe(seconds: $0.seconds))" } ?? ""
+      parts.append("\(budget.remaining) of \(budget.limit) requests left\(window)")
+    }
+    if budget.resetsAt != nil { parts.append("anew at \(People.time(budget.resetsAt))") }
+    if budget.throttledUntil != nil { parts.append("throttled until \(People.time(budget.throttledUntil))") }
+    return parts.isEmpty ? "no limit told" : parts.joined(separator: ", ")
+  }
+
+  /// Says which secrets an update dropped, and how to give them anew.
+  static func tellDropped(by integration: Integration, _ console: Console) {
+    guard !integration.droppedSecrets.isEmpty else { return }
+    let isKey = integration.authentication?.kind == .apiKey
+    let parts: [(path: String, name: String, flag: String)] = [
+      ("secret", isKey ? "the key" : "the password", isKey ? "--api-key-file" : "--password-file"),
+      ("session_token", "the session token", "--session-token-file"),
+      ("client_key_pem", "the client certificate's key", "--client-key"),
+      ("proxy_password", "the proxy's password", "--proxy-password-file"),
+    ]
+    let dropped = parts.filter { integration.droppedSecrets.contains($0.path) }
+    console.warn(
+      "dropped \(dropped.map(\.name).joined(separator: ", ")): no secret follows a change of host, trust or account")
+    let flags = dropped.map { "\($0.flag) FILE" }.joined(separator: " ")
+    console.hint("give anew with: tidewaiter integration edit \(integration.name) \(flags)")
   }
 
   private static func describe(_ kind: AuthenticationKind?) -> String {
@@ -108,6 +155,7 @@ package enum IntegrationView {
         output += padding + "  " + TerminalText.escape(step.detail)
       }
       output += "\n"
+      if !step.hint.isEmpty { output += "         hint: " + TerminalText.escape(step.hint) + "\n" }
     }
   }
 }

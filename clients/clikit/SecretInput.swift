@@ -11,7 +11,7 @@ package enum SecretInput {
   private static let patience: Int32 = 30_000
 
   /// The secret in the file at `path`: a regular file, a pipe, a device, read up to a bound.
-  package static func read(file path: String) throws -> [UInt8] {
+  package static func read(file path: String) throws -> Secret {
     // Without O_NONBLOCK a named pipe that nobody writes to would hold us for ever.
     let descriptor = cposix_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0)
     guard descriptor >= 0 else { throw CommandFailure.local(PosixError("open \(path)")) }
@@ -20,14 +20,18 @@ package enum SecretInput {
   }
 
   /// The secret on standard input, up to its end.
-  static func readStandardInput() throws -> [UInt8] {
+  static func readStandardInput() throws -> Secret {
     try read(STDIN_FILENO, named: "standard input", patience: -1)
   }
 
-  private static func read(_ descriptor: Int32, named name: String, patience: Int32) throws -> [UInt8] {
+  private static func read(_ descriptor: Int32, named name: String, patience: Int32) throws -> Secret {
     var bytes: [UInt8] = []
     // One trailing line end is cut, so that much more than the limit may be there.
     var chunk = [UInt8](repeating: 0, count: 4096)
+    defer {
+      explicit_bzero(&bytes, bytes.count)
+      explicit_bzero(&chunk, chunk.count)
+    }
     while bytes.count <= maximumLength + 2 {
       var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
       let ready = poll(&poller, 1, patience)
@@ -44,7 +48,7 @@ package enum SecretInput {
       if count == 0 { break }
       bytes.append(contentsOf: chunk[..<count])
     }
-    let secret = withoutLineEnd(bytes)
+    let secret = withoutLineEnd(bytes[...])
     guard secret.count <= maximumLength else {
       throw CommandFailure.local(
         "\(name) holds more than \(maximumLength / 1024) KiB: that is no password or key", hint: "name another file")
@@ -52,19 +56,20 @@ package enum SecretInput {
     guard !secret.isEmpty else {
       throw CommandFailure.local("\(name) is empty", hint: "put the password or key in it")
     }
-    return Array(secret)
+    return Secret(secret)
   }
 
   /// One LF, CR LF or CR less, if there is one at the end.
-  package static func withoutLineEnd(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
-    var rest = bytes[...]
+  package static func withoutLineEnd(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    var rest = bytes
     if rest.last == UInt8(ascii: "\n") { rest.removeLast() } else if rest.last != UInt8(ascii: "\r") { return rest }
     if rest.last == UInt8(ascii: "\r") { rest.removeLast() }
     return rest
   }
 
-  /// Asks at the terminal without echo; nil when there is no terminal to ask at.
-  static func prompt(_ question: String) throws -> [UInt8]? {
+  /// Asks at the terminal without echo; nil when there is no terminal to ask at. Nothing is an answer only where it
+  /// `mayBeEmpty`.
+  static func prompt(_ question: String, mayBeEmpty: Bool = false) throws -> Secret? {
     let terminal = cposix_open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY, 0)
     guard terminal >= 0 else { return nil }
     defer { close(terminal) }
@@ -79,7 +84,7 @@ package enum SecretInput {
       signals.restore()
       throw CommandFailure.local("\(PosixError("switch off the terminal's echo"))", hint: "use --password-file")
     }
-    let answer = Result { () throws(PosixError) -> [UInt8] in
+    let answer = Result { () throws(PosixError) -> Secret in
       try File.write((question + ": ").utf8, to: terminal, named: "the terminal")
       return try readLine(terminal)
     }
@@ -91,7 +96,7 @@ package enum SecretInput {
     do {
       let secret = try answer.get()
       try File.write("\n".utf8, to: terminal, named: "the terminal")
-      guard !secret.isEmpty else {
+      guard !secret.isEmpty || mayBeEmpty else {
         throw CommandFailure.local("nothing was entered", hint: "type the secret, or give it by file or standard input")
       }
       return secret
@@ -101,7 +106,7 @@ package enum SecretInput {
   }
 
   /// A line of the terminal; EINTR when a signal came instead.
-  private static func readLine(_ terminal: Int32) throws(PosixError) -> [UInt8] {
+  private static func readLine(_ terminal: Int32) throws(PosixError) -> Secret {
     // A signal may be delivered to any thread, so it need not end a wait of this one: look again and again.
     var poller = pollfd(fd: terminal, events: Int16(POLLIN), revents: 0)
     while poll(&poller, 1, 100) <= 0 {
@@ -109,9 +114,10 @@ package enum SecretInput {
     }
     // The terminal itself hands over a line at a time, 4095 bytes at most.
     var line = [UInt8](repeating: 0, count: 4096)
+    defer { explicit_bzero(&line, line.count) }
     let count = line.withUnsafeMutableBytes { Glibc.read(terminal, $0.baseAddress, $0.count) }
     guard count >= 0 else { throw PosixError("read the terminal") }
-    return Array(withoutLineEnd(Array(line[..<count])))
+    return Secret(withoutLineEnd(line[..<count]))
   }
 }
 

@@ -61,6 +61,16 @@ struct Session: Sendable {
     return items
   }
 
+  func allIntegrations() async throws -> [Integration] {
+    try await allPages { token in
+      var request = ListIntegrationsRequest()
+      request.pageSize = Self.pageSize
+      request.pageToken = token
+      let page = try await integrations.listIntegrations(request)
+      return (page.integrations, page.nextPageToken)
+    }
+  }
+
   /// Items asked for in one call.
   static let pageSize: UInt32 = 500
 

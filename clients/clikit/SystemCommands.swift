@@ -61,3 +61,38 @@ struct VersionCommand: AsyncParsableCommand {
     }
   }
 }
+
+/// `tidewaiter system`.
+struct SystemCommand: CommandGroup {
+  static let configuration = CommandConfiguration(
+    commandName: "system",
+    abstract: "Look after the daemon.",
+    discussion: "Example:\n  tidewaiter system rotate-key",
+    subcommands: [RotateKey.self])
+}
+
+struct RotateKey: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "rotate-key",
+    abstract: "Make a new key for the stored secrets and seal all of them with it.",
+    discussion: """
+      Nothing is lost if the daemon dies meanwhile: it goes on with it when it starts. A key that the service's unit passes \
+      as a credential is replaced there.
+
+      Example:
+        tidewaiter system rotate-key
+      """)
+
+  @OptionGroup(title: "Global options") var global: GlobalOptions
+
+  func run() async throws {
+    try await global.perform { session in
+      let outcome = try await session.system.rotateKey(RotateKeyRequest())
+      try session.console.show(outcome.json) { "sealed \(outcome.sealed) secrets with a new key\n" }
+      if outcome.unreadable > 0 {
+        session.console.warn("\(outcome.unreadable) secrets could not be read with any key")
+        session.console.hint("give their integrations their secrets anew: tidewaiter integration edit --help")
+      }
+    }
+  }
+}

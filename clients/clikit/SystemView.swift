@@ -43,6 +43,7 @@ struct StatusView {
     facts.add("advisories", "\(status.advisories)\(updated)")
     facts.add("store", "\(People.size(status.storeBytesUsed)) of \(People.size(status.storeBytesLimit))")
     facts.add("scanner slots", String(status.scannerSlots))
+    if !status.resolve.isEmpty { facts.add("resolve", status.resolve.joined(separator: ", ")) }
     return facts
   }
 }

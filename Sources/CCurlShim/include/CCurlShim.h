@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ccurl_tls.h"
+
 CURLcode ccurl_set_long(CURL *_Nonnull easy, CURLoption option, long value);
 CURLcode ccurl_set_string(CURL *_Nonnull easy, CURLoption option, const char *_Nullable value);
 CURLcode ccurl_set_pointer(CURL *_Nonnull easy, CURLoption option, void *_Nullable value);
@@ -17,6 +19,9 @@ typedef size_t (*ccurl_data_callback)(
     char *_Nonnull bytes, size_t size, size_t count, void *_Nonnull context);
 CURLcode ccurl_set_write(CURL *_Nonnull easy, ccurl_data_callback _Nonnull callback, void *_Nonnull context);
 CURLcode ccurl_set_header(CURL *_Nonnull easy, ccurl_data_callback _Nonnull callback, void *_Nonnull context);
+
+// libcurl's own words for a failure come into `buffer`, CURL_ERROR_SIZE bytes that must outlive the handle.
+CURLcode ccurl_set_error_buffer(CURL *_Nonnull easy, char *_Nonnull buffer);
 
 // Called when a connection is ready, new or kept, just before the request goes out on it.
 CURLcode ccurl_set_ready(CURL *_Nonnull easy, curl_prereq_callback _Nonnull callback, void *_Nonnull context);
@@ -38,6 +43,8 @@ extern const uint32_t ccurl_address_loopback;
 extern const uint32_t ccurl_address_link_local;
 // Unspecified, broadcast and multicast: no address of one host.
 extern const uint32_t ccurl_address_unspecified;
+// Networks that only their members reach (RFC 1918, RFC 4193, carrier-grade NAT).
+extern const uint32_t ccurl_address_private;
 
 // The kind of an address in text, as CURLINFO_PRIMARY_IP gives it; 0 when it is no address. An IPv4 address inside an
 // IPv6 one (mapped, compatible, NAT64, 6to4) counts as what it is.

@@ -20,6 +20,8 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google_protobuf_timestamp.pb-c.h"
 
 typedef struct Tidewaiter__V1__Integration Tidewaiter__V1__Integration;
+typedef struct Tidewaiter__V1__Budget Tidewaiter__V1__Budget;
+typedef struct Tidewaiter__V1__Proxy Tidewaiter__V1__Proxy;
 typedef struct Tidewaiter__V1__Schedule Tidewaiter__V1__Schedule;
 typedef struct Tidewaiter__V1__Authentication Tidewaiter__V1__Authentication;
 typedef struct Tidewaiter__V1__Tls Tidewaiter__V1__Tls;
@@ -86,6 +88,8 @@ typedef struct Tidewaiter__V1__CancelResponse Tidewaiter__V1__CancelResponse;
 typedef struct Tidewaiter__V1__WatchEventsRequest Tidewaiter__V1__WatchEventsRequest;
 typedef struct Tidewaiter__V1__Event Tidewaiter__V1__Event;
 typedef struct Tidewaiter__V1__GetDescriptorsRequest Tidewaiter__V1__GetDescriptorsRequest;
+typedef struct Tidewaiter__V1__RotateKeyRequest Tidewaiter__V1__RotateKeyRequest;
+typedef struct Tidewaiter__V1__RotateKeyResponse Tidewaiter__V1__RotateKeyResponse;
 typedef struct Tidewaiter__V1__Descriptors Tidewaiter__V1__Descriptors;
 typedef struct Tidewaiter__V1__MethodDescription Tidewaiter__V1__MethodDescription;
 
@@ -204,10 +208,54 @@ struct  Tidewaiter__V1__Integration
   size_t n_warnings;
   ProtobufCBinaryData *warnings;
   ProtobufCBinaryData etag;
+  ProtobufCBinaryData api_url;
+  size_t n_scopes;
+  ProtobufCBinaryData *scopes;
+  ProtobufCBinaryData region;
+  size_t n_repository_keys;
+  ProtobufCBinaryData *repository_keys;
+  ProtobufCBinaryData repository_access;
+  protobuf_c_boolean include_remote;
+  Tidewaiter__V1__Proxy *proxy;
+  uint32_t requests_per_second;
+  uint64_t bytes_per_second;
+  ProtobufCBinaryData quiet_hours;
+  Tidewaiter__V1__Budget *budget;
+  size_t n_dropped_secrets;
+  ProtobufCBinaryData *dropped_secrets;
+  size_t n_changed_fields;
+  ProtobufCBinaryData *changed_fields;
 };
 #define TIDEWAITER__V1__INTEGRATION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__integration__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL, 0,NULL }
+
+
+struct  Tidewaiter__V1__Budget
+{
+  ProtobufCMessage base;
+  uint64_t limit;
+  uint64_t remaining;
+  Google__Protobuf__Duration *window;
+  Google__Protobuf__Timestamp *resets_at;
+  Google__Protobuf__Timestamp *throttled_until;
+  Google__Protobuf__Timestamp *observed_at;
+  uint64_t refusals;
+};
+#define TIDEWAITER__V1__BUDGET__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__budget__descriptor) \
+    , 0, 0, NULL, NULL, NULL, NULL, 0 }
+
+
+struct  Tidewaiter__V1__Proxy
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData url;
+  protobuf_c_boolean has_password;
+};
+#define TIDEWAITER__V1__PROXY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__proxy__descriptor) \
+    , {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__Schedule
@@ -229,10 +277,11 @@ struct  Tidewaiter__V1__Authentication
   Tidewaiter__V1__AuthenticationKind kind;
   ProtobufCBinaryData username;
   protobuf_c_boolean has_secret;
+  protobuf_c_boolean has_session_token;
 };
 #define TIDEWAITER__V1__AUTHENTICATION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__authentication__descriptor) \
-    , TIDEWAITER__V1__AUTHENTICATION_KIND__AUTHENTICATION_KIND_UNSPECIFIED, {0,NULL}, 0 }
+    , TIDEWAITER__V1__AUTHENTICATION_KIND__AUTHENTICATION_KIND_UNSPECIFIED, {0,NULL}, 0, 0 }
 
 
 struct  Tidewaiter__V1__Tls
@@ -240,10 +289,12 @@ struct  Tidewaiter__V1__Tls
   ProtobufCMessage base;
   ProtobufCBinaryData ca_pem;
   protobuf_c_boolean insecure;
+  ProtobufCBinaryData client_certificate_pem;
+  protobuf_c_boolean has_client_key;
 };
 #define TIDEWAITER__V1__TLS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__tls__descriptor) \
-    , {0,NULL}, 0 }
+    , {0,NULL}, 0, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__Pattern
@@ -277,10 +328,14 @@ struct  Tidewaiter__V1__CreateIntegrationRequest
   ProtobufCMessage base;
   Tidewaiter__V1__Integration *integration;
   ProtobufCBinaryData secret;
+  ProtobufCBinaryData session_token;
+  ProtobufCBinaryData client_key_pem;
+  ProtobufCBinaryData proxy_password;
+  protobuf_c_boolean validate_only;
 };
 #define TIDEWAITER__V1__CREATE_INTEGRATION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__create_integration_request__descriptor) \
-    , NULL, {0,NULL} }
+    , NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__GetIntegrationRequest
@@ -322,10 +377,14 @@ struct  Tidewaiter__V1__UpdateIntegrationRequest
   Tidewaiter__V1__Integration *integration;
   Google__Protobuf__FieldMask *update_mask;
   ProtobufCBinaryData secret;
+  ProtobufCBinaryData session_token;
+  ProtobufCBinaryData client_key_pem;
+  ProtobufCBinaryData proxy_password;
+  protobuf_c_boolean validate_only;
 };
 #define TIDEWAITER__V1__UPDATE_INTEGRATION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__update_integration_request__descriptor) \
-    , NULL, NULL, {0,NULL} }
+    , NULL, NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__DeleteIntegrationRequest
@@ -433,10 +492,13 @@ struct  Tidewaiter__V1__Poll
   ProtobufCBinaryData *errors;
   uint32_t error_count;
   Tidewaiter__V1__ErrorDetail *error;
+  uint32_t repositories_skipped;
+  size_t n_notes;
+  ProtobufCBinaryData *notes;
 };
 #define TIDEWAITER__V1__POLL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__poll__descriptor) \
-    , 0, {0,NULL}, TIDEWAITER__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, NULL }
+    , 0, {0,NULL}, TIDEWAITER__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, NULL, 0, 0,NULL }
 
 
 struct  Tidewaiter__V1__ErrorDetail
@@ -960,10 +1022,12 @@ struct  Tidewaiter__V1__Status
   uint32_t scanner_slots;
   size_t n_methods;
   Tidewaiter__V1__MethodMetrics **methods;
+  size_t n_resolve;
+  ProtobufCBinaryData *resolve;
 };
 #define TIDEWAITER__V1__STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__status__descriptor) \
-    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL }
+    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL }
 
 
 struct  Tidewaiter__V1__StateCount
@@ -1061,6 +1125,26 @@ struct  Tidewaiter__V1__GetDescriptorsRequest
      }
 
 
+struct  Tidewaiter__V1__RotateKeyRequest
+{
+  ProtobufCMessage base;
+};
+#define TIDEWAITER__V1__ROTATE_KEY_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__rotate_key_request__descriptor) \
+     }
+
+
+struct  Tidewaiter__V1__RotateKeyResponse
+{
+  ProtobufCMessage base;
+  uint64_t sealed;
+  uint64_t unreadable;
+};
+#define TIDEWAITER__V1__ROTATE_KEY_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__rotate_key_response__descriptor) \
+    , 0, 0 }
+
+
 struct  Tidewaiter__V1__Descriptors
 {
   ProtobufCMessage base;
@@ -1105,6 +1189,44 @@ Tidewaiter__V1__Integration *
                       const uint8_t       *data);
 void   tidewaiter__v1__integration__free_unpacked
                      (Tidewaiter__V1__Integration *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Budget methods */
+void   tidewaiter__v1__budget__init
+                     (Tidewaiter__V1__Budget         *message);
+size_t tidewaiter__v1__budget__get_packed_size
+                     (const Tidewaiter__V1__Budget   *message);
+size_t tidewaiter__v1__budget__pack
+                     (const Tidewaiter__V1__Budget   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__budget__pack_to_buffer
+                     (const Tidewaiter__V1__Budget   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Budget *
+       tidewaiter__v1__budget__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__budget__free_unpacked
+                     (Tidewaiter__V1__Budget *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Proxy methods */
+void   tidewaiter__v1__proxy__init
+                     (Tidewaiter__V1__Proxy         *message);
+size_t tidewaiter__v1__proxy__get_packed_size
+                     (const Tidewaiter__V1__Proxy   *message);
+size_t tidewaiter__v1__proxy__pack
+                     (const Tidewaiter__V1__Proxy   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__proxy__pack_to_buffer
+                     (const Tidewaiter__V1__Proxy   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Proxy *
+       tidewaiter__v1__proxy__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__proxy__free_unpacked
+                     (Tidewaiter__V1__Proxy *message,
                       ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Schedule methods */
 void   tidewaiter__v1__schedule__init
@@ -2360,6 +2482,44 @@ Tidewaiter__V1__GetDescriptorsRequest *
 void   tidewaiter__v1__get_descriptors_request__free_unpacked
                      (Tidewaiter__V1__GetDescriptorsRequest *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RotateKeyRequest methods */
+void   tidewaiter__v1__rotate_key_request__init
+                     (Tidewaiter__V1__RotateKeyRequest         *message);
+size_t tidewaiter__v1__rotate_key_request__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyRequest   *message);
+size_t tidewaiter__v1__rotate_key_request__pack
+                     (const Tidewaiter__V1__RotateKeyRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__rotate_key_request__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RotateKeyRequest *
+       tidewaiter__v1__rotate_key_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__rotate_key_request__free_unpacked
+                     (Tidewaiter__V1__RotateKeyRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RotateKeyResponse methods */
+void   tidewaiter__v1__rotate_key_response__init
+                     (Tidewaiter__V1__RotateKeyResponse         *message);
+size_t tidewaiter__v1__rotate_key_response__get_packed_size
+                     (const Tidewaiter__V1__RotateKeyResponse   *message);
+size_t tidewaiter__v1__rotate_key_response__pack
+                     (const Tidewaiter__V1__RotateKeyResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__rotate_key_response__pack_to_buffer
+                     (const Tidewaiter__V1__RotateKeyResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RotateKeyResponse *
+       tidewaiter__v1__rotate_key_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__rotate_key_response__free_unpacked
+                     (Tidewaiter__V1__RotateKeyResponse *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Descriptors methods */
 void   tidewaiter__v1__descriptors__init
                      (Tidewaiter__V1__Descriptors         *message);
@@ -2402,6 +2562,12 @@ void   tidewaiter__v1__method_description__free_unpacked
 
 typedef void (*Tidewaiter__V1__Integration_Closure)
                  (const Tidewaiter__V1__Integration *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__Budget_Closure)
+                 (const Tidewaiter__V1__Budget *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__Proxy_Closure)
+                 (const Tidewaiter__V1__Proxy *message,
                   void *closure_data);
 typedef void (*Tidewaiter__V1__Schedule_Closure)
                  (const Tidewaiter__V1__Schedule *message,
@@ -2601,6 +2767,12 @@ typedef void (*Tidewaiter__V1__Event_Closure)
 typedef void (*Tidewaiter__V1__GetDescriptorsRequest_Closure)
                  (const Tidewaiter__V1__GetDescriptorsRequest *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__RotateKeyRequest_Closure)
+                 (const Tidewaiter__V1__RotateKeyRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__RotateKeyResponse_Closure)
+                 (const Tidewaiter__V1__RotateKeyResponse *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__Descriptors_Closure)
                  (const Tidewaiter__V1__Descriptors *message,
                   void *closure_data);
@@ -2624,6 +2796,8 @@ extern const ProtobufCEnumDescriptor    tidewaiter__v1__finding_kind__descriptor
 extern const ProtobufCEnumDescriptor    tidewaiter__v1__job_state__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__v1__import_state__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__budget__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__proxy__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__schedule__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__authentication__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__tls__descriptor;
@@ -2690,6 +2864,8 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__cancel_response__descrip
 extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_events_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__event__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_descriptors_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__descriptors__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__method_description__descriptor;
 

@@ -1,5 +1,6 @@
 import API
 import Model
+import Pipeline
 import Registry
 import Selection
 import StorageMessages
@@ -12,16 +13,41 @@ extension API.Integration {
     type = record.type
     url = record.url
     description = record.description
-    mode = .manual
+    mode = record.isAutomatic ? .automatic : .manual
+    if let record = record.schedule {
+      var schedule = API.Schedule()
+      schedule.kind = record.kind
+      schedule.value = record.value
+      schedule.timezone = record.timezone
+      self.schedule = schedule
+    }
     var authentication = Authentication()
     authentication.kind = AuthenticationKind(rawValue: record.auth.rawValue + 1)
     authentication.username = record.username
     authentication.hasSecret = record.hasSecret
+    authentication.hasSessionToken = record.hasSessionToken
     self.authentication = authentication
     var tls = Tls()
     tls.caPem = String(decoding: record.caPem, as: UTF8.self)
     tls.insecure = record.insecure
+    tls.clientCertificatePem = String(decoding: record.clientCertificatePem, as: UTF8.self)
+    tls.hasClientKey = record.hasClientKey
     self.tls = tls
+    apiUrl = record.apiUrl
+    scopes = record.scopes
+    region = record.region
+    repositoryKeys = record.repositoryKeys
+    repositoryAccess = record.repositoryAccess
+    includeRemote = record.includeRemote
+    if !record.proxy.isEmpty {
+      var proxy = Proxy()
+      proxy.url = record.proxy
+      proxy.hasPassword = record.hasProxyPassword
+      self.proxy = proxy
+    }
+    requestsPerSecond = record.requestsPerSecond
+    bytesPerSecond = record.bytesPerSecond
+    quietHours = record.quietHours
     criteria = record.criteria.map(API.Pattern.init(reading:))
     never = record.neverPull.map(API.Pattern.init(reading:))
     always = record.alwaysPull.map(API.Pattern.init(reading:))
@@ -38,13 +64,15 @@ extension API.Integration {
   }
 
   private static func warnings(_ record: IntegrationRecord) -> [String] {
-    var found: [String] = []
-    if record.url.lowercased().hasPrefix("http://") {
-      found.append("plain HTTP: images and credentials can be read and changed on their way")
+    var found = record.exposures
+    if record.isAutomatic {
+      found.append("the schedule is kept, but this version does not poll by itself: poll by hand, or by a timer")
     }
-    if record.insecure { found.append("TLS certificates are not verified") }
     if record.auth != .anonymous && !record.hasSecret {
       found.append("no secret is stored: give it anew, or nothing can be read")
+    }
+    if !record.clientCertificatePem.isEmpty && !record.hasClientKey {
+      found.append("the client certificate's key is not stored: give it anew, or nothing can be read")
     }
     return found
   }

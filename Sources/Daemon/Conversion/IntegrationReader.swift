@@ -1,247 +1,197 @@
 import API
 import Model
-import Registry
-import Selection
+import Posix
 import StorageMessages
 import Store
 
 /// Reads what a client wants an integration to be, and gathers everything that is wrong with it (D7).
+///
+/// Each setting is first read alone; then the whole is checked against the rules of its type, whichever of its settings a
+/// change names.
 struct IntegrationReader {
-  static let type = "docker-registry"
-  static let descriptionLengthMaximum = 1000
-  static let scanTimeoutSeconds = 10...86_400
-  static let scanTimeoutSecondsDefault: UInt32 = 1800
-  static let concurrentRequests = 1...64
-  static let realmHostsMaximum = 32
-  static let platformsMaximum = 16
-  static let authorityBytesMaximum = 1 << 20
-  static let secretBytesMaximum = 64 * 1024
-  static let usernameBytesMaximum = 1024
+  /// What a change makes of an integration.
+  struct Update {
+    var record: IntegrationRecord
+    var secrets: [SecretField: SecretChange] = [:]
+    /// Those that were stored and go, though nobody asked for it.
+    var dropped: [SecretField] = []
+    /// The paths of the mask whose value is another than before.
+    var changed: [String] = []
+
+    /// The record as it will be, with what it says of secrets.
+    var preview: IntegrationRecord {
+      var record = record
+      for (field, change) in secrets where change != .keep { record[field] = change != .drop }
+      return record
+    }
+  }
 
   private(set) var violations: [(field: String, description: String)] = []
 
   /// Kept of what is wrong, so that the answer stays a small message.
   static let violationsMaximum = 100
 
-  private mutating func refuse(_ field: String, _ description: String) {
+  mutating func refuse(_ field: String, _ description: String) {
     if violations.count < Self.violationsMaximum { violations.append((field, description)) }
   }
 
+  /// Settings that a mask may name, in the order of checks.
+  static let settable = [
+    "type", "url", "api_url", "description", "scopes", "region", "repository_keys", "repository_access", "mode",
+    "schedule", "authentication", "tls", "proxy", "criteria", "condition", "never", "always", "rescan", "scan_timeout",
+    "platforms", "max_concurrent", "requests_per_second", "bytes_per_second", "quiet_hours", "allowed_realm_hosts",
+    "include_remote",
+  ]
+
   /// The record of a new integration; read `violations` before using it.
-  mutating func create(_ wanted: API.Integration, secret: [UInt8]) -> IntegrationRecord {
+  mutating func create(_ wanted: API.Integration, secrets: [SecretField: Secret]) -> IntegrationRecord {
     var record = IntegrationRecord()
     if IntegrationName(wanted.name) == nil {
       refuse("name", "must begin with a lower-case letter or digit, then at most 62 of a-z 0-9 . _ -")
     }
     record.name = wanted.name
     for field in Self.settable { take(field, of: wanted, into: &record) }
-    checkCredential(record, hasSecret: !secret.isEmpty, secret: secret)
+    checkWhole(&record)
+    for field in SecretField.allCases { record[field] = secrets[field] != nil }
+    checkCredential(record, given: secrets, needed: Set(SecretField.allCases))
+    for field in SecretField.allCases { record[field] = false }
     return record
   }
 
-  /// Fields that a mask may name, in the order of checks.
-  static let settable = [
-    "type", "url", "description", "mode", "schedule", "authentication", "tls", "criteria", "condition", "never",
-    "always", "rescan", "scan_timeout", "platforms", "max_concurrent", "allowed_realm_hosts",
-  ]
-
-  /// The record `current` with the fields that `paths` names taken from `wanted`, and what becomes of its secret; read
-  /// `violations` before using them. The path `secret` stands for the secret beside the message.
+  /// `current` with the settings that `paths` names taken from `wanted`, and what becomes of its secrets; read `violations`
+  /// before using it. Paths of secrets stand for those beside the message: one without a value drops its secret, one whose
+  /// value is what is stored (`known`) changes nothing.
   mutating func update(
-    _ current: IntegrationRecord, as wanted: API.Integration, paths: Set<String>, secret: [UInt8]
-  ) -> (record: IntegrationRecord, secret: StateStore.SecretChange) {
-    var record = current
-    for path in paths.subtracting(["secret"]).sorted() { take(path, of: wanted, into: &record) }
-    if !secret.isEmpty && !paths.contains("secret") {
-      refuse("secret", "is given, and the update mask does not name it")
+    _ current: IntegrationRecord, as wanted: API.Integration, paths: Set<String>, secrets: [SecretField: Secret],
+    known: Set<SecretField> = []
+  ) -> Update {
+    var update = Update(record: current)
+    let named = Set(SecretField.allCases.filter { paths.contains($0.path) })
+    for path in paths.subtracting(SecretField.allCases.map(\.path)).sorted() {
+      take(path, of: wanted, into: &update.record)
     }
-    let leadsElsewhere = Self.leadsElsewhere(from: current, to: record)
-    let change: StateStore.SecretChange
-    if paths.contains("secret") {
-      change = secret.isEmpty ? .drop : .replace(secret)
-    } else {
-      change = leadsElsewhere && current.hasSecret ? .drop : .keep
+    checkWhole(&update.record)
+    update.changed = Self.changes(from: current, to: update.record, paths: paths)
+    for field in secrets.keys.sorted(by: { $0.path < $1.path }) where !named.contains(field) {
+      refuse(field.path, "is given, and the update mask does not name it")
     }
-    // What was confirmed elsewhere, or by somebody else, is confirmed no more; with the secret the store counts on itself.
-    if leadsElsewhere && change == .keep { record.credentialGeneration += 1 }
-    // A secret that was dropped before, or that this change drops by itself, is no mistake of the asker: `warnings` says
-    // that it is missing.
-    let isAskedFor = paths.contains("secret") || (paths.contains("authentication") && !current.hasSecret)
-    checkCredential(record, hasSecret: !isAskedFor || !secret.isEmpty, secret: secret)
-    return (record, change)
+    for field in SecretField.allCases {
+      let mustGo = Self.mustGo(
+        field, from: current, to: update.record, replaced: named.subtracting(known))
+      if named.contains(field) {
+        guard mustGo || !known.contains(field), current[field] || secrets[field] != nil else { continue }
+        update.secrets[field] = secrets[field].map { .replace($0) } ?? .drop
+        update.changed.append(field.path)
+      } else if current[field] && mustGo {
+        update.secrets[field] = .drop
+        update.dropped.append(field)
+      }
+    }
+    // What was confirmed elsewhere, or by somebody else, is confirmed no more; with a secret the store counts on itself.
+    if update.secrets.isEmpty && !Self.isSameReader(current, update.record) { update.record.credentialGeneration += 1 }
+    checkCredential(
+      update.preview, given: secrets,
+      needed: Self.needed(current, update.record, paths: paths, named: named))
+    return update
   }
 
-  /// Whether a change could lead a stored secret to another host, or makes another account of it: the secret is then
-  /// dropped unless it is given anew, and nothing counts as confirmed.
-  private static func leadsElsewhere(from old: IntegrationRecord, to new: IntegrationRecord) -> Bool {
-    old.url != new.url || old.caPem != new.caPem || old.insecure != new.insecure
-      || old.allowedRealmHosts != new.allowedRealmHosts || old.auth != new.auth || old.username != new.username
+  /// Which of the settings differ, after the type's rules have filled in what was left open.
+  private static func changes(
+    from current: IntegrationRecord, to new: IntegrationRecord, paths: Set<String>
+  ) -> [String] {
+    let shown = API.Integration(new)
+    // What was refused is told already.
+    var silent = IntegrationReader()
+    return paths.subtracting(SecretField.allCases.map(\.path)).sorted().filter { path in
+      var record = current
+      silent.take(path, of: shown, into: &record)
+      return record != current
+    }
   }
+
+  /// The secrets whose absence is the asker's mistake. One that was dropped before, or that this change drops by itself, is
+  /// none: `warnings` says that it is missing.
+  private static func needed(
+    _ current: IntegrationRecord, _ new: IntegrationRecord, paths: Set<String>, named: Set<SecretField>
+  ) -> Set<SecretField> {
+    var needed = named
+    if !current.hasSecret && paths.contains(where: { $0.hasPrefix("authentication") }) { needed.insert(.main) }
+    if current.clientCertificatePem != new.clientCertificatePem { needed.insert(.clientKey) }
+    return needed
+  }
+
+  // MARK: - Where a secret may not follow
+
+  /// Whether a change could lead a stored secret to another host, or makes another account of it.
+  private static func mustGo(
+    _ field: SecretField, from old: IntegrationRecord, to new: IntegrationRecord, replaced: Set<SecretField>
+  ) -> Bool {
+    switch field {
+    case .main: !isSameReader(old, new)
+    // It belongs to the very key it was issued with.
+    case .sessionToken: !isSameReader(old, new) || replaced.contains(.main)
+    case .clientKey: !isSameDestination(old, new) || old.clientCertificatePem != new.clientCertificatePem
+    case .proxyPassword: old.proxy != new.proxy || old.caPem != new.caPem || old.insecure != new.insecure
+    }
+  }
+
+  /// D7's settings, and those of single vendors that decide on a host too.
+  private static func isSameDestination(_ old: IntegrationRecord, _ new: IntegrationRecord) -> Bool {
+    old.type == new.type && old.url == new.url && old.apiUrl == new.apiUrl && old.proxy == new.proxy
+      && old.caPem == new.caPem && old.insecure == new.insecure
+      && old.allowedRealmHosts == new.allowedRealmHosts && old.region == new.region
+      && old.repositoryKeys == new.repositoryKeys && old.repositoryAccess == new.repositoryAccess
+  }
+
+  private static func isSameReader(_ old: IntegrationRecord, _ new: IntegrationRecord) -> Bool {
+    isSameDestination(old, new) && old.auth == new.auth && old.username == new.username
+  }
+
+  // MARK: - One setting
+
   mutating func take(_ field: String, of wanted: API.Integration, into record: inout IntegrationRecord) {
     switch field {
-    case "type":
-      record.type = wanted.type
-      if wanted.type != Self.type { refuse("type", "must be \(Self.type)") }
-    case "url":
-      record.url = wanted.url
-      do {
-        _ = try RegistryEndpoint(url: wanted.url)
-      } catch {
-        refuse("url", wanted.url.isEmpty ? "is required: the registry's full address" : error.reason)
-      }
-    case "description":
-      record.description = wanted.description
-      if wanted.description.unicodeScalars.count > Self.descriptionLengthMaximum {
-        refuse("description", "is longer than \(Self.descriptionLengthMaximum) characters")
-      }
-    case "mode":
-      if ![.manual, .unspecified].contains(wanted.mode) { refuse("mode", "must be manual") }
-    case "schedule":
-      if wanted.schedule != nil { refuse("schedule", "needs the mode automatic") }
-    case "authentication": takeAuthentication(wanted.authentication, into: &record)
-    case "tls": takeTLS(wanted.tls, into: &record)
-    case "criteria": record.criteria = patterns(wanted.criteria, "criteria")
-    case "never": record.neverPull = patterns(wanted.never, "never")
-    case "always": record.alwaysPull = patterns(wanted.always, "always")
+    case "type": record.type = type(wanted.type)
+    case "url": record.url = address(wanted.url, field)
+    case "api_url": record.apiUrl = address(wanted.apiUrl, field)
+    case "description": record.description = description(wanted.description)
+    case "scopes": record.scopes = names(wanted.scopes, field, isScope: true)
+    case "region": record.region = region(wanted.region)
+    case "repository_keys": record.repositoryKeys = names(wanted.repositoryKeys, field, isScope: false)
+    case "repository_access": record.repositoryAccess = repositoryAccess(wanted.repositoryAccess)
+    case "mode": record.isAutomatic = isAutomatic(wanted.mode)
+    case "schedule": record.schedule = schedule(wanted.schedule)
+    case "authentication", "authentication.kind", "authentication.username":
+      takeAuthentication(wanted.authentication ?? Authentication(), field, into: &record)
+    case "tls", "tls.ca_pem", "tls.insecure", "tls.client_certificate_pem":
+      takeTLS(wanted.tls ?? Tls(), field, into: &record)
+    case "proxy", "proxy.url": record.proxy = proxy(wanted.proxy?.url ?? "")
+    case "criteria": record.criteria = patterns(wanted.criteria, field)
+    case "never": record.neverPull = patterns(wanted.never, field)
+    case "always": record.alwaysPull = patterns(wanted.always, field)
     case "condition": record.condition = condition(wanted.condition)
     case "rescan": record.rescan = wanted.rescan
+    case "include_remote": record.includeRemote = wanted.includeRemote
     case "scan_timeout": record.scanTimeoutSeconds = scanTimeout(wanted.scanTimeout)
     case "platforms": record.platforms = platforms(wanted.platforms)
-    case "max_concurrent":
-      record.maxConcurrent =
-        wanted.maxConcurrent == 0 ? UInt32(RegistryEndpoint.concurrentRequestsDefault) : wanted.maxConcurrent
-      if !Self.concurrentRequests.contains(Int(record.maxConcurrent)) {
-        refuse(
-          "max_concurrent",
-          "must be from \(Self.concurrentRequests.lowerBound) to \(Self.concurrentRequests.upperBound)")
-      }
+    case "max_concurrent": record.maxConcurrent = maxConcurrent(wanted.maxConcurrent)
+    case "requests_per_second": record.requestsPerSecond = requestsPerSecond(wanted.requestsPerSecond)
+    case "bytes_per_second": record.bytesPerSecond = bytesPerSecond(wanted.bytesPerSecond)
+    case "quiet_hours": record.quietHours = quietHours(wanted.quietHours)
     case "allowed_realm_hosts": record.allowedRealmHosts = realmHosts(wanted.allowedRealmHosts)
     default: refuse("update_mask", "\"\(field.excerpt())\" is no field that can be changed")
     }
   }
+}
 
-  private mutating func takeAuthentication(_ wanted: Authentication?, into record: inout IntegrationRecord) {
-    switch wanted?.kind ?? .anonymous {
-    case .anonymous, .unspecified: record.auth = .anonymous
-    case .account: record.auth = .account
-    case .apiKey: record.auth = .apiKey
-    default: refuse("authentication.kind", "is none of anonymous, account, api-key")
+extension SecretField {
+  /// As requests and masks name it.
+  var path: String {
+    switch self {
+    case .main: "secret"
+    case .sessionToken: "session_token"
+    case .clientKey: "client_key_pem"
+    case .proxyPassword: "proxy_password"
     }
-    record.username = wanted?.username ?? ""
-    if record.username.utf8.count > Self.usernameBytesMaximum {
-      refuse("authentication.username", "is longer than \(Self.usernameBytesMaximum) bytes")
-    }
-  }
-
-  /// Whether the credential's parts fit together.
-  mutating func checkCredential(_ record: IntegrationRecord, hasSecret: Bool, secret: [UInt8]) {
-    if record.auth != .account && !record.username.isEmpty {
-      refuse("authentication.username", "goes with the kind account only")
-    }
-    if record.auth == .account && record.username.isEmpty { refuse("authentication.username", "is required") }
-    if record.auth == .anonymous && !secret.isEmpty { refuse("secret", "goes with the kinds account and api-key only") }
-    if record.auth != .anonymous && !hasSecret {
-      refuse("secret", record.auth == .account ? "is required: the password" : "is required: the key")
-    }
-    guard !secret.isEmpty else { return }
-    guard secret.count <= Self.secretBytesMaximum, let text = String(validating: secret, as: UTF8.self) else {
-      return refuse("secret", "must be UTF-8 text of at most \(Self.secretBytesMaximum) bytes")
-    }
-    if record.auth == .anonymous || (record.auth == .account && record.username.isEmpty) { return }
-    let credential: Credential =
-      record.auth == .account ? .account(user: record.username, password: Secret(text)) : .apiKey(Secret(text))
-    do {
-      // The address has its own check; here only the credential counts.
-      _ = try RegistryEndpoint(url: "https://registry.invalid", credential: credential)
-    } catch {
-      refuse(error.field == "user" ? "authentication.username" : "secret", error.reason)
-    }
-  }
-
-  private mutating func takeTLS(_ wanted: Tls?, into record: inout IntegrationRecord) {
-    let pem = Array((wanted?.caPem ?? "").utf8)
-    record.caPem = pem
-    record.insecure = wanted?.insecure ?? false
-    guard !pem.isEmpty else { return }
-    guard pem.count <= Self.authorityBytesMaximum else {
-      return refuse("tls.ca_pem", "is longer than \(Self.authorityBytesMaximum) bytes")
-    }
-    do {
-      _ = try RegistryEndpoint(url: "https://registry.invalid", caPEM: pem)
-    } catch {
-      refuse("tls.ca_pem", error.reason)
-    }
-  }
-
-  private mutating func patterns(_ wanted: [API.Pattern], _ field: String) -> [String] {
-    let texts = wanted.map(\.pattern)
-    do {
-      _ = try Selection.Pattern.list(parsing: texts)
-    } catch {
-      if error.failures.isEmpty { refuse(field, "\(error)") }
-      for failure in error.failures.prefix(Self.violationsMaximum) {
-        refuse("\(field)[\(failure.index)]", "\(failure.error)")
-      }
-    }
-    return texts
-  }
-
-  private mutating func condition(_ wanted: API.Condition?) -> ConditionRecord? {
-    guard let wanted else { return nil }
-    var record = ConditionRecord()
-    do {
-      switch wanted.kind {
-      case .none, .unspecified: return nil
-      case .createdWithin:
-        _ = try CalendarPeriod(days: Int(wanted.days), months: Int(wanted.months), years: Int(wanted.years))
-        var period = CreatedWithinRecord()
-        period.days = wanted.days
-        period.months = wanted.months
-        period.years = wanted.years
-        record.kind = .createdWithin(period)
-      case .latest:
-        _ = try LatestCount(Int(wanted.count))
-        record.kind = .latest(wanted.count)
-      default: refuse("condition.kind", "is none of none, created_within, latest")
-      }
-    } catch {
-      refuse("condition", "\(error)")
-    }
-    return record
-  }
-
-  private mutating func scanTimeout(_ wanted: ProtoDuration?) -> UInt32 {
-    guard let wanted, wanted.seconds != 0 || wanted.nanos != 0 else { return Self.scanTimeoutSecondsDefault }
-    guard Self.scanTimeoutSeconds.contains(Int(wanted.seconds)) else {
-      refuse("scan_timeout", "must be from 10 seconds to 24 hours")
-      return Self.scanTimeoutSecondsDefault
-    }
-    return UInt32(wanted.seconds)
-  }
-
-  private mutating func platforms(_ wanted: [String]) -> [String] {
-    if wanted.count > Self.platformsMaximum { refuse("platforms", "are more than \(Self.platformsMaximum)") }
-    if wanted.contains("all") && wanted.count > 1 { refuse("platforms", "\"all\" stands alone") }
-    for (index, text) in wanted.prefix(Self.platformsMaximum).enumerated() where text != "all" && Platform(text) == nil
-    {
-      refuse("platforms[\(index)]", "\"\(text.excerpt())\" is no platform such as linux/amd64 or linux/arm/v7")
-    }
-    return wanted
-  }
-
-  private mutating func realmHosts(_ wanted: [String]) -> [String] {
-    if wanted.count > Self.realmHostsMaximum {
-      refuse("allowed_realm_hosts", "are more than \(Self.realmHostsMaximum)")
-    }
-    for (index, host) in wanted.prefix(Self.realmHostsMaximum).enumerated() {
-      let isHost =
-        !host.isEmpty && host.utf8.count <= 253
-        && host.utf8.allSatisfy { byte in
-          (0x61...0x7a).contains(byte) || (0x41...0x5a).contains(byte) || (0x30...0x39).contains(byte)
-            || ".-:[]".utf8.contains(byte)
-        }
-      if !isHost { refuse("allowed_realm_hosts[\(index)]", "\"\(host.excerpt())\" is no host name") }
-    }
-    return wanted
   }
 }

@@ -1,4 +1,5 @@
 import API
+import Model
 import Pipeline
 import Posix
 import RPC
@@ -17,15 +18,35 @@ struct IntegrationsHandler: IntegrationsService {
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
     guard let wanted = request.integration else { throw RPCError.invalidArgument([("integration", "is required")]) }
     var reader = IntegrationReader()
-    let record = reader.create(wanted, secret: request.secret)
+    let secrets = Self.secrets(
+      request.secret, sessionToken: request.sessionToken, clientKey: request.clientKeyPem,
+      proxyPassword: request.proxyPassword)
+    let record = reader.create(wanted, secrets: secrets)
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
-    let secret = request.secret.isEmpty ? nil : request.secret
+    if request.validateOnly { return API.Integration(try store.preview(record, secrets: Set(secrets.keys))) }
     return API.Integration(
-      try await store.createIntegration(record, secret: secret, now: clock.now, actor: context.peer.actor))
+      try await store.createIntegration(record, secrets: secrets, now: clock.now, actor: context.peer.actor))
+  }
+
+  /// What a request gives: the one place where its bytes become secrets.
+  private static func secrets(
+    _ main: [UInt8], sessionToken: [UInt8], clientKey: [UInt8], proxyPassword: [UInt8]
+  ) -> [SecretField: Secret] {
+    let given: [(SecretField, [UInt8])] = [
+      (.main, main), (.sessionToken, sessionToken), (.clientKey, clientKey), (.proxyPassword, proxyPassword),
+    ]
+    return given.reduce(into: [:]) { if !$1.1.isEmpty { $0[$1.0] = Secret($1.1) } }
+  }
+
+  /// As it is stored, and what its registry told since the daemon started.
+  private func shown(_ record: IntegrationRecord) -> API.Integration {
+    var integration = API.Integration(record)
+    integration.budget = registries.budget(of: record.id).map(Budget.init)
+    return integration
   }
 
   func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) throws -> API.Integration {
-    API.Integration(try store.integration(named: request.name))
+    shown(try store.integration(named: request.name))
   }
 
   func listIntegrations(
@@ -35,7 +56,7 @@ struct IntegrationsHandler: IntegrationsService {
     let size = Paging.size(request.pageSize)
     let found = try store.integrations(after: after, limit: size + 1)
     var response = ListIntegrationsResponse()
-    response.integrations = found.prefix(size).map { API.Integration($0) }
+    response.integrations = found.prefix(size).map(shown)
     if found.count > size { response.nextPageToken = Paging.token(found[size - 1].name) }
     return response
   }
@@ -48,7 +69,10 @@ struct IntegrationsHandler: IntegrationsService {
     }
     let current = try store.integration(named: wanted.name)
     var reader = IntegrationReader()
-    let update = reader.update(current, as: wanted, paths: paths, secret: request.secret)
+    let secrets = Self.secrets(
+      request.secret, sessionToken: request.sessionToken, clientKey: request.clientKeyPem,
+      proxyPassword: request.proxyPassword)
+    let update = reader.update(current, as: wanted, paths: paths, secrets: secrets, known: known(secrets, of: current))
     var revision = current.revision
     if !wanted.etag.isEmpty {
       guard let parsed = UInt64(wanted.etag), parsed > 0 else {
@@ -57,15 +81,42 @@ struct IntegrationsHandler: IntegrationsService {
       revision = parsed
     }
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
+    guard current.revision == revision else { throw IntegrationError.changed(wanted.name) }
+    // An update that changes nothing is none: neither the revision rises nor is anything forgotten.
+    let isDone = request.validateOnly || (update.changed.isEmpty && update.dropped.isEmpty)
+    let updated = isDone ? update.preview : try await perform(update, on: current, context)
+    var answer = API.Integration(updated)
+    answer.droppedSecrets = update.dropped.map(\.path)
+    answer.changedFields = update.changed
+    return answer
+  }
+
+  private func perform(
+    _ update: IntegrationReader.Update, on current: IntegrationRecord, _ context: CallContext
+  ) async throws -> IntegrationRecord {
     let updated = try await store.updateIntegration(
-      named: wanted.name, revision: revision, secret: update.secret, now: clock.now, actor: context.peer.actor
+      named: current.name, revision: current.revision, secrets: update.secrets, now: clock.now,
+      actor: context.peer.actor
     ) { record in
       // Removed and made anew since it was read.
       guard record.id == current.id else { throw IntegrationError.changed(record.name) }
       record = update.record
     }
     registries.forget(updated.id)
-    return API.Integration(updated)
+    return updated
+  }
+
+  /// Those of the secrets given that are stored already. One that cannot be opened any more is not.
+  private func known(_ given: [SecretField: Secret], of current: IntegrationRecord) -> Set<SecretField> {
+    Set(
+      given.filter { field, secret in
+        guard current[field] else { return false }
+        do {
+          return try store.secret(field, of: current.id) == secret
+        } catch {
+          return false
+        }
+      }.keys)
   }
 
   func deleteIntegration(
@@ -118,7 +169,22 @@ extension API.Poll {
     rejected = poll.rejected
     errors = poll.errors
     errorCount = poll.errorCount
+    repositoriesSkipped = poll.repositoriesSkipped
+    notes = poll.notes
     error = ErrorDetail(code: poll.errorCode, message: poll.errorMessage, hint: poll.errorHint)
+  }
+}
+
+extension Budget {
+  fileprivate init(_ told: RateBudget) {
+    self.init()
+    limit = UInt64(clamping: told.limit ?? 0)
+    remaining = UInt64(clamping: told.remaining ?? 0)
+    window = told.window.map { ProtoDuration(seconds: $0.components.seconds) }
+    resetsAt = told.resetsAt.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    throttledUntil = told.throttledUntil.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    observedAt = told.observedAt.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    refusals = told.refusals
   }
 }
 

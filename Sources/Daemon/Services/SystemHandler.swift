@@ -5,6 +5,7 @@ import Model
 import Posix
 import Queue
 import RPC
+import Registry
 import StorageMessages
 import Store
 
@@ -16,6 +17,7 @@ struct SystemHandler: SystemService {
   let metrics: Metrics
   let configuration: Configuration
   let startedAt: Int64
+  let clock: WallClock
   let events: EventReader
   let catalogue: Catalogue
 
@@ -33,6 +35,14 @@ struct SystemHandler: SystemService {
     version.schemaVersion = UInt32(StateStore.schemaVersion)
     version.analyserVersion = analyserVersion
     return version
+  }
+
+  func rotateKey(_ request: RotateKeyRequest, _ context: CallContext) async throws -> RotateKeyResponse {
+    let outcome = try await store.replaceKey(now: clock.now, actor: context.peer.actor)
+    var response = RotateKeyResponse()
+    response.sealed = UInt64(outcome.sealed)
+    response.unreadable = UInt64(outcome.unreadable)
+    return response
   }
 
   func getStatus(_ request: GetStatusRequest, _ context: CallContext) async throws -> Status {
@@ -54,6 +64,7 @@ struct SystemHandler: SystemService {
     status.advisoriesUpdatedAt = API.Timestamp(nanoseconds: ecosystems.map(\.updatedAt).max() ?? 0)
     status.storeBytesUsed = UInt64(store.environment.usedBytes)
     status.storeBytesLimit = UInt64(store.environment.mapSizeBytes)
+    status.resolve = configuration.resolve.map(\.description)
     status.scannerSlots = UInt32(configuration.scannerSlots)
     status.methods = metrics.snapshot.map { name, counts in
       var method = MethodMetrics()

@@ -37,7 +37,7 @@ struct ScanFailure {
       failure = JobQueue.Failure(code: error.code.rawValue, message: error.message, hint: error.hint)
       switch error.code {
       case .diskFull, .mapFull, .io, .closed, .inUse, .notWritable: retryAfter = delay
-      case .damaged, .schemaUnknown, .secrets, .keyTooLong: retryAfter = nil
+      case .damaged, .schemaUnknown, .secrets, .keyNotOurs, .keyTooLong: retryAfter = nil
       }
       isNoImage = false
     case let error as PosixError:

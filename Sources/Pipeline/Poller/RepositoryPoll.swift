@@ -14,13 +14,14 @@ struct RepositoryPoll {
   static let tagsMaximum = 500_000
 
   let run: PollRun
-  let repository: Repository
+  let listed: ListedRepository
+  var repository: Repository { listed.repository }
   /// Digests that this poll has queued again: another tag of one is not another reason.
   private var rescanned: Set<String> = []
 
-  init(run: PollRun, repository: Repository) {
+  init(run: PollRun, listed: ListedRepository) {
     self.run = run
-    self.repository = repository
+    self.listed = listed
   }
 
   private struct TooManyTags: Error {}
@@ -33,11 +34,16 @@ struct RepositoryPoll {
     let wasPulled: Bool
     /// As the store has it; 0 for an image that is new.
     let firstSeenAt: Int64
+    let pushedAt: Timestamp?
     /// From its config; 0 unknown.
     var createdAt: Int64
+    /// What the vendor says that its config says.
+    var told: Timestamp?
 
-    init(tag: Tag, image: ImageKey, known: ImageRecord?) {
-      self.tag = tag
+    init(_ found: ListedTag, image: ImageKey, known: ImageRecord?) {
+      tag = found.tag
+      pushedAt = found.pushedAt
+      told = found.createdAt
       self.image = image
       wasPulled = known.map { $0.status == .scanned || $0.status == .queued } ?? false
       firstSeenAt = known?.firstSeenAt ?? 0
@@ -55,36 +61,40 @@ struct RepositoryPoll {
       try Task.checkCancellation()
       var found: [Candidate] = []
       for tag in batch {
-        if let candidate = try await tolerating(tag, { try await candidate(tag) }) { found.append(candidate) }
+        if let candidate = try await tolerating(tag, { try await candidate(tag, needsDate: false) }) {
+          found.append(candidate)
+        }
       }
       try await take(found)
     }
-    for batch in Self.batches(of: try await chosenByDate(tags.undated)) { try await take(batch) }
-    if run.integration.rescan { try await rescan(tags.rejected) }
+    let byDate = try await chosenByDate(tags.undated)
+    for batch in Self.batches(of: byDate.chosen) { try await take(batch) }
+    if run.integration.rescan { try await rescan(tags.rejected + byDate.rejected) }
   }
 
   private struct ScreenedTags {
-    var selected: [Tag] = []
-    var undated: [Tag] = []
-    var rejected: [Tag] = []
+    var selected: [ListedTag] = []
+    var undated: [ListedTag] = []
+    var rejected: [ListedTag] = []
     var count: Int { selected.count + undated.count + rejected.count }
   }
 
   private func screened(by criteria: RepositoryCriteria) async throws -> ScreenedTags {
     var tags = ScreenedTags()
     do {
-      let summary = try await run.client.tags(of: repository) { tag in
+      let summary = try await run.client.tags(of: listed) { found in
         guard tags.count < Self.tagsMaximum else { throw TooManyTags() }
-        switch criteria.screen(tag: tag.name) {
-        case .selected: tags.selected.append(tag)
-        case .needsDate: tags.undated.append(tag)
-        case .rejected: tags.rejected.append(tag)
+        switch criteria.screen(tag: found.tag.name) {
+        case .selected: tags.selected.append(found)
+        case .needsDate: tags.undated.append(found)
+        case .rejected: tags.rejected.append(found)
         }
       }
       run.report { record in
-        if let why = summary.incomplete { record.note("\(repository): the list of tags is incomplete: \(why)") }
+        if let why = summary.incomplete { record.note("\(repository): partial: the list of tags: \(why)") }
         for name in summary.rejectedExamples { record.note("\(repository): tag \"\(name.name)\": \(name.reason)") }
         record.errorCount.add(summary.rejected - summary.rejectedExamples.count)
+        record.skipped.add(summary.notImages)
       }
     } catch is TooManyTags {
       run.report { $0.note("\(repository): only the first \(Self.tagsMaximum) tags are looked at") }
@@ -102,26 +112,33 @@ struct RepositoryPoll {
 
   /// Notes what the registry says against one tag and goes on without it. What it says against all of them is thrown:
   /// asking on would only add to it.
-  private func tolerating<R>(_ tag: Tag, _ body: () async throws -> R?) async throws -> R? {
+  private func tolerating<R>(_ found: ListedTag, _ body: () async throws -> R?) async throws -> R? {
     do {
       return try await body()
     } catch let error as RegistryError where !error.concernsRegistry {
-      run.report { $0.note("\(repository):\(tag): \(error.message)") }
+      run.report { $0.note("\(repository):\(found.tag): \(error.message)") }
       return nil
     }
   }
 
   // MARK: - Dates
 
-  private func chosenByDate(_ tags: [Tag]) async throws -> [Candidate] {
+  /// Which of the tags the condition chooses, and those that it rejects.
+  private func chosenByDate(_ tags: [ListedTag]) async throws -> (chosen: [Candidate], rejected: [ListedTag]) {
     let now = Timestamp(nanosecondsSince1970: run.clock.now)
     var dated: [DatedCandidate] = []
+    var rejected: [ListedTag] = []
     let decisions: [Decision]
     switch run.criteria.condition {
-    case .none: return []
+    case .none: return ([], [])
     case .createdWithin(let period):
       for tag in tags {
-        if let found = try await tolerating(tag, { try await self.dated(tag, now) }) { dated.append(found) }
+        // Nothing is built after it was pushed (D11).
+        if let pushed = tag.pushedAt, CreationDate.isPlausible(pushed, now: now), pushed < period.start(before: now) {
+          rejected.append(tag)
+        } else if let found = try await tolerating(tag, { try await self.dated(tag, now) }) {
+          dated.append(found)
+        }
       }
       decisions = dated.map { period.decide(created: $0.created, now: now) }
     case .latest(let count):
@@ -131,17 +148,26 @@ struct RepositoryPoll {
       }
       decisions = count.decide(dated.map { DatedTag(tag: $0.candidate.tag.name, created: $0.created) })
     }
-    let chosen = zip(dated, decisions).filter { $0.1.isSelected }.map(\.0.candidate)
-    run.report { [dated] in $0.rejected.add(dated.count - chosen.count) }
-    return chosen
+    var chosen: [Candidate] = []
+    for (found, decision) in zip(dated, decisions) {
+      if decision.isSelected {
+        chosen.append(found.candidate)
+      } else {
+        rejected.append(ListedTag(found.candidate.tag, digest: Digest(found.candidate.image.digest)))
+      }
+    }
+    run.report { [rejected] in $0.rejected.add(rejected.count) }
+    return (chosen, rejected)
   }
 
-  private func dated(_ tag: Tag, _ now: Timestamp) async throws -> DatedCandidate? {
-    guard var candidate = try await candidate(tag) else { return nil }
+  private func dated(_ tag: ListedTag, _ now: Timestamp) async throws -> DatedCandidate? {
+    guard var candidate = try await candidate(tag, needsDate: true) else { return nil }
     let firstSeen = candidate.firstSeenAt == 0 ? now : Timestamp(nanosecondsSince1970: candidate.firstSeenAt)
     var configs: [Timestamp?]
     if candidate.createdAt != 0 {
       configs = [Timestamp(nanosecondsSince1970: candidate.createdAt)]
+    } else if let told = candidate.told {
+      configs = [told]
     } else {
       let fetch = ImageFetch(
         client: run.client, repository: repository, platforms: run.integration.platformSelection)
@@ -155,7 +181,7 @@ struct RepositoryPoll {
         return nil
       }
     }
-    let created = CreationDate(configs: configs, pushed: nil, firstSeen: firstSeen, now: now)
+    let created = CreationDate(configs: configs, pushed: candidate.pushedAt, firstSeen: firstSeen, now: now)
     if created.source == .config { candidate.createdAt = created.moment.nanosecondsSince1970 }
     return (candidate, created)
   }
@@ -163,27 +189,36 @@ struct RepositoryPoll {
   // MARK: - Tags and images
 
   /// What a tag points to; nil, and counted, for what is no image or gone since it was listed. An image that is known
-  /// needs no manifest.
-  private func candidate(_ tag: Tag) async throws -> Candidate? {
-    let resolved: ResolvedManifest
-    do {
-      resolved = try await run.client.resolve(.tag(tag), in: repository)
-    } catch let error as RegistryError where error.code == .notFound {
-      run.report { $0.note("\(repository):\(tag): \(error.message)") }
-      return nil
-    }
+  /// needs no manifest, nor does one that the vendor vouches for.
+  private func candidate(_ found: ListedTag, needsDate: Bool) async throws -> Candidate? {
+    guard let digest = try await digest(of: found) else { return nil }
     let image = ImageKey(
-      integration: run.integration.id, repository: repository.path, digest: resolved.digest.description)
-    let known = try run.store.image(image)
-    let candidate = Candidate(tag: tag, image: image, known: known)
-    if candidate.wasPulled { return candidate }
+      integration: run.integration.id, repository: repository.path, digest: digest.description)
+    var candidate = Candidate(found, image: image, known: try run.store.image(image))
+    if candidate.wasPulled || found.isImage { return candidate }
+    if needsDate, candidate.createdAt == 0, candidate.told == nil,
+      let details = try await run.client.details(of: found.tag, in: listed), details.digest == digest
+    {
+      candidate.told = details.createdAt
+      if details.isImage { return candidate }
+    }
     do {
-      _ = try await run.client.fetchManifest(.digest(resolved.digest), in: repository)
+      _ = try await run.client.fetchManifest(.digest(digest), in: repository)
     } catch let error as RegistryError where error.code == .notAnImage || error.code == .unsupportedManifest {
       run.report { $0.skipped.add(1) }
       return nil
     }
     return candidate
+  }
+
+  private func digest(of found: ListedTag) async throws -> Digest? {
+    if let digest = found.digest { return digest }
+    do {
+      return try await run.client.resolve(.tag(found.tag), in: repository).digest
+    } catch let error as RegistryError where error.code == .notFound {
+      run.report { $0.note("\(repository):\(found.tag): \(error.message)") }
+      return nil
+    }
   }
 
   /// Queues what is new, remembers the tags of what is known (D12).
@@ -222,14 +257,14 @@ struct RepositoryPoll {
   }
 
   /// D5: what was pulled before by whatever way is scanned again, if its tag still points to it.
-  private mutating func rescan(_ tags: [Tag]) async throws {
+  private mutating func rescan(_ tags: [ListedTag]) async throws {
     for batch in Self.batches(of: tags) {
       try Task.checkCancellation()
       var found: [Candidate] = []
       for tag in batch {
-        let key = TagKey(integration: run.integration.id, repository: repository.path, tag: tag.name)
+        let key = TagKey(integration: run.integration.id, repository: repository.path, tag: tag.tag.name)
         guard let record = try run.store.tag(key) else { continue }
-        let candidate = try await tolerating(tag) { try await self.candidate(tag) }
+        let candidate = try await tolerating(tag) { try await self.candidate(tag, needsDate: false) }
         if let candidate, candidate.wasPulled, candidate.image.digest == record.digest,
           rescanned.insert(candidate.image.digest).inserted
         {
@@ -237,16 +272,6 @@ struct RepositoryPoll {
         }
       }
       try await queue(found, priority: .rescan)
-    }
-  }
-}
-
-extension RegistryError {
-  /// Whether the next request would meet the same: the registry is away, refuses us, or asks us to wait.
-  fileprivate var concernsRegistry: Bool {
-    switch code {
-    case .unreachable, .timeout, .tlsFailed, .unauthorized, .rateLimited, .notARegistry, .realmNotAllowed: true
-    default: false
     }
   }
 }

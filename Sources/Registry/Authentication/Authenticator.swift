@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Posix
 import Synchronization
 
 /// Decides which `Authorization` a request to the registry carries, and fetches the tokens for it.
@@ -13,13 +14,23 @@ final class Authenticator: Sendable {
   /// What was sent with a request.
   enum Authorization: Sendable {
     case none
-    case basic(Secret)
-    case bearer(Secret)
+    /// The credential itself.
+    case direct(SecretHeader, WireCredential)
+    /// A token that it was exchanged for.
+    case bearer(Secret, WireCredential)
 
-    var header: Secret? {
+    var header: SecretHeader? {
       switch self {
       case .none: nil
-      case .basic(let header), .bearer(let header): header
+      case .direct(let header, _): header
+      case .bearer(let token, _): .bearer(token)
+      }
+    }
+
+    var credential: WireCredential? {
+      switch self {
+      case .none: nil
+      case .direct(_, let credential), .bearer(_, let credential): credential
       }
     }
   }
@@ -30,6 +41,8 @@ final class Authenticator: Sendable {
     case open
     case basic
     case token(TokenService)
+    /// It was not asked: the credential goes with every request as it is.
+    case header
   }
 
   struct TokenService: Sendable, Hashable {
@@ -49,17 +62,18 @@ final class Authenticator: Sendable {
     let scope: Scope?
   }
 
-  private let endpoint: RegistryEndpoint
-  private let transport: HTTPTransport
-  private let group: ConnectionGroup
+  private let session: RegistrySession
+  /// The address that `/v2/` follows.
+  private let base: WebAddress
+  private let driver: any RegistryDriver
   private let state = Mutex(State())
   private let tokenFlight = SingleFlight<TokenKey, BearerToken>()
   private let methodFlight = SingleFlight<String, Method>()
 
-  init(endpoint: RegistryEndpoint, transport: HTTPTransport, group: ConnectionGroup) {
-    self.endpoint = endpoint
-    self.transport = transport
-    self.group = group
+  init(_ session: RegistrySession, _ base: WebAddress, _ driver: any RegistryDriver) {
+    self.session = session
+    self.base = base
+    self.driver = driver
   }
 
   /// The method found so far; nil before the first request.
@@ -68,12 +82,16 @@ final class Authenticator: Sendable {
   /// What to send with a request for `scope` before the registry has said anything about it. `discover` asks `/v2/`
   /// when the method is unknown yet.
   func authorization(for scope: Scope?, discover: () async throws -> HTTPResponse) async throws -> Authorization {
-    if case .apiKey(let key) = endpoint.credential { return .bearer(Self.bearerHeader(key)) }
+    let credential = try await driver.credential(after: nil)
+    if case .header(let header) = credential {
+      state.withLock { $0.method = header.isBasic ? .basic : .header }
+      return .direct(header, credential)
+    }
     switch try await knownMethod(discover) {
-    case .open, .basic: return basic
+    case .open, .basic, .header: return Self.direct(credential)
     case .token(let service):
       let scope = scope.map { scope in state.withLock { $0.replacedScopes[scope] } ?? scope }
-      return .bearer(Self.bearerHeader(try await token(from: service, for: scope).token))
+      return try await exchanged(credential, service, scope)
     }
   }
 
@@ -81,36 +99,47 @@ final class Authenticator: Sendable {
   func authorization(
     after challenges: [Challenge], for scope: Scope?, sent: Authorization
   ) async throws -> Authorization? {
-    if case .apiKey = endpoint.credential { return nil }
+    if case .direct(_, .header(let header)) = sent {
+      return try await renewed(.header(header))
+    }
+    let credential = try await driver.credential(after: nil)
     if let challenge = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
       let service = try tokenService(challenge)
       let scope = remember(service, asked: challenge.parameters["scope"], for: scope, sent: sent)
-      return .bearer(Self.bearerHeader(try await token(from: service, for: scope).token))
+      return try await exchanged(credential, service, scope)
     }
     // Without a challenge the registry is half-configured; the password may still be what it wants.
     guard challenges.isEmpty || challenges.contains(where: { $0.scheme == "basic" }) else { return nil }
-    if case .basic = sent { return nil }
-    guard case .basic = basic else { return nil }
+    if case .direct(_, let refused) = sent { return try await renewed(refused) }
+    guard case .basic = credential else { return nil }
     state.withLock { if $0.method == nil || $0.method == .open { $0.method = .basic } }
-    return basic
+    return Self.direct(credential)
+  }
+
+  /// What to send in place of a credential that was refused; nil when the driver has no other.
+  private func renewed(_ refused: WireCredential) async throws -> Authorization? {
+    let better = try await driver.credential(after: refused)
+    return better == refused ? nil : Self.direct(better)
+  }
+
+  private static func direct(_ credential: WireCredential) -> Authorization {
+    switch credential {
+    case .anonymous: .none
+    case .identity: .none
+    case .basic(let user, let password): .direct(.basic(user: user, password: password), credential)
+    case .header(let header): .direct(header, credential)
+    }
+  }
+
+  private func exchanged(
+    _ credential: WireCredential, _ service: TokenService, _ scope: Scope?
+  ) async throws -> Authorization {
+    .bearer(try await token(from: service, for: scope, credential).token, credential)
   }
 
   /// Everything that must not show up in an error.
   func secrets(sent: Authorization) -> [Secret] {
-    var secrets: [Secret] = []
-    if let header = sent.header {
-      secrets.append(header)
-      let text = header.revealed
-      if let blank = text.firstIndex(of: " ") { secrets.append(Secret(String(text[text.index(after: blank)...]))) }
-    }
-    switch endpoint.credential {
-    case .anonymous: break
-    case .account(_, let password):
-      secrets += [password, Secret(WebAddress.encodedQueryValue(password.revealed))]
-      if case .basic(let header) = basic { secrets.append(Secret(String(header.revealed.dropFirst("Basic ".count)))) }
-    case .apiKey(let key): secrets.append(key)
-    }
-    return secrets
+    (sent.header?.spellings ?? []) + (sent.credential?.secrets ?? []) + session.endpoint.credential.secrets
   }
 
   // MARK: the method
@@ -141,9 +170,7 @@ final class Authenticator: Sendable {
     state.withLock { state in
       state.method = .token(service)
       let current = scope.flatMap { state.replacedScopes[$0] } ?? scope
-      if case .bearer(let header) = sent,
-        let stale = state.tokens.first(where: { Self.bearerHeader($0.value.token) == header })?.key
-      {
+      if case .bearer(let token, _) = sent, let stale = state.tokens.first(where: { $0.value.token == token })?.key {
         state.tokens[stale] = nil
       }
       guard let scope, let asked, let replacement = Scope(challenge: asked, wanted: scope) else { return current }
@@ -153,18 +180,11 @@ final class Authenticator: Sendable {
     }
   }
 
-  private var basic: Authorization {
-    guard case .account(let user, let password) = endpoint.credential else { return .none }
-    let pair = Array("\(user):\(password.revealed)".utf8)
-    return .basic(Secret("Basic " + Data(pair).base64EncodedString()))
-  }
-
-  private static func bearerHeader(_ token: Secret) -> Secret { Secret("Bearer " + token.revealed) }
-
   // MARK: the token service
 
-  /// The server names the address that our password goes to: it must be on the registry's own host or on one allowed by
-  /// name, and not fall back to plain HTTP.
+  /// The server names the address that our password goes to: it must be on the registry's own host, on one that is the
+  /// vendor's, or on one allowed by name, and not fall back to plain HTTP. Where that name leads is checked when the
+  /// connection is made.
   private func tokenService(_ challenge: Challenge) throws(RegistryError) -> TokenService {
     let text = challenge.parameters["realm"] ?? ""
     let realm: WebAddress
@@ -172,33 +192,44 @@ final class Authenticator: Sendable {
       realm = try WebAddress(text)
     } catch {
       throw RegistryError(
-        .realmNotAllowed, "\(endpoint.url.origin) names a token service whose address is refused: \(error.reason)")
+        .realmNotAllowed, "\(base.origin) names a token service whose address is refused: \(error.reason)")
     }
     guard !realm.hasFragment else {
       throw RegistryError(
-        .realmNotAllowed, "\(endpoint.url.origin) names a token service whose address is refused: it holds a fragment")
+        .realmNotAllowed, "\(base.origin) names a token service whose address is refused: it holds a fragment")
     }
-    guard realm.scheme == .https || endpoint.url.scheme == .http else {
+    guard realm.scheme == .https || base.scheme == .http else {
       throw RegistryError(
         .realmNotAllowed, "the registry is https and names a token service over plain HTTP, \(realm.origin)",
         hint: "the registry's configuration must name it with https")
     }
-    guard realm.host == endpoint.url.host || endpoint.allowedRealmHosts.contains(realm.host) else {
+    guard realm.host == base.host || isAllowed(realm.host) else {
       throw RegistryError(
         .realmNotAllowed,
-        "\(endpoint.url.origin) sends credentials to a token service on another host, \(realm.host)",
+        "\(base.origin) sends credentials to a token service on another host, \(realm.host)",
         hint: "if that host is the registry's own, allow it: --allow-realm-host \(realm.host)")
     }
     let service = challenge.parameters["service"].flatMap { $0.utf8.count <= 1024 ? $0 : nil }
     return TokenService(realm: realm, service: service)
   }
 
-  private func token(from service: TokenService, for scope: Scope?) async throws -> BearerToken {
+  private func isAllowed(_ host: String) -> Bool {
+    session.endpoint.allowedRealmHosts.contains(host) || driver.realmHosts.contains(host)
+  }
+
+  private func destination(of realm: WebAddress) -> HTTPRequest.Destination {
+    if realm.origin == base.origin { return .registry }
+    return isAllowed(realm.host) ? .allowedByName : .namedByAnswer
+  }
+
+  private func token(
+    from service: TokenService, for scope: Scope?, _ credential: WireCredential
+  ) async throws -> BearerToken {
     let key = TokenKey(service: service, scope: scope)
     if let token = usableToken(key) { return token }
     return try await tokenFlight.value(for: key) {
       if let token = usableToken(key) { return token }
-      let token = try await fetchToken(from: service, for: scope)
+      let token = try await fetchToken(from: service, for: scope, credential)
       state.withLock { state in
         if state.tokens.count >= Self.tokensMax {
           let now = ContinuousClock.now
@@ -216,35 +247,58 @@ final class Authenticator: Sendable {
   }
 
   /// One request; a redirect of it is never followed, because the password would follow too.
-  private func fetchToken(from service: TokenService, for scope: Scope?) async throws -> BearerToken {
+  private func fetchToken(
+    from service: TokenService, for scope: Scope?, _ credential: WireCredential, isRenewed: Bool = false
+  ) async throws -> BearerToken {
     let realm = service.realm
-    var query = realm.query.map { [$0] } ?? []
-    if let name = service.service { query.append("service=" + WebAddress.encodedQueryValue(name)) }
-    if let scope { query.append("scope=" + WebAddress.encodedQueryValue(scope.description)) }
-    let url = realm.replacing(path: realm.path, query: query.isEmpty ? nil : query.joined(separator: "&"))
-    let request = HTTPRequest(
-      .get, url, headers: [("Accept", "application/json")], authorization: basic.header,
-      destination: realm.origin == endpoint.url.origin ? .registry : .namedByAnswer, bodyMax: Self.tokenAnswerBytesMax)
-    let redactor = Redactor(secrets(sent: basic))
+    let request = tokenRequest(service, scope, credential)
+    let redactor = Redactor(secrets(sent: Self.direct(credential)) + credential.secrets)
     do {
-      let answer = try await transport.send(request, in: group)
+      let answer = try await session.transport.send(request, in: session.group)
       switch answer.status {
       case 200: return try BearerToken(answer: answer.body, from: realm, receivedAt: .now)
       case 300..<400:
         throw RegistryError(
           .redirectRefused, "the token service at \(realm.origin) redirects: a password does not follow",
           hint: "the registry must name the final address of its token service")
+      case 401 where !isRenewed && credential != .anonymous:
+        let better = try await driver.credential(after: credential)
+        guard better != credential else { fallthrough }
+        return try await fetchToken(from: service, for: scope, better, isRenewed: true)
       case 401, 403:
         throw RegistryError(
           .unauthorized,
-          "the token service at \(realm.origin) refuses \(endpoint.credential.named)"
+          "the token service at \(realm.origin) refuses \(session.endpoint.credential.named)"
             + RegistryAnswer(answer, redactor).quotedText,
-          hint: endpoint.credential.hint)
+          hint: session.endpoint.credential.hint)
       default: throw RegistryAnswer(answer, redactor).error(for: "the token service at \(realm.origin)")
       }
     } catch let error as RegistryError {
       throw error.redacting(redactor)
     }
+  }
+
+  /// A GET with the password as Basic; a POST with the identity token in a form.
+  private func tokenRequest(_ service: TokenService, _ scope: Scope?, _ credential: WireCredential) -> HTTPRequest {
+    let realm = service.realm
+    var fields: [(name: String, value: String)] = []
+    if let name = service.service { fields.append(("service", name)) }
+    if let scope { fields.append(("scope", scope.description)) }
+    let destination = destination(of: realm)
+    if case .identity(let token) = credential {
+      fields = [("grant_type", "refresh_token")] + fields + [("refresh_token", token.revealed)]
+      var request = HTTPRequest(
+        .post, realm,
+        headers: [("Accept", "application/json"), ("Content-Type", "application/x-www-form-urlencoded")],
+        destination: destination, bodyMax: Self.tokenAnswerBytesMax)
+      request.content = Secret(WebAddress.encodedForm(fields))
+      return request
+    }
+    let query = [realm.query, fields.isEmpty ? nil : WebAddress.encodedForm(fields)].compactMap { $0 }
+    let url = realm.replacing(path: realm.path, query: query.isEmpty ? nil : query.joined(separator: "&"))
+    return HTTPRequest(
+      .get, url, headers: [("Accept", "application/json")], authorization: Self.direct(credential).header,
+      destination: destination, bodyMax: Self.tokenAnswerBytesMax)
   }
 }
 

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Posix
 
 /// A token of the distribution token flow, or a static one.
 struct BearerToken: Sendable {
@@ -21,12 +22,17 @@ struct BearerToken: Sendable {
     guard let text = [answer.token, answer.accessToken].compactMap({ $0 }).first(where: { !$0.isEmpty }) else {
       throw .malformed("the token service at \(service.origin) answered without a token")
     }
-    let token = Secret(text)
+    try self.init(Secret(text), life: .seconds(answer.expiresIn ?? 0), from: service, receivedAt: now)
+  }
+
+  /// A token out of an answer of another shape; `life` is held within the bounds.
+  init(
+    _ token: Secret, life: Duration, from service: WebAddress, receivedAt now: ContinuousClock.Instant = .now
+  ) throws(RegistryError) {
     guard Self.isWellFormed(token) else {
       throw .malformed(
         "the token from \(service.origin) is longer than \(Self.bytesMax) bytes or no visible ASCII text")
     }
-    let life = Duration.seconds(answer.expiresIn ?? 0)
     self.token = token
     usableUntil = now + min(max(life, Self.lifetimeMin), Self.lifetimeMax) - Self.margin
   }

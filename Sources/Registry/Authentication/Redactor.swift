@@ -1,3 +1,5 @@
+import Posix
+
 /// Replaces what must not be seen in texts that a registry had a hand in: it may echo the header it was sent, whole, in
 /// JSON's spelling, or so that our own cutting leaves its beginning.
 struct Redactor: Sendable {

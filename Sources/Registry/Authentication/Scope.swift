@@ -12,6 +12,9 @@ struct Scope: Hashable, Sendable, CustomStringConvertible {
   /// Reading one repository.
   static func pull(_ repository: Repository) -> Scope { Scope(unchecked: "repository:\(repository):pull") }
 
+  /// Seeing what is said about one repository, in Azure's words.
+  static func metadata(_ repository: Repository) -> Scope { Scope(unchecked: "repository:\(repository):metadata_read") }
+
   private init(unchecked text: String) { description = text }
 
   /// What a challenge asks for beside `wanted`, cut down to what reading needs: a registry must not obtain, through us,

@@ -1,6 +1,5 @@
 import CCurl
 import CCurlShim
-import Glibc
 import Posix
 
 /// The connections of one integration. No other integration's requests travel on them, whatever their address: they
@@ -8,12 +7,14 @@ import Posix
 /// while the group lives.
 package final class ConnectionGroup: Sendable {
   let id: UInt64
-  let tls: TLSSettings
+  let settings: ConnectionSettings
+  package let limiter: RateLimiter
   private let mailbox: TransportMailbox
 
-  init(id: UInt64, tls: TLSSettings, mailbox: TransportMailbox) {
+  init(id: UInt64, settings: ConnectionSettings, limiter: RateLimiter, mailbox: TransportMailbox) {
     self.id = id
-    self.tls = tls
+    self.settings = settings
+    self.limiter = limiter
     self.mailbox = mailbox
   }
 
@@ -22,51 +23,53 @@ package final class ConnectionGroup: Sendable {
 
 /// The curl thread's half of a group.
 final class GroupConnections {
-  private static let systemBundle = "/etc/ssl/certs/ca-certificates.crt"
-  private static let systemBundleBytesMax = 16 << 20
+  private static let chainsMax = 16
 
-  let share: UnsafeMutableRawPointer
-  let isInsecure: Bool
-  /// The system's authorities and the integration's own in one; nil to leave libcurl its default.
-  let authorities: UnsafeMutableRawBufferPointer?
+  /// Connections for what is collected, over HTTP/2 where the server has it.
+  private let calls: UnsafeMutableRawPointer
+  /// Connections for bodies that are streamed. Apart, because libcurl would send calls over them too, one at a time.
+  private let streams: UnsafeMutableRawPointer
+  let settings: ConnectionSettings
+  /// What a server's chain may end in.
+  let trust: OpaquePointer
   /// Kinds of address that requests to the registry itself were answered from.
   var registryAddressKinds: UInt32 = 0
   var transferCount = 0
   /// The integration is gone: close as soon as the last transfer has ended.
   var isClosing = false
+  /// What hosts showed when their connections were made: later requests on those have no handshake to look at.
+  private var chains: [WebAddress.Origin: PeerChain] = [:]
 
-  init(_ tls: TLSSettings) throws {
-    guard let share = curl_share_init() else { throw RegistryError(.unreachable, "out of memory", isTransient: true) }
-    self.share = share
-    isInsecure = tls.isInsecure
-    if let additional = tls.additionalAuthorities {
-      var bundle: [UInt8] = []
-      do {
-        bundle = try File.read(Self.systemBundle, limit: Self.systemBundleBytesMax)
-      } catch  where error.errno == ENOENT {
-        // A machine without the system's bundle trusts the given authorities alone.
-      } catch {
-        curl_share_cleanup(share)
-        throw RegistryError(
-          .tlsFailed, "cannot read the system's certificate authorities: \(error)",
-          hint: "make \(Self.systemBundle) readable for the daemon", isTransient: true)
-      }
-      bundle += [UInt8(ascii: "\n")] + additional
-      let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bundle.count, alignment: 1)
-      copy.copyBytes(from: bundle)
-      authorities = copy
-    } else {
-      authorities = nil
-    }
+  init(_ settings: ConnectionSettings, stores: TrustStores) throws {
+    self.settings = settings
+    trust = try stores.make(additional: settings.tls.additionalAuthorities)
+    calls = Self.makeShare()
+    streams = Self.makeShare()
+  }
+
+  private static func makeShare() -> UnsafeMutableRawPointer {
+    guard let share = curl_share_init() else { preconditionFailure("out of memory") }
     for data in [CURL_LOCK_DATA_CONNECT, CURL_LOCK_DATA_SSL_SESSION, CURL_LOCK_DATA_DNS] {
       let code = ccurl_share_data(share, data)
       precondition(code == CURLSHE_OK, "libcurl cannot share: \(String(cString: curl_share_strerror(code)))")
     }
+    return share
   }
 
   deinit {
-    let code = curl_share_cleanup(share)
-    precondition(code == CURLSHE_OK, "connections closed under a transfer")
-    authorities?.deallocate()
+    for share in [calls, streams] {
+      let code = curl_share_cleanup(share)
+      precondition(code == CURLSHE_OK, "connections closed under a transfer")
+    }
+    ccurl_trust_free(trust)
   }
+
+  func share(forStreams isStream: Bool) -> UnsafeMutableRawPointer { isStream ? streams : calls }
+
+  func remember(_ chain: PeerChain, of origin: WebAddress.Origin) {
+    if chains[origin] == nil, chains.count >= Self.chainsMax { chains.removeAll() }
+    chains[origin] = chain
+  }
+
+  func chain(of origin: WebAddress.Origin) -> PeerChain? { chains[origin] }
 }

@@ -7,16 +7,18 @@ final class CurlLoop {
   private static let sleepMax = Duration.seconds(60)
 
   private let mailbox: TransportMailbox
-  private let timeouts: TransportTimeouts
+  private let outside: TransportOutside
+  private let stores: TrustStores
   private let multi: UnsafeMutableRawPointer
   private var transfers: [UInt64: Transfer] = [:]
   private var transferIDs: [UnsafeMutableRawPointer: UInt64] = [:]
   private var groups: [UInt64: GroupConnections] = [:]
 
-  init(mailbox: TransportMailbox, timeouts: TransportTimeouts) {
+  init(mailbox: TransportMailbox, outside: TransportOutside) {
     guard let multi = curl_multi_init() else { preconditionFailure("out of memory") }
     self.mailbox = mailbox
-    self.timeouts = timeouts
+    self.outside = outside
+    stores = TrustStores(outside.environment)
     self.multi = multi
     ccurl_multi_set_long(multi, CURLMOPT_PIPELINING, Int(CURLPIPE_MULTIPLEX))
     mailbox.attach(multi)
@@ -56,14 +58,14 @@ final class CurlLoop {
   private func start(_ start: StartCommand) {
     guard !start.isCancelled.isSet else { return start.continuation.resume(throwing: CancellationError()) }
     do {
-      let group = try groups[start.group.id] ?? GroupConnections(start.group.tls)
+      let group = try groups[start.group.id] ?? GroupConnections(start.group.settings, stores: stores)
       groups[start.group.id] = group
       let buffer =
         start.streams
         ? StreamBuffer(
           resume: { [mailbox] in mailbox.post(.resume(start.id)) },
           stop: { [mailbox] in mailbox.post(.cancel(start.id)) }) : nil
-      let transfer = try Transfer(start, in: group, buffer: buffer, timeouts: timeouts)
+      let transfer = try Transfer(start, in: group, buffer: buffer, outside: outside)
       let code = curl_multi_add_handle(multi, transfer.easy)
       precondition(code == CURLM_OK, "libcurl: \(String(cString: curl_multi_strerror(code)))")
       group.transferCount += 1
@@ -91,7 +93,8 @@ final class CurlLoop {
       if let error = transfer.checkDeadline(now) {
         end(id, .failure(error))
       } else {
-        next = min(next, transfer.deadline)
+        transfer.resumePaced(now)
+        next = min(next, transfer.wakesAt)
       }
     }
     return now.duration(to: next)

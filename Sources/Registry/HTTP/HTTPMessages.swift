@@ -1,16 +1,56 @@
-/// A request of ours: nothing has a body.
-package struct HTTPRequest: Sendable {
-  package enum Method: String, Sendable { case get = "GET", head = "HEAD" }
+import Posix
 
-  /// Whether the user named the address, or an answer did. The latter may not lead to addresses that only this machine
-  /// or its network can reach, unless the registry itself lives at one of that kind.
-  package enum Destination: Sendable { case registry, namedByAnswer }
+/// A header whose value nobody may see.
+package struct SecretHeader: Sendable, Hashable {
+  package let name: String
+  package let value: Secret
+
+  package init(_ name: String = "Authorization", _ value: Secret) {
+    self.name = name
+    self.value = value
+  }
+}
+
+/// A signature of a request with AWS's version 4 scheme, which libcurl makes.
+package struct AWSSignature: Sendable, Hashable {
+  package let region: String
+  package let service: String
+  package let keyID: String
+  package let key: Secret
+  /// Of temporary keys.
+  package let sessionToken: Secret?
+
+  package init(region: String, service: String, keyID: String, key: Secret, sessionToken: Secret? = nil) {
+    self.region = region
+    self.service = service
+    self.keyID = keyID
+    self.key = key
+    self.sessionToken = sessionToken
+  }
+}
+
+package struct HTTPRequest: Sendable {
+  package enum Method: String, Sendable { case get = "GET", head = "HEAD", post = "POST" }
+
+  /// Who named the host. What an answer named may not lead to addresses that only this machine or its network can reach,
+  /// unless the registry itself lives at one of that kind.
+  package enum Destination: Sendable {
+    /// The user, as the registry's own.
+    case registry
+    /// An answer; and the user, or what is known of the vendor, allows that name to have the credential.
+    case allowedByName
+    case namedByAnswer
+  }
 
   package var method: Method
   package var url: WebAddress
   /// Values of our own making: no line breaks.
   package var headers: [(name: String, value: String)]
-  package var authorization: Secret?
+  package var authorization: SecretHeader?
+  /// In place of `authorization`.
+  package var signature: AWSSignature?
+  /// What a POST sends; its kind is a header. Secret because it may hold a password.
+  package var content = Secret([])
   package var destination: Destination
   /// The request in messages: "GET https://host/path". A path that an answer chose is not shown, since it may hold an
   /// echo of what we sent.
@@ -21,7 +61,8 @@ package struct HTTPRequest: Sendable {
   package var acceptsGzip: Bool
 
   package init(
-    _ method: Method, _ url: WebAddress, headers: [(name: String, value: String)] = [], authorization: Secret? = nil,
+    _ method: Method, _ url: WebAddress, headers: [(name: String, value: String)] = [],
+    authorization: SecretHeader? = nil,
     destination: Destination = .registry, subject: String? = nil, bodyMax: Int,
     acceptsGzip: Bool = false
   ) {
@@ -61,6 +102,10 @@ package struct ConnectionInfo: Sendable {
   package let port: Int
   /// As libcurl counts: 1 is HTTP/1.0, 2 is HTTP/1.1, 3 is HTTP/2.
   package let version: Int
+  /// The proxy on the way; `address` is then the proxy's.
+  package let proxy: ProxyServer?
+  /// What the server showed when the connection was made, its own certificate first.
+  package let certificates: [PeerCertificate]
 }
 
 package struct HTTPResponse: Sendable {
@@ -90,16 +135,4 @@ package struct TransportTimeouts: Sendable {
   package var idleBytesMin = 30 * 1024
 
   package init() {}
-}
-
-package struct TLSSettings: Sendable, Hashable {
-  /// Certificate authorities in PEM, trusted beside the system's.
-  package var additionalAuthorities: [UInt8]?
-  /// Nothing is verified.
-  package var isInsecure: Bool
-
-  package init(additionalAuthorities: [UInt8]? = nil, isInsecure: Bool = false) {
-    self.additionalAuthorities = additionalAuthorities
-    self.isInsecure = isInsecure
-  }
 }

@@ -1,5 +1,6 @@
 import CCurl
 import CCurlShim
+import Posix
 
 /// One request inside libcurl: its easy handle, what the handle points to, and what has come so far. Used by the curl
 /// thread alone.
@@ -9,9 +10,15 @@ final class Transfer {
 
   private let id: UInt64
   private let request: HTTPRequest
-  private let timeouts: TransportTimeouts
+  private let outside: TransportOutside
+  /// The proxy on the way; nil for none.
+  private let proxy: ProxyServer?
   private let policy: UnsafeMutablePointer<ccurl_address_policy>
+  /// libcurl's own words for a failure.
+  private let words: UnsafeMutablePointer<CChar>
+  private var observer: OpaquePointer?
   private var requestHeaders: UnsafeMutablePointer<curl_slist>?
+  private var mappings: UnsafeMutablePointer<curl_slist>?
   /// Nil once the head of a stream, or everything, has been handed over.
   private var continuation: CheckedContinuation<OpenedResponse, any Error>?
   private let buffer: StreamBuffer?
@@ -21,6 +28,11 @@ final class Transfer {
   private var head = ResponseHead()
   private var body: [UInt8] = []
   private var isStreaming = false
+  /// Its reader is behind.
+  private var isFull = false
+  /// Until then, to keep to the integration's pace, no more bytes are taken.
+  private var pacedUntil: ContinuousClock.Instant?
+  /// libcurl was told to take no more bytes.
   private var isPaused = false
   /// The rest of an error's body is not wanted: libcurl's complaint about that is no failure.
   private var isCut = false
@@ -31,28 +43,35 @@ final class Transfer {
   private(set) var deadline: ContinuousClock.Instant
   private var bytesInPeriod = 0
 
-  init(_ start: StartCommand, in group: GroupConnections, buffer: StreamBuffer?, timeouts: TransportTimeouts) throws {
+  private var timeouts: TransportTimeouts { outside.timeouts }
+
+  init(_ start: StartCommand, in group: GroupConnections, buffer: StreamBuffer?, outside: TransportOutside) throws {
+    proxy = try Self.proxy(for: start.request.url, group.settings.proxy, outside.proxies)
     guard let easy = curl_easy_init() else {
       throw RegistryError(.unreachable, "out of memory for a request", isTransient: true)
     }
     self.easy = easy
     self.group = group
     self.buffer = buffer
-    self.timeouts = timeouts
+    self.outside = outside
     id = start.id
     request = start.request
     owner = start.group
     continuation = start.continuation
     policy = .allocate(capacity: 1)
     policy.initialize(to: ccurl_address_policy())
-    policy.pointee.allowed = Self.allowedKinds(for: start.request, in: group)
+    let allowed = Self.allowedKinds(for: start.request, in: group)
+    // A proxy may live anywhere: it is the user who named it.
+    policy.pointee.allowed = proxy == nil ? allowed : .max
+    words = .allocate(capacity: Int(CURL_ERROR_SIZE))
+    words.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     // Until the connection is ready, libcurl's own limit comes first.
-    deadline = started + timeouts.connect + timeouts.firstByte
+    deadline = started + outside.timeouts.connect + outside.timeouts.firstByte
     configure(isBlob: start.streams)
     // The socket callback would find it too, unless a proxy made the connection.
     let literal = request.url.host.filter { $0 != "[" && $0 != "]" }
     let kind = ccurl_address_kind(literal)
-    if kind != 0, kind & policy.pointee.allowed == 0 {
+    if kind != 0, kind & allowed == 0 {
       throw RegistryError.addressRefused(host: request.url.host, address: literal, kinds: kind)
     }
   }
@@ -60,20 +79,45 @@ final class Transfer {
   deinit {
     curl_easy_cleanup(easy)
     curl_slist_free_all(requestHeaders)
+    curl_slist_free_all(mappings)
+    if let observer { ccurl_observer_free(observer) }
+    words.deallocate()
     policy.deallocate()
   }
 
   // MARK: set-up
 
   private static func allowedKinds(for request: HTTPRequest, in group: GroupConnections) -> UInt32 {
-    let everyday = ccurl_address_ordinary | ccurl_address_loopback
+    let everyday = ccurl_address_ordinary | ccurl_address_private | ccurl_address_loopback
+    // Networks that are nearer than the registry's own are out of an answer's reach.
+    let near = group.registryAddressKinds
+    let reach = near & ccurl_address_loopback != 0 ? near | ccurl_address_private : near
     switch request.destination {
     case .registry:
       // A literal is what the user wrote and meant; a name may lead where its owner likes.
       let everything = everyday | ccurl_address_link_local | ccurl_address_unspecified
       return request.url.isLiteral ? everything : everyday
+    case .allowedByName: return ccurl_address_ordinary | ccurl_address_private | reach
     case .namedByAnswer:
-      return ccurl_address_ordinary | group.registryAddressKinds
+      // Storage of a public registry may have a name of its own inside the network; a literal there is no name.
+      return ccurl_address_ordinary | reach | (request.url.isLiteral ? 0 : ccurl_address_private)
+    }
+  }
+
+  private static func proxy(
+    for url: WebAddress, _ setting: ProxyChoice, _ environment: EnvironmentProxies
+  ) throws -> ProxyServer? {
+    switch setting {
+    case .direct: return nil
+    case .proxy(let proxy): return proxy
+    case .environment:
+      do {
+        return try environment.proxy(for: url)
+      } catch {
+        throw RegistryError(
+          .proxyFailed, "the proxy that the daemon's environment names for \(url.origin) cannot be used: \(error)",
+          hint: "correct the variable \(error.field), or give the integration a proxy of its own")
+      }
     }
   }
 
@@ -83,7 +127,7 @@ final class Transfer {
     set(CURLOPT_QUICK_EXIT, 1)
     set(CURLOPT_FOLLOWLOCATION, 0)
     set(CURLOPT_NETRC, Int(CURL_NETRC_IGNORED.rawValue))
-    set(CURLOPT_BUFFERSIZE, HTTPTransport.receiveBytes)
+    if isBlob { set(CURLOPT_BUFFERSIZE, HTTPTransport.receiveBytes) }
     set(CURLOPT_CONNECTTIMEOUT_MS, Int(clamping: timeouts.connect.milliseconds))
     set(CURLOPT_PROTOCOLS_STR, "http,https")
     set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https")
@@ -96,21 +140,72 @@ final class Transfer {
     set(CURLOPT_URL, request.url.text)
     if request.method == .head { set(CURLOPT_NOBODY, 1) }
     if request.acceptsGzip { set(CURLOPT_ACCEPT_ENCODING, "gzip") }
-    check(ccurl_set_pointer(easy, CURLOPT_SHARE, group.share))
-    if group.isInsecure {
-      set(CURLOPT_SSL_VERIFYPEER, 0)
-      set(CURLOPT_SSL_VERIFYHOST, 0)
-    } else if let authorities = group.authorities, let base = authorities.baseAddress {
-      check(ccurl_set_blob(easy, CURLOPT_CAINFO_BLOB, base, authorities.count))
-    }
-    check(ccurl_set_address_policy(easy, policy))
+    check(ccurl_set_pointer(easy, CURLOPT_SHARE, group.share(forStreams: isBlob)))
+    configureTLS()
+    configureWay()
     let context = Unmanaged.passUnretained(self).toOpaque()
     check(ccurl_set_header(easy, receiveHeader, context))
     check(ccurl_set_write(easy, receiveBody, context))
     check(ccurl_set_ready(easy, connectionReady, context))
     for (name, value) in request.headers { addHeader(name, value) }
-    if let authorization = request.authorization { addHeader("Authorization", authorization.revealed) }
+    if let authorization = request.authorization { addHeader(authorization.name, authorization.value.revealed) }
+    if let signature = request.signature { sign(signature) }
+    if request.method == .post { post(request.content) }
     check(ccurl_set_list(easy, CURLOPT_HTTPHEADER, requestHeaders))
+  }
+
+  private func configureTLS() {
+    let tls = group.settings.tls
+    if tls.isInsecure {
+      set(CURLOPT_SSL_VERIFYPEER, 0)
+      set(CURLOPT_SSL_VERIFYHOST, 0)
+    }
+    // The group's trust takes their place. libcurl's cache of authorities knows no groups.
+    set(CURLOPT_CA_CACHE_TIMEOUT, 0)
+    for option in [CURLOPT_CAINFO, CURLOPT_CAPATH, CURLOPT_PROXY_CAINFO, CURLOPT_PROXY_CAPATH] {
+      check(ccurl_set_string(easy, option, nil))
+    }
+    observer = ccurl_observe_tls(easy, group.trust)
+    precondition(observer != nil, "out of memory")
+    guard request.destination != .namedByAnswer, let identity = tls.identity else { return }
+    // The group, which lives longer, keeps the bytes in place.
+    identity.certificate.withBytes { bytes in
+      if let base = bytes.baseAddress { check(ccurl_set_blob(easy, CURLOPT_SSLCERT_BLOB, base, bytes.count)) }
+    }
+    identity.key.withBytes { bytes in
+      if let base = bytes.baseAddress { check(ccurl_set_blob(easy, CURLOPT_SSLKEY_BLOB, base, bytes.count)) }
+    }
+  }
+
+  /// Proxy, mapped hosts, and the check of addresses.
+  private func configureWay() {
+    // An empty name keeps libcurl from asking the environment.
+    set(CURLOPT_PROXY, proxy?.description ?? "")
+    set(CURLOPT_NOPROXY, "")
+    if let user = proxy?.user { set(CURLOPT_PROXYUSERNAME, user) }
+    if let password = proxy?.password { set(CURLOPT_PROXYPASSWORD, password.revealed) }
+    for mapping in outside.mappings where mapping.host == request.url.host && mapping.port == request.url.port {
+      mappings = curl_slist_append(mappings, mapping.connectTo)
+    }
+    check(ccurl_set_list(easy, CURLOPT_CONNECT_TO, mappings))
+    check(ccurl_set_address_policy(easy, policy))
+    check(ccurl_set_error_buffer(easy, words))
+  }
+
+  private func post(_ content: Secret) {
+    content.withBytes { bytes in
+      // The size comes first: libcurl copies at once.
+      set(CURLOPT_POSTFIELDSIZE, bytes.count)
+      guard !bytes.isEmpty, let base = bytes.baseAddress else { return set(CURLOPT_COPYPOSTFIELDS, "") }
+      check(ccurl_set_pointer(easy, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: base)))
+    }
+  }
+
+  private func sign(_ signature: AWSSignature) {
+    set(CURLOPT_AWS_SIGV4, "aws:amz:\(signature.region):\(signature.service)")
+    set(CURLOPT_USERNAME, signature.keyID)
+    set(CURLOPT_PASSWORD, signature.key.revealed)
+    if let token = signature.sessionToken { addHeader("X-Amz-Security-Token", token.revealed) }
   }
 
   private func addHeader(_ name: String, _ value: String) {
@@ -129,7 +224,19 @@ final class Transfer {
 
   // MARK: callbacks
 
-  fileprivate func ready() { deadline = ContinuousClock.now + timeouts.firstByte }
+  /// False to send nothing: a kept connection was made under a rule that is not this request's.
+  fileprivate func ready(at peer: UnsafePointer<CChar>?) -> Bool {
+    deadline = ContinuousClock.now + timeouts.firstByte
+    if let observer, let chain = PeerChain(ccurl_observed_chain(observer).pointee) {
+      group.remember(chain, of: request.url.origin)
+    }
+    guard proxy == nil, let peer else { return true }
+    let kind = ccurl_address_kind(peer)
+    guard kind & policy.pointee.allowed == 0 else { return true }
+    failure = RegistryError.addressRefused(
+      host: request.url.host, address: String(cString: peer), kinds: kind)
+    return false
+  }
 
   fileprivate func received(header line: UnsafeRawBufferPointer) -> Int {
     head.byteCount += line.count
@@ -148,7 +255,7 @@ final class Transfer {
   }
 
   private func headEnded() {
-    if request.destination == .registry, let address = ccurl_get_string(easy, CURLINFO_PRIMARY_IP) {
+    if proxy == nil, request.destination == .registry, let address = ccurl_get_string(easy, CURLINFO_PRIMARY_IP) {
       group.registryAddressKinds |= ccurl_address_kind(address)
     }
     if let buffer, head.status == 200 || head.status == 206 {
@@ -163,17 +270,25 @@ final class Transfer {
 
   fileprivate func received(body bytes: UnsafeRawBufferPointer) -> Int {
     if isStreaming, let buffer {
+      // libcurl hands the same bytes over again after a pause.
+      if pacedUntil != nil {
+        isPaused = true
+        return ccurl_write_pause
+      }
       switch buffer.append(bytes) {
       case .taken:
         bytesInPeriod += bytes.count
+        let pause = owner.limiter.spend(bytes.count)
+        if pause > .zero { pacedUntil = ContinuousClock.now + pause }
         return bytes.count
       case .full:
-        // libcurl hands the same bytes over again after the pause.
+        isFull = true
         isPaused = true
         return ccurl_write_pause
       case .abandoned: return 0
       }
     }
+    _ = owner.limiter.spend(bytes.count)
     let isSuccess = (200..<300).contains(head.status)
     let limit = isSuccess ? request.bodyMax : min(request.bodyMax, HTTPTransport.errorBodyBytesMax)
     guard body.count + bytes.count <= limit else {
@@ -195,8 +310,22 @@ final class Transfer {
     if isStreaming { buffer?.flush() }
   }
 
+  /// When the loop is to look at it again.
+  var wakesAt: ContinuousClock.Instant { min(deadline, pacedUntil ?? deadline) }
+
+  func resumePaced(_ now: ContinuousClock.Instant) {
+    guard let pacedUntil, now >= pacedUntil else { return }
+    self.pacedUntil = nil
+    goOn()
+  }
+
   func resume() {
-    guard isPaused else { return }
+    isFull = false
+    goOn()
+  }
+
+  private func goOn() {
+    guard isPaused, !isFull, pacedUntil == nil else { return }
     isPaused = false
     beginPeriod(ContinuousClock.now)
     // May call `received(body:)` before it returns. Its own failures end the transfer in the next perform.
@@ -231,12 +360,21 @@ final class Transfer {
   func outcome(of code: CURLcode) -> Result<Void, any Error> {
     if let failure { return .failure(failure) }
     if code == CURLE_OK || isCut { return .success(()) }
-    return .failure(CurlFailure(code: code, request: request, policy: policy.pointee, hasHead: head.isFinal).error)
+    var connectStatus = 0
+    ccurl_get_long(easy, CURLINFO_HTTP_CONNECTCODE, &connectStatus)
+    let failure = CurlFailure(
+      code: code, request: request, policy: policy.pointee, hasHead: head.isFinal, proxy: proxy,
+      connectStatus: connectStatus, chain: observer.flatMap { PeerChain(ccurl_observed_chain($0).pointee) },
+      words: String(cString: words), hasIdentity: group.settings.tls.identity != nil)
+    return .failure(failure.error)
   }
 
   func finish(_ outcome: Result<Void, any Error>) {
     buffer?.finish(outcome)
     switch outcome {
+    case .success where head.status == 407 && proxy != nil:
+      // Only over plain HTTP: a refused tunnel is libcurl's to report.
+      continuation?.resume(throwing: RegistryError.proxyRefused(proxy, status: 407, request))
     case .success: continuation?.resume(returning: .response(response(body: body)))
     case .failure(let error): continuation?.resume(throwing: error)
     }
@@ -251,7 +389,9 @@ final class Transfer {
     let address = ccurl_get_string(easy, CURLINFO_PRIMARY_IP).map { String(cString: $0) } ?? ""
     return HTTPResponse(
       status: head.status, headers: head.headers, body: body,
-      connection: ConnectionInfo(address: address, port: port, version: version))
+      connection: ConnectionInfo(
+        address: address, port: port, version: version, proxy: proxy,
+        certificates: group.chain(of: request.url.origin)?.certificates ?? []))
   }
 }
 
@@ -259,8 +399,9 @@ private func connectionReady(
   _ context: UnsafeMutableRawPointer?, _ peer: UnsafeMutablePointer<CChar>?, _ local: UnsafeMutablePointer<CChar>?,
   _ peerPort: Int32, _ localPort: Int32
 ) -> Int32 {
-  if let context { Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().ready() }
-  return CURL_PREREQFUNC_OK
+  guard let context else { return CURL_PREREQFUNC_ABORT }
+  let isFine = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().ready(at: peer)
+  return isFine ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
 }
 
 private func receiveHeader(

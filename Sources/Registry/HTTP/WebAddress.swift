@@ -63,6 +63,11 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     hasFragment = Self.part(url, CURLUPART_FRAGMENT) != nil
   }
 
+  /// The https address of a host whose name is known to be one, without a path.
+  init(https host: String) {
+    self.init(origin: Origin(scheme: .https, host: host, port: Scheme.https.defaultPort), path: "", query: nil)
+  }
+
   private init(origin: Origin, path: String, query: String?) {
     self.origin = origin
     self.path = path
@@ -73,6 +78,25 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
   /// The same origin with another path and query, both already percent-encoded.
   func replacing(path: String, query: String? = nil) -> WebAddress {
     WebAddress(origin: origin, path: path, query: query)
+  }
+
+  /// Without the first of `tails` that its path ends in: what people paste after an address. No slash at the end.
+  func withoutTail(_ tails: [String]) -> WebAddress {
+    var path = Substring(path)
+    while path.hasSuffix("/") { path = path.dropLast() }
+    if let tail = tails.first(where: path.hasSuffix) { path = path.dropLast(tail.count) }
+    return replacing(path: String(path))
+  }
+
+  /// The same with another host, and the same port.
+  func replacing(host: String) -> WebAddress {
+    WebAddress(origin: Origin(scheme: scheme, host: host, port: port), path: path, query: query)
+  }
+
+  var hasDefaultPort: Bool { port == scheme.defaultPort }
+
+  var replacingDefaultPort: WebAddress {
+    WebAddress(origin: Origin(scheme: scheme, host: host, port: scheme.defaultPort), path: path, query: query)
   }
 
   /// What is asked for, without the fragment.
@@ -96,6 +120,29 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
       }
     }
     return result
+  }
+
+  /// Takes percent-encoding back; nil where that leaves no text.
+  static func decoded(_ text: String) -> String? {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+        return nil
+      }
+      bytes.append(value)
+      rest = rest.dropFirst(2)
+    }
+    return String(validating: bytes, as: UTF8.self)
+  }
+
+  /// Fields of a query or a form.
+  static func encodedForm(_ fields: [(name: String, value: String)]) -> String {
+    fields.map { "\($0.name)=\(encodedQueryValue($0.value))" }.joined(separator: "&")
   }
 
   private static func set(_ url: OpaquePointer, _ text: String) throws(Malformed) {

@@ -19,7 +19,8 @@ let hasty: TransportTimeouts = {
   return timeouts
 }()
 
-let patient = HTTPTransport()
+/// Sends nothing twice: what a test counts is what it asked for.
+let patient = HTTPTransport(retries: .none, environment: [:])
 
 func client(
   _ server: ScriptedServer, _ credential: Credential = .anonymous, realmHosts: [String] = [], concurrency: Int = 8,
@@ -32,10 +33,43 @@ func client(
   _ url: String, _ credential: Credential = .anonymous, caPEM: [UInt8]? = nil, isInsecure: Bool = false,
   realmHosts: [String] = [], concurrency: Int = 8, transport: HTTPTransport = patient
 ) throws -> RegistryClient {
-  RegistryClient(
-    try RegistryEndpoint(
+  try client(
+    RegistryEndpoint(
       url: url, credential: credential, caPEM: caPEM, isInsecure: isInsecure, allowedRealmHosts: realmHosts,
       concurrentRequestsMax: concurrency), transport: transport)
+}
+
+func client(
+  _ endpoint: RegistryEndpoint, transport: HTTPTransport = patient, pace: FakePace = FakePace()
+) -> RegistryClient {
+  RegistryClient(endpoint, transport: transport, limiter: RateLimiter(endpoint.rates, clock: pace.clock))
+}
+
+/// Time that passes only where somebody sleeps, and at once.
+final class FakePace: Sendable {
+  static let wallStart: Int64 = 1_700_000_000
+
+  private struct State {
+    var elapsed = Duration.zero
+    var sleeps: [Duration] = []
+  }
+  private let state = Mutex(State())
+
+  var sleeps: [Duration] { state.withLock { $0.sleeps } }
+  var elapsed: Duration { state.withLock { $0.elapsed } }
+  func advance(_ time: Duration) { state.withLock { $0.elapsed += time } }
+
+  var clock: PacingClock {
+    PacingClock(
+      elapsed: { self.elapsed },
+      sleep: { time in
+        try Task.checkCancellation()
+        self.state.withLock {
+          $0.elapsed += time
+          $0.sleeps.append(time)
+        }
+      }, wallSeconds: { Self.wallStart + self.elapsed.components.seconds }, random: { 0.5 })
+  }
 }
 
 let account = Credential.account(user: "scanner", password: Secret(canary))
@@ -45,6 +79,11 @@ func tag(_ name: String) throws -> ManifestReference { .tag(try #require(Tag(nam
 
 func descriptor(of bytes: [UInt8], mediaType: String = "application/vnd.oci.image.layer.v1.tar") -> Descriptor {
   Descriptor(mediaType: mediaType, digest: ContentHash.digest(of: bytes), size: Int64(bytes.count))
+}
+
+/// How each kind of step of a connection test went; the worst where a kind came more than once.
+func outcomes(_ steps: [ConnectionStep]) -> [ConnectionStep.Name: ConnectionStep.Outcome] {
+  Dictionary(steps.map { ($0.name, $0.outcome) }) { $0 == .failed ? $0 : $1 }
 }
 
 /// Bytes that no compression helps and every run repeats.

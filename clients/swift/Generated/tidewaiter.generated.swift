@@ -313,7 +313,7 @@ public struct ImportState: RawRepresentable, Hashable, Sendable {
 public struct Integration: ProtoMessage, Sendable, Equatable {
   /// unique; [a-z0-9][a-z0-9._-]{0,62}
   public var name: String = ""
-  /// "docker-registry"
+  /// "docker-registry", "docker-hub", "harbor", "artifactory", …
   public var type: String = ""
   public var url: String = ""
   public var description: String = ""
@@ -338,6 +338,33 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
   public var warnings: [String] = []
   /// changes with every update
   public var etag: String = ""
+  /// of the vendor's own API, where it is not the registry's address
+  public var apiUrl: String = ""
+  /// namespaces, organisations, groups, projects or registry ids
+  public var scopes: [String] = []
+  /// ecr
+  public var region: String = ""
+  /// artifactory and nexus: the repositories behind the address's port
+  public var repositoryKeys: [String] = []
+  /// artifactory: "repository-path", "subdomain", "port"
+  public var repositoryAccess: String = ""
+  /// also what remote and proxy repositories hold already
+  public var includeRemote: Bool = false
+  /// absent: as the daemon's environment says
+  public var proxy: Proxy? = nil
+  /// 0: no limit of ours
+  public var requestsPerSecond: UInt32 = 0
+  /// 0: no limit of ours
+  public var bytesPerSecond: UInt64 = 0
+  /// "22:00-06:00" in the node's time; "": none
+  public var quietHours: String = ""
+  /// output only: absent while the registry has told nothing
+  public var budget: Budget? = nil
+  /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
+  /// to another account, as the request's fields name them. They are to be given anew.
+  public var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  public var changedFields: [String] = []
 
   public init() {}
 
@@ -370,6 +397,19 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     self.updatedAt = try readMessage(c.pointee.updated_at)
     self.warnings = try readTexts(c.pointee.warnings, c.pointee.n_warnings, "tidewaiter.v1.Integration.warnings")
     self.etag = try readText(c.pointee.etag, "tidewaiter.v1.Integration.etag")
+    self.apiUrl = try readText(c.pointee.api_url, "tidewaiter.v1.Integration.api_url")
+    self.scopes = try readTexts(c.pointee.scopes, c.pointee.n_scopes, "tidewaiter.v1.Integration.scopes")
+    self.region = try readText(c.pointee.region, "tidewaiter.v1.Integration.region")
+    self.repositoryKeys = try readTexts(c.pointee.repository_keys, c.pointee.n_repository_keys, "tidewaiter.v1.Integration.repository_keys")
+    self.repositoryAccess = try readText(c.pointee.repository_access, "tidewaiter.v1.Integration.repository_access")
+    self.includeRemote = c.pointee.include_remote != 0
+    self.proxy = try readMessage(c.pointee.proxy)
+    self.requestsPerSecond = c.pointee.requests_per_second
+    self.bytesPerSecond = c.pointee.bytes_per_second
+    self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
+    self.budget = try readMessage(c.pointee.budget)
+    self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -401,6 +441,23 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     c.pointee.n_warnings = self.warnings.count
     c.pointee.warnings = arena.array(self.warnings) { arena.copy($0) }
     c.pointee.etag = arena.copy(self.etag)
+    c.pointee.api_url = arena.copy(self.apiUrl)
+    c.pointee.n_scopes = self.scopes.count
+    c.pointee.scopes = arena.array(self.scopes) { arena.copy($0) }
+    c.pointee.region = arena.copy(self.region)
+    c.pointee.n_repository_keys = self.repositoryKeys.count
+    c.pointee.repository_keys = arena.array(self.repositoryKeys) { arena.copy($0) }
+    c.pointee.repository_access = arena.copy(self.repositoryAccess)
+    c.pointee.include_remote = self.includeRemote ? 1 : 0
+    c.pointee.proxy = arena.pointer(self.proxy)
+    c.pointee.requests_per_second = self.requestsPerSecond
+    c.pointee.bytes_per_second = self.bytesPerSecond
+    c.pointee.quiet_hours = arena.copy(self.quietHours)
+    c.pointee.budget = arena.pointer(self.budget)
+    c.pointee.n_dropped_secrets = self.droppedSecrets.count
+    c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
+    c.pointee.n_changed_fields = self.changedFields.count
+    c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
   }
 }
 
@@ -428,6 +485,114 @@ extension Integration: JSONRepresentable {
       ("updatedAt", self.updatedAt?.json ?? .null),
       ("warnings", .array(self.warnings.map { .string($0) })),
       ("etag", .string(self.etag)),
+      ("apiUrl", .string(self.apiUrl)),
+      ("scopes", .array(self.scopes.map { .string($0) })),
+      ("region", .string(self.region)),
+      ("repositoryKeys", .array(self.repositoryKeys.map { .string($0) })),
+      ("repositoryAccess", .string(self.repositoryAccess)),
+      ("includeRemote", .bool(self.includeRemote)),
+      ("proxy", self.proxy?.json ?? .null),
+      ("requestsPerSecond", .unsigned(UInt64(self.requestsPerSecond))),
+      ("bytesPerSecond", .unsigned(self.bytesPerSecond)),
+      ("quietHours", .string(self.quietHours)),
+      ("budget", self.budget?.json ?? .null),
+      ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
+    ])
+  }
+}
+
+/// What the registry last told of the requests it grants.
+public struct Budget: ProtoMessage, Sendable, Equatable {
+  /// 0: it names none
+  public var limit: UInt64 = 0
+  public var remaining: UInt64 = 0
+  /// the limit counts for so long
+  public var window: ProtoDuration? = nil
+  public var resetsAt: Timestamp? = nil
+  /// nothing is sent before; absent: not throttled
+  public var throttledUntil: Timestamp? = nil
+  public var observedAt: Timestamp? = nil
+  /// answers "too many requests" since the daemon started
+  public var refusals: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Budget" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Budget>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__budget__init(message.assumingMemoryBound(to: Tidewaiter__V1__Budget.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Budget.self)
+    self.limit = c.pointee.limit
+    self.remaining = c.pointee.remaining
+    self.window = try readMessage(c.pointee.window)
+    self.resetsAt = try readMessage(c.pointee.resets_at)
+    self.throttledUntil = try readMessage(c.pointee.throttled_until)
+    self.observedAt = try readMessage(c.pointee.observed_at)
+    self.refusals = c.pointee.refusals
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Budget.self)
+    c.pointee.limit = self.limit
+    c.pointee.remaining = self.remaining
+    c.pointee.window = arena.pointer(self.window)
+    c.pointee.resets_at = arena.pointer(self.resetsAt)
+    c.pointee.throttled_until = arena.pointer(self.throttledUntil)
+    c.pointee.observed_at = arena.pointer(self.observedAt)
+    c.pointee.refusals = self.refusals
+  }
+}
+
+extension Budget: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("limit", .unsigned(self.limit)),
+      ("remaining", .unsigned(self.remaining)),
+      ("window", self.window?.json ?? .null),
+      ("resetsAt", self.resetsAt?.json ?? .null),
+      ("throttledUntil", self.throttledUntil?.json ?? .null),
+      ("observedAt", self.observedAt?.json ?? .null),
+      ("refusals", .unsigned(self.refusals)),
+    ])
+  }
+}
+
+public struct Proxy: ProtoMessage, Sendable, Equatable {
+  /// http://, https:// or socks5://, with a user name if the proxy wants one
+  public var url: String = ""
+  /// output only
+  public var hasPassword: Bool = false
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Proxy" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Proxy>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__proxy__init(message.assumingMemoryBound(to: Tidewaiter__V1__Proxy.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Proxy.self)
+    self.url = try readText(c.pointee.url, "tidewaiter.v1.Proxy.url")
+    self.hasPassword = c.pointee.has_password != 0
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Proxy.self)
+    c.pointee.url = arena.copy(self.url)
+    c.pointee.has_password = self.hasPassword ? 1 : 0
+  }
+}
+
+extension Proxy: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("url", .string(self.url)),
+      ("hasPassword", .bool(self.hasPassword)),
     ])
   }
 }
@@ -435,8 +600,11 @@ extension Integration: JSONRepresentable {
 public struct Schedule: ProtoMessage, Sendable, Equatable {
   /// "every", "daily", "weekly", "cron"
   public var kind: String = ""
+  /// "6h"; "02:30"; "mon,thu@02:30"; "0 2 * * *"
   public var value: String = ""
+  /// "": the node's
   public var timezone: String = ""
+  /// output only
   public var next: Timestamp? = nil
 
   public init() {}
@@ -480,6 +648,8 @@ public struct Authentication: ProtoMessage, Sendable, Equatable {
   public var username: String = ""
   /// output only; no call returns a secret
   public var hasSecret: Bool = false
+  /// output only
+  public var hasSessionToken: Bool = false
 
   public init() {}
 
@@ -494,6 +664,7 @@ public struct Authentication: ProtoMessage, Sendable, Equatable {
     self.kind = AuthenticationKind(rawValue: Int32(bitPattern: c.pointee.kind.rawValue))
     self.username = try readText(c.pointee.username, "tidewaiter.v1.Authentication.username")
     self.hasSecret = c.pointee.has_secret != 0
+    self.hasSessionToken = c.pointee.has_session_token != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -501,6 +672,7 @@ public struct Authentication: ProtoMessage, Sendable, Equatable {
     c.pointee.kind = Tidewaiter__V1__AuthenticationKind(rawValue: UInt32(bitPattern: self.kind.rawValue))
     c.pointee.username = arena.copy(self.username)
     c.pointee.has_secret = self.hasSecret ? 1 : 0
+    c.pointee.has_session_token = self.hasSessionToken ? 1 : 0
   }
 }
 
@@ -510,6 +682,7 @@ extension Authentication: JSONRepresentable {
       ("kind", .string(self.kind.name)),
       ("username", .string(self.username)),
       ("hasSecret", .bool(self.hasSecret)),
+      ("hasSessionToken", .bool(self.hasSessionToken)),
     ])
   }
 }
@@ -519,6 +692,10 @@ public struct Tls: ProtoMessage, Sendable, Equatable {
   public var caPem: String = ""
   /// no verification
   public var insecure: Bool = false
+  /// shown to the registry, with its chain
+  public var clientCertificatePem: String = ""
+  /// output only
+  public var hasClientKey: Bool = false
 
   public init() {}
 
@@ -532,12 +709,16 @@ public struct Tls: ProtoMessage, Sendable, Equatable {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     self.caPem = try readText(c.pointee.ca_pem, "tidewaiter.v1.Tls.ca_pem")
     self.insecure = c.pointee.insecure != 0
+    self.clientCertificatePem = try readText(c.pointee.client_certificate_pem, "tidewaiter.v1.Tls.client_certificate_pem")
+    self.hasClientKey = c.pointee.has_client_key != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__Tls.self)
     c.pointee.ca_pem = arena.copy(self.caPem)
     c.pointee.insecure = self.insecure ? 1 : 0
+    c.pointee.client_certificate_pem = arena.copy(self.clientCertificatePem)
+    c.pointee.has_client_key = self.hasClientKey ? 1 : 0
   }
 }
 
@@ -546,6 +727,8 @@ extension Tls: JSONRepresentable {
     .object([
       ("caPem", .string(self.caPem)),
       ("insecure", .bool(self.insecure)),
+      ("clientCertificatePem", .string(self.clientCertificatePem)),
+      ("hasClientKey", .bool(self.hasClientKey)),
     ])
   }
 }
@@ -639,8 +822,15 @@ extension Condition: JSONRepresentable {
 
 public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   public var integration: Integration? = nil
-  /// the password or the key; write-only
+  /// Secrets are write-only.
   public var secret: [UInt8] = []
+  /// ecr: beside the secret access key
+  public var sessionToken: [UInt8] = []
+  /// of the client certificate
+  public var clientKeyPem: [UInt8] = []
+  public var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  public var validateOnly: Bool = false
 
   public init() {}
 
@@ -654,20 +844,38 @@ public struct CreateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     self.integration = try readMessage(c.pointee.integration)
     self.secret = readBytes(c.pointee.secret)
+    self.sessionToken = readBytes(c.pointee.session_token)
+    self.clientKeyPem = readBytes(c.pointee.client_key_pem)
+    self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CreateIntegrationRequest.self)
     c.pointee.integration = arena.pointer(self.integration)
     c.pointee.secret = arena.copy(self.secret)
+    c.pointee.session_token = arena.copy(self.sessionToken)
+    c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
+    c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
+}
+
+extension CreateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  public var description: String { "CreateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  public var debugDescription: String { description }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension CreateIntegrationRequest: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("integration", self.integration?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -774,8 +982,13 @@ extension ListIntegrationsResponse: JSONRepresentable {
 public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
   public var integration: Integration? = nil
   public var updateMask: FieldMask? = nil
-  /// set when the mask names "secret"
+  /// Each is set, or dropped when empty, if the mask names it.
   public var secret: [UInt8] = []
+  public var sessionToken: [UInt8] = []
+  public var clientKeyPem: [UInt8] = []
+  public var proxyPassword: [UInt8] = []
+  /// answer as if it were done, and store nothing
+  public var validateOnly: Bool = false
 
   public init() {}
 
@@ -790,6 +1003,10 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     self.integration = try readMessage(c.pointee.integration)
     self.updateMask = try readMessage(c.pointee.update_mask)
     self.secret = readBytes(c.pointee.secret)
+    self.sessionToken = readBytes(c.pointee.session_token)
+    self.clientKeyPem = readBytes(c.pointee.client_key_pem)
+    self.proxyPassword = readBytes(c.pointee.proxy_password)
+    self.validateOnly = c.pointee.validate_only != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -797,7 +1014,17 @@ public struct UpdateIntegrationRequest: ProtoMessage, Sendable, Equatable {
     c.pointee.integration = arena.pointer(self.integration)
     c.pointee.update_mask = arena.pointer(self.updateMask)
     c.pointee.secret = arena.copy(self.secret)
+    c.pointee.session_token = arena.copy(self.sessionToken)
+    c.pointee.client_key_pem = arena.copy(self.clientKeyPem)
+    c.pointee.proxy_password = arena.copy(self.proxyPassword)
+    c.pointee.validate_only = self.validateOnly ? 1 : 0
   }
+}
+
+extension UpdateIntegrationRequest: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  public var description: String { "UpdateIntegrationRequest(without secret, session_token, client_key_pem, proxy_password)" }
+  public var debugDescription: String { description }
+  public var customMirror: Mirror { Mirror(self, children: ["integration": integration as Any, "updateMask": updateMask as Any, "validateOnly": validateOnly as Any]) }
 }
 
 extension UpdateIntegrationRequest: JSONRepresentable {
@@ -805,7 +1032,11 @@ extension UpdateIntegrationRequest: JSONRepresentable {
     .object([
       ("integration", self.integration?.json ?? .null),
       ("updateMask", self.updateMask?.json ?? .null),
-      ("secret", .string(Data(self.secret).base64EncodedString())),
+      ("secret", .string(self.secret.isEmpty ? "" : "[redacted]")),
+      ("sessionToken", .string(self.sessionToken.isEmpty ? "" : "[redacted]")),
+      ("clientKeyPem", .string(self.clientKeyPem.isEmpty ? "" : "[redacted]")),
+      ("proxyPassword", .string(self.proxyPassword.isEmpty ? "" : "[redacted]")),
+      ("validateOnly", .bool(self.validateOnly)),
     ])
   }
 }
@@ -925,10 +1156,12 @@ extension TestIntegrationResponse: JSONRepresentable {
 }
 
 public struct TestStep: ProtoMessage, Sendable, Equatable {
-  /// "connect", "tls", "api", "authentication", "catalog"
+  /// "connect", "tls", "api", "authentication", "rights", "repositories", …
   public var name: String = ""
   public var outcome: TestOutcome = TestOutcome(rawValue: 0)
+  /// what came back
   public var detail: String = ""
+  /// what to do about it
   public var hint: String = ""
 
   public init() {}
@@ -1082,6 +1315,10 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
   public var errors: [String] = []
   public var errorCount: UInt32 = 0
   public var error: ErrorDetail? = nil
+  /// not polled: remote, virtual, …
+  public var repositoriesSkipped: UInt32 = 0
+  /// why they were, and what was not safe about this poll
+  public var notes: [String] = []
 
   public init() {}
 
@@ -1109,6 +1346,8 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
     self.errors = try readTexts(c.pointee.errors, c.pointee.n_errors, "tidewaiter.v1.Poll.errors")
     self.errorCount = c.pointee.error_count
     self.error = try readMessage(c.pointee.error)
+    self.repositoriesSkipped = c.pointee.repositories_skipped
+    self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.v1.Poll.notes")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1130,6 +1369,9 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
     c.pointee.errors = arena.array(self.errors) { arena.copy($0) }
     c.pointee.error_count = self.errorCount
     c.pointee.error = arena.pointer(self.error)
+    c.pointee.repositories_skipped = self.repositoriesSkipped
+    c.pointee.n_notes = self.notes.count
+    c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
   }
 }
 
@@ -1152,6 +1394,8 @@ extension Poll: JSONRepresentable {
       ("errors", .array(self.errors.map { .string($0) })),
       ("errorCount", .unsigned(UInt64(self.errorCount))),
       ("error", self.error?.json ?? .null),
+      ("repositoriesSkipped", .unsigned(UInt64(self.repositoriesSkipped))),
+      ("notes", .array(self.notes.map { .string($0) })),
     ])
   }
 }
@@ -2762,6 +3006,8 @@ public struct Status: ProtoMessage, Sendable, Equatable {
   public var storeBytesLimit: UInt64 = 0
   public var scannerSlots: UInt32 = 0
   public var methods: [MethodMetrics] = []
+  /// "host:port=address:port": hosts that are reached elsewhere
+  public var resolve: [String] = []
 
   public init() {}
 
@@ -2786,6 +3032,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     self.storeBytesLimit = c.pointee.store_bytes_limit
     self.scannerSlots = c.pointee.scanner_slots
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
+    self.resolve = try readTexts(c.pointee.resolve, c.pointee.n_resolve, "tidewaiter.v1.Status.resolve")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -2806,6 +3053,8 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     c.pointee.scanner_slots = self.scannerSlots
     c.pointee.n_methods = self.methods.count
     c.pointee.methods = arena.array(self.methods)
+    c.pointee.n_resolve = self.resolve.count
+    c.pointee.resolve = arena.array(self.resolve) { arena.copy($0) }
   }
 }
 
@@ -2825,6 +3074,7 @@ extension Status: JSONRepresentable {
       ("storeBytesLimit", .unsigned(self.storeBytesLimit)),
       ("scannerSlots", .unsigned(UInt64(self.scannerSlots))),
       ("methods", .array(self.methods.map { $0.json })),
+      ("resolve", .array(self.resolve.map { .string($0) })),
     ])
   }
 }
@@ -3135,6 +3385,65 @@ extension GetDescriptorsRequest: JSONRepresentable {
   }
 }
 
+public struct RotateKeyRequest: ProtoMessage, Sendable, Equatable {
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RotateKeyRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  }
+}
+
+extension RotateKeyRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([])
+  }
+}
+
+public struct RotateKeyResponse: ProtoMessage, Sendable, Equatable {
+  /// secrets that are now sealed with the new key
+  public var sealed: UInt64 = 0
+  /// those that no key opens: their integrations need them anew
+  public var unreadable: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RotateKeyResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RotateKeyResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rotate_key_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    self.sealed = c.pointee.sealed
+    self.unreadable = c.pointee.unreadable
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RotateKeyResponse.self)
+    c.pointee.sealed = self.sealed
+    c.pointee.unreadable = self.unreadable
+  }
+}
+
+extension RotateKeyResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("sealed", .unsigned(self.sealed)),
+      ("unreadable", .unsigned(self.unreadable)),
+    ])
+  }
+}
+
 public struct Descriptors: ProtoMessage, Sendable, Equatable {
   /// of the daemon
   public var version: String = ""
@@ -3430,5 +3739,12 @@ public struct SystemClient: Sendable {
     _ request: GetDescriptorsRequest = GetDescriptorsRequest(), timeout: Duration? = nil
   ) async throws(TidewaiterError) -> Descriptors {
     try await channel.call("tidewaiter.v1.System", "GetDescriptors", request, timeout: timeout)
+  }
+
+  /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
+  public func rotateKey(
+    _ request: RotateKeyRequest = RotateKeyRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> RotateKeyResponse {
+    try await channel.call("tidewaiter.v1.System", "RotateKey", request, timeout: timeout)
   }
 }

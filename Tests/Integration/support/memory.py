@@ -1,0 +1,49 @@
+"""Searches the memory of a process, as root."""
+import re
+from pathlib import Path
+
+
+class Remnant:
+    """Where something was found: whose memory, and what lies around it (the thing itself masked)."""
+
+    def __init__(self, form, address, region, before, after):
+        self.form, self.address, self.region, self.before, self.after = form, address, region, before, after
+
+    def __str__(self):
+        around = re.sub(rb"[^\x20-\x7e]", b".", self.before) + b"[it]" + re.sub(rb"[^\x20-\x7e]", b".", self.after)
+        return f"{self.form} at {self.address:#x} in {self.region}: {around.decode()}"
+
+
+def search(process, forms, around=64):
+    """Every place in the writable memory of a process that holds one of `forms` ({name: bytes})."""
+    found = []
+    maps = Path(f"/proc/{process}/maps").read_text().splitlines()
+    with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, rights, *rest = line.split()
+            if not rights.startswith("rw") or rights[3] == "s":
+                continue
+            start, end = (int(part, 16) for part in span.split("-"))
+            region = rest[3] if len(rest) > 3 else "anonymous memory"
+            tail, position = b"", start
+            while position < end:
+                memory.seek(position)
+                try:
+                    chunk = memory.read(min(16 << 20, end - position))
+                except OSError:
+                    break  # a guard page, or memory given back meanwhile
+                if not chunk:
+                    break
+                data = tail + chunk
+                for name, form in forms.items():
+                    at = data.find(form)
+                    while at >= 0:
+                        where = position - len(tail) + at
+                        found.append(Remnant(name, where, f"{region} {span}", data[max(0, at - around):at],
+                                             data[at + len(form):at + len(form) + around]))
+                        at = data.find(form, at + 1)
+                keep = max(len(form) for form in forms.values()) - 1
+                tail = data[-keep:] if keep else b""
+                position += len(chunk)
+    # What lies across two reads is found once.
+    return list({(remnant.form, remnant.address): remnant for remnant in found}.values())
