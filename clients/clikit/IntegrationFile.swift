@@ -1,5 +1,5 @@
 import ArgumentParser
-import Glibc
+import Model
 import Posix
 import TidewaiterClient
 import YAML
@@ -7,12 +7,9 @@ import YAML
 /// A file of `integration apply`: a list of integrations whose keys are the names of the options of `integration add`,
 /// without dashes. Secrets stand in other files or in environment variables, never in this one.
 struct IntegrationFile {
-  private static let limits = {
-    var limits = YAMLDocument.Limits()
-    // The length bounds these well enough.
-    limits.nodes = limits.bytes
-    return limits
-  }()
+  /// Longest file, in bytes.
+  private static let bytesMaximum = 4 << 20
+  private static let nodesMaximum = 500_000
   private static let integrationsMaximum = 10_000
 
   struct Entry {
@@ -41,16 +38,18 @@ struct IntegrationFile {
     self.path = path
     let bytes: [UInt8]
     do throws(PosixError) {
-      bytes = try File.read(path, limit: Self.limits.bytes)
+      bytes = try File.read(path, limit: Self.bytesMaximum)
     } catch {
       throw CommandFailure.local(error)
     }
     let root: YAMLNode?
     do throws(YAMLError) {
-      root = try YAMLDocument(bytes, limits: Self.limits).root
+      var limits = YAMLDocument.Limits()
+      limits.bytes = Self.bytesMaximum
+      limits.nodes = Self.nodesMaximum
+      root = try YAMLDocument(bytes, limits: limits).root
     } catch {
-      let place = error.line.map { "\(path):\($0)" } ?? path
-      throw CommandFailure.local("\(place): \(error.message)", hint: error.hint)
+      throw CommandFailure.local("\(path):\(error.line ?? 1): \(error.message)", hint: error.hint)
     }
     guard let root else { throw CommandFailure.local("\(path) is empty", hint: "begin with integrations:") }
     var reader = EntryReader(path: path)
@@ -103,14 +102,14 @@ private struct EntryReader {
       return []
     }
     var entries: [IntegrationFile.Entry] = []
-    for entry in keys {
-      guard entry.key == "integrations" else {
-        refuse(line: entry.line, "\"\(entry.key.excerpt)\" is no key here: only integrations is")
+    for key in keys {
+      guard key.key == "integrations" else {
+        refuse(line: key.line, "\"\(key.key.excerpt())\" is no key here: only integrations is")
         continue
       }
-      if entry.value.isNull { continue }
-      guard case .sequence(let nodes) = entry.value.content else {
-        refuse(entry.value, "integrations must be a list")
+      if key.value.isNull { continue }
+      guard case .sequence(let nodes) = key.value.content else {
+        refuse(key.value, "integrations must be a list")
         continue
       }
       for node in nodes { if let entry = read(entry: node) { entries.append(entry) } }
@@ -126,7 +125,7 @@ private struct EntryReader {
   }
 
   private mutating func read(entry node: YAMLNode) -> IntegrationFile.Entry? {
-    guard case .mapping(let settings) = node.content else {
+    guard case .mapping(let keys) = node.content else {
       refuse(node, "an integration must be a mapping that begins with its name")
       return nil
     }
@@ -135,11 +134,11 @@ private struct EntryReader {
     var arguments: [String] = []
     var secrets: [SecretPart: SecretSource] = [:]
     var keyLines: [String: Int] = [:]
-    for setting in settings {
-      let (key, line, value) = (setting.key, setting.line, setting.value)
-      keyLines[key] = line
+    for entry in keys {
+      let (key, value) = (entry.key, entry.value)
+      keyLines[key] = entry.line
       if SecretKeys.literal.contains(key) {
-        refuse(line: line, "a secret cannot stand in this file: use \(Self.reference(for: key))")
+        refuse(line: entry.line, "a secret cannot stand in this file: use \(Self.reference(for: key))")
       } else if let part = SecretKeys.environment[key] {
         if let variable = text(of: value, key) { secrets[part] = .environment(variable) }
       } else if key == "name" {
@@ -147,7 +146,7 @@ private struct EntryReader {
       } else {
         let added = options(of: key, value)
         // Each key alone first, so that what is wrong has a line.
-        if !added.isEmpty && isUnderstood(added, key, line) { arguments += added }
+        if !added.isEmpty && isUnderstood(added, entry) { arguments += added }
       }
     }
     guard let name else {
@@ -164,7 +163,7 @@ private struct EntryReader {
   }
 
   private mutating func text(of node: YAMLNode, _ key: String) -> String? {
-    guard case .scalar(let text, _) = node.content, !text.isEmpty, !node.isNull else {
+    guard case .scalar(let text, _) = node.content, !node.isNull, !text.isEmpty else {
       refuse(node, "\(key) must be one text")
       return nil
     }
@@ -175,13 +174,13 @@ private struct EntryReader {
   private mutating func options(of key: String, _ value: YAMLNode) -> [String] {
     let flags: Set = ["insecure", "rescan", "include-remote", "no-condition"]
     guard key.allSatisfy({ $0 == "-" || $0.isLetter }), !key.hasPrefix("-"), !key.isEmpty else {
-      refuse(value, "\"\(key.excerpt)\" is no setting")
+      refuse(value, "\"\(key.excerpt())\" is no setting")
       return []
     }
     if flags.contains(key) {
       switch value.content {
-      case .scalar("true", _): return ["--" + key]
-      case .scalar("false", _): return key.hasPrefix("no-") ? [] : ["--no-" + key]
+      case .scalar("true", isPlain: true): return ["--" + key]
+      case .scalar("false", isPlain: true): return key.hasPrefix("no-") ? [] : ["--no-" + key]
       default:
         refuse(value, "\(key) must be true or false")
         return []
@@ -191,8 +190,7 @@ private struct EntryReader {
       refuse(value, "\(key) is for the command line only")
       return []
     }
-    var nodes = [value]
-    if case .sequence(let items) = value.content { nodes = items }
+    let nodes: [YAMLNode] = if case .sequence(let items) = value.content { items } else { [value] }
     return nodes.flatMap { node -> [String] in
       guard let text = text(of: node, key) else { return [] }
       return ["--\(key)=" + (SecretKeys.files.contains(key) ? beside(text) : text)]
@@ -205,13 +203,14 @@ private struct EntryReader {
     return path[...slash] + file
   }
 
-  private mutating func isUnderstood(_ arguments: [String], _ key: String, _ line: Int) -> Bool {
+  private mutating func isUnderstood(_ arguments: [String], _ entry: YAMLNode.Entry) -> Bool {
     do {
       _ = try IntegrationSettings.parse(arguments)
       return true
     } catch {
       let message = IntegrationSettings.message(for: error)
-      refuse(line: line, message.hasPrefix("Unknown option") ? "\"\(key.excerpt)\" is no setting" : message)
+      refuse(
+        line: entry.line, message.hasPrefix("Unknown option") ? "\"\(entry.key)\" is no setting" : message)
       return false
     }
   }
@@ -245,9 +244,4 @@ private struct EntryReader {
     }
     return nil
   }
-}
-
-extension String {
-  /// For quoting in a message: what a file holds may be long.
-  fileprivate var excerpt: String { count <= 64 ? self : prefix(64) + "…" }
 }
