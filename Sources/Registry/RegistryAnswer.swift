@@ -99,6 +99,15 @@ struct RegistryAnswer {
 }
 
 extension HTTPResponse {
+  /// Whether the registry has had enough of us for now, in whichever words: AWS says so with status 400, GitHub with 403.
+  var isThrottle: Bool {
+    switch status {
+    case 429: true
+    case 400, 403: RegistryAnswer(self, Redactor([])).error(for: "").code == .rateLimited
+    default: false
+    }
+  }
+
   /// How far the server's clock is ahead of ours by its header `Date`; nil when it sent none that can be read.
   var clockSkew: Duration? {
     guard let text = headers["date"], text.utf8.count <= 64, case let date = curl_getdate(text, nil), date >= 0 else {

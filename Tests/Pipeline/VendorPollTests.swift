@@ -147,7 +147,7 @@ struct VendorPollTests {
       record.condition = ConditionRecord()
       record.condition?.kind = .createdWithin(Self.days(90))
     }
-    let image = FakeImage(layers: [Layers.plain("a")])
+    let image = FakeImage(layers: [Layers.plain("a")], created: "2026-01-01T00:00:00Z")
     serve([Artifact(image: image, tag: "1", created: "2026-01-01T00:00:00Z")])
     #expect(try await plant.poll(harbor).queued == 1)
     try await plant.scan([("scan finished", 1)])

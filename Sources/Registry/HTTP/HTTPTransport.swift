@@ -69,12 +69,15 @@ package final class HTTPTransport: Sendable {
     var retry = 0
     while true {
       try await limiter.admit(to: origin)
-      let mayRetry = request.method.changesNothing && retry < retries.retriesMax
+      // Nothing of ours changes anything, so all may be sent twice: a POST is a query, or asks for a token.
+      let mayRetry = retry < retries.retriesMax
       do {
         let opened = try await exchange(request, in: group, streams: streams)
         let response = opened.response
         limiter.note(response, from: origin)
-        guard mayRetry, RetryPolicy.statuses.contains(response.status), limiter.isPatient(with: origin) else {
+        guard mayRetry, response.isThrottle || RetryPolicy.statuses.contains(response.status),
+          limiter.isPatient(with: origin)
+        else {
           return opened
         }
       } catch let error as RegistryError {
@@ -101,11 +104,6 @@ package final class HTTPTransport: Sendable {
       mailbox.post(.cancel(id))
     }
   }
-}
-
-extension HTTPRequest.Method {
-  /// Whether it may be sent twice.
-  var changesNothing: Bool { self == .get || self == .head }
 }
 
 extension OpenedResponse {

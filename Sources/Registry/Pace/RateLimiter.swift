@@ -122,6 +122,7 @@ package final class RateLimiter: Sendable {
     let wall = clock.wallSeconds()
     let headers = RateHeaders(response.headers, now: wall)
     let chance = clock.random()
+    let isThrottle = response.isThrottle
     state.withLock { state in
       let now = clock.elapsed()
       var host = state.hosts[origin.description] ?? Host()
@@ -130,14 +131,13 @@ package final class RateLimiter: Sendable {
         host.told = headers
         host.toldAt = Timestamp(seconds: wall)
       }
-      // GitHub's "forbidden" is one when it says until when.
-      if response.status == 429 || (response.status == 403 && headers.emptyFor != nil) {
+      if isThrottle {
         state.refusals += 1
         host.refusalsInARow += 1
       } else if response.status < 400 {
         host.refusalsInARow = 0
       }
-      if let wait = Self.wait(after: response.status, headers, host, chance) {
+      if let wait = Self.wait(after: isThrottle ? 429 : response.status, headers, host, chance) {
         host.throttledUntil = max(host.throttledUntil ?? .zero, now + wait)
       }
       if state.hosts[origin.description] == nil, state.hosts.count >= Self.hostsMax,

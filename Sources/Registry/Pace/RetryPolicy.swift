@@ -1,4 +1,4 @@
-/// How often, and after how long, a request that failed in passing is sent again. Only what changes nothing is.
+/// How often, and after how long, a request that failed in passing is sent again.
 package struct RetryPolicy: Sendable, Hashable {
   package var retriesMax: Int
   /// Before the first retry; twice as long before each further one, and by chance up to half of it more or less.

@@ -1,35 +1,49 @@
-"""Looks into a process's memory, as only root may."""
+"""Searches the memory of a process, as root."""
 import re
 from pathlib import Path
 
 
-def places(process, needles):
-    """Where the needles (bytes) stand in what the process can read: (mapping, address, surrounding bytes)."""
+class Remnant:
+    """Where something was found: whose memory, and what lies around it (the thing itself masked)."""
+
+    def __init__(self, form, address, region, before, after):
+        self.form, self.address, self.region, self.before, self.after = form, address, region, before, after
+
+    def __str__(self):
+        around = re.sub(rb"[^\x20-\x7e]", b".", self.before) + b"[it]" + re.sub(rb"[^\x20-\x7e]", b".", self.after)
+        return f"{self.form} at {self.address:#x} in {self.region}: {around.decode()}"
+
+
+def search(process, forms, around=64):
+    """Every place in the writable memory of a process that holds one of `forms` ({name: bytes})."""
     found = []
-    pattern = re.compile(b"|".join(re.escape(one) for one in needles))
-    with open(f"/proc/{process}/mem", "rb", 0) as memory:
-        for line in Path(f"/proc/{process}/maps").read_text().splitlines():
-            extent, rights, _, _, _, *name = line.split(maxsplit=5)
-            if "r" not in rights or (name and name[0].startswith("[v")):
+    maps = Path(f"/proc/{process}/maps").read_text().splitlines()
+    with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, rights, *rest = line.split()
+            if not rights.startswith("rw") or rights[3] == "s":
                 continue
-            start, end = (int(side, 16) for side in extent.split("-"))
-            data = read(memory, start, end)
-            found += [(name[0] if name else "anonymous", hex(start + match.start()),
-                       data[max(0, match.start() - 40):match.end() + 20]) for match in pattern.finditer(data)]
-    return found
-
-
-def read(memory, start, end):
-    """What can be read of a mapping: it may end before its size, or be gone."""
-    parts = []
-    try:
-        memory.seek(start)
-        while start < end:
-            part = memory.read(min(end - start, 1 << 24))
-            if not part:
-                break
-            parts.append(part)
-            start += len(part)
-    except OSError:
-        pass
-    return b"".join(parts)
+            start, end = (int(part, 16) for part in span.split("-"))
+            region = rest[3] if len(rest) > 3 else "anonymous memory"
+            tail, position = b"", start
+            while position < end:
+                memory.seek(position)
+                try:
+                    chunk = memory.read(min(16 << 20, end - position))
+                except OSError:
+                    break  # a guard page, or memory given back meanwhile
+                if not chunk:
+                    break
+                data = tail + chunk
+                for name, form in forms.items():
+                    at = data.find(form)
+                    while at >= 0:
+                        where = position - len(tail) + at
+                        found.append(Remnant(name, where, f"{region} {span}", data[max(0, at - around):at],
+                                             data[at + len(form):at + len(form) + around]))
+                        at = data.find(form, at + 1)
+                keep = max(len(form) for form in forms.values()) - 1
+                tail = data[-keep:] if keep else b""
+                position += len(chunk)
+    # What lies across two reads is found once.
+    return list({(remnant.form, remnant.address): remnant for remnant in found}.values())

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "IP:127.0.0.1,DNS:localhost"
+# Of a curve: many are made, and this takes no time.
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Authority(Pair):
         """One more certificate; `days` below zero for one that has expired."""
         folder = self.ca.parent
         key, certificate, request, extensions = (folder / f"{name}.{end}" for end in ("key", "pem", "csr", "ext"))
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        openssl("req", *NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         extensions.write_text(f"subjectAltName={names}\n")
         openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial", "-days", days,
                 "-extfile", extensions, "-out", certificate)
@@ -37,15 +39,15 @@ def openssl(*arguments, **options):
 def self_signed(folder, name="self-signed"):
     """A certificate that nobody but itself vouches for."""
     key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={name}",
+    openssl("req", "-x509", *NEW_KEY, "-days", "30", "-subj", f"/CN={name}",
             "-addext", f"subjectAltName={OURS}", "-keyout", key, "-out", certificate)
     return Pair(certificate, key)
 
 
-def authority(folder, name="test"):
+def authority(folder, name="test", names=OURS):
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={name} authority",
+    openssl("req", "-x509", *NEW_KEY, "-days", "30", "-subj", f"/CN={name} authority",
             "-keyout", ca_key, "-out", ca)
-    server = Authority(None, None, ca, ca_key).issue("server")
+    server = Authority(None, None, ca, ca_key).issue("server", names)
     return Authority(server.certificate, server.key, ca, ca_key)

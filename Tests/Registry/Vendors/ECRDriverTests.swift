@@ -128,7 +128,7 @@ struct ECRDriverTests {
   }
 
   @Test(arguments: [
-    ("ThrottlingException", RegistryError.Code.rateLimited), ("AccessDeniedException", .forbidden),
+    ("AccessDeniedException", RegistryError.Code.forbidden),
     ("UnrecognizedClientException", .unauthorized), ("InvalidSignatureException", .unauthorized),
     ("ExpiredTokenException", .unauthorized), ("RepositoryNotFoundException", .notFound),
     ("ValidationException", .requestRefused),
@@ -138,6 +138,19 @@ struct ECRDriverTests {
       let error = try await registryError { try await client.allTags(of: "shop/web") }
       #expect(error.code == code)
       #expect(error.message.contains(type))
+    }
+  }
+
+  @Test func `a throttle of status 400 is waited for`() async throws {
+    let asked = Counter()
+    try await withECR({ _, _ in
+      asked.add() > 1
+        ? .json("{\"imageDetails\":[]}")
+        : .reply(400, [("Retry-After", "1")], Array("{\"__type\":\"ThrottlingException\"}".utf8))
+    }) { client, _ in
+      let (_, summary) = try await client.allTags(of: "shop/web")
+      #expect(summary.incomplete == nil)
+      #expect(asked.count == 2)
     }
   }
 

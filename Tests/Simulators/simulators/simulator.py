@@ -118,7 +118,7 @@ class Simulator(Control):
         self.authority = certificate if tls else None
         if tls and certificate is None:
             names = ["IP:127.0.0.1", "DNS:localhost", *(f"DNS:{name}" for name in [*self.hosts.values(), *self.certificate_names])]
-            self.authority = authority(self.folder / "tls", self.vendor, names)
+            self.authority = authority(self.folder / "tls", self.vendor, ",".join(names))
         self.server = Server(self.handle, self.malformed)
         self.ports = {}  # port: role
         self.port = self.listen(".*", port)
