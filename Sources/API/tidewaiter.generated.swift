@@ -601,8 +601,11 @@ extension Proxy: JSONRepresentable {
 package struct Schedule: ProtoMessage {
   /// "every", "daily", "weekly", "cron"
   package var kind: String = ""
+  /// "6h"; "02:30"; "mon,thu@02:30"; "0 2 * * *"
   package var value: String = ""
+  /// "": the node's
   package var timezone: String = ""
+  /// output only
   package var next: Timestamp? = nil
 
   package init() {}

@@ -200,15 +200,15 @@ package final class TagListing: Listing {
     mediaType: String? = nil, isImage: Bool = false
   ) async throws {
     guard let tag = Tag(name) else { return reject(name, "not a tag") }
-    summary.accepted += 1
-    try await body(
+    try await found(
       ListedTag(
         tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, mediaType: mediaType,
         isImage: isImage))
   }
 
-  /// A tag was found whose parts are read already.
+  /// A tag was found whose parts are read already. One that only names what is attached to an image is no image's.
   func found(_ tag: ListedTag) async throws {
+    guard !tag.tag.isAttachment else { return foundOther() }
     summary.accepted += 1
     try await body(tag)
   }

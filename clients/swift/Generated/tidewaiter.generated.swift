@@ -600,8 +600,11 @@ extension Proxy: JSONRepresentable {
 public struct Schedule: ProtoMessage, Sendable, Equatable {
   /// "every", "daily", "weekly", "cron"
   public var kind: String = ""
+  /// "6h"; "02:30"; "mon,thu@02:30"; "0 2 * * *"
   public var value: String = ""
+  /// "": the node's
   public var timezone: String = ""
+  /// output only
   public var next: Timestamp? = nil
 
   public init() {}
