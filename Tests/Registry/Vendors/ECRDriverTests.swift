@@ -144,11 +144,14 @@ struct ECRDriverTests {
 
   @Test func `a throttle of status 400 is waited for`() async throws {
     let asked = Counter()
-    try await withECR(transport: HTTPTransport(environment: [:]), { _, _ in
-      asked.add() > 1
-        ? .json("{\"imageDetails\":[]}")
-        : .reply(400, [("Retry-After", "1")], Array("{\"__type\":\"ThrottlingException\"}".utf8))
-    }) { client, _ in
+    try await withECR(
+      transport: HTTPTransport(environment: [:]),
+      { _, _ in
+        asked.add() > 1
+          ? .json("{\"imageDetails\":[]}")
+          : .reply(400, [("Retry-After", "1")], Array("{\"__type\":\"ThrottlingException\"}".utf8))
+      }
+    ) { client, _ in
       let (_, summary) = try await client.allTags(of: "shop/web")
       #expect(summary.incomplete == nil)
       #expect(asked.count == 2)
