@@ -217,7 +217,6 @@ package final class TagListing: Listing {
   func found(_ held: HeldTags) async throws {
     try await held.forEach { try await found($0) }
   }
-
 }
 
 extension Tag {
