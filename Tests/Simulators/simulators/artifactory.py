@@ -2,7 +2,7 @@
 import datetime
 
 from .accounts import basic, bearer
-from .aql import Query
+from .aql import ITEM_FIELDS, Query
 from .content import timestamp
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
@@ -38,6 +38,7 @@ class Artifactory(Distribution, Simulator):
         "range-limit": ("present", "absent"),  # 6.5, unconfirmed
         "children": ("sha256__", "sha256:"),  # 6.5, unconfirmed
         "offset": ("Z", "+02:00"),  # 6.5: how dates are written
+        "sha256": ("present", "absent"),  # of a manifest in search results, where it is asked for
         "admin-api": ("parent-only", "everywhere"),  # 6.1, with subdomains and ports
         "redirect": ("off", "on"),  # 6.5
     }
@@ -83,6 +84,8 @@ class Artifactory(Distribution, Simulator):
     def fill(self, repositories=3, tags=3):
         content = self.content
         self.fill_area("docker-local", repositories, tags)
+        if repositories > 100:
+            self.page_cap = 100
         content.put("docker-local/team/app", content.sample(3), "1.4.2")
         content.area("docker-fed", kind="federated")
         content.put("docker-fed/team/app", content.sample(4), "1.0")
@@ -208,12 +211,16 @@ class Artifactory(Distribution, Simulator):
         if query.sort and not account.admin and self.knob["sort"] == "refused":
             self.violation(request, "6.5", "sorting is for administrators")
             return self.problem(403, "Sort is not allowed for non-admin users")
+        unknown = set(query.include) - ITEM_FIELDS
+        if unknown:
+            self.violation(request, "6.5", f"no fields of an item: {', '.join(sorted(unknown))}")
+            return self.problem(400, "Failed to parse query")
         size = min(query.limit or self.page_cap, self.page_cap)
         page = self.page(request, found, query.offset, size, str(query.criteria))
         bounds = {"start_pos": query.offset, "end_pos": query.offset + len(page.items), "total": page.total}
         if query.limit is not None and self.knob["range-limit"] == "present":
             bounds["limit"] = query.limit
-        wanted = query.include or ["repo", "path", "name", "type", "size", "created", "created_by", "modified", "modified_by", "updated"]
+        wanted = query.include or ITEM_FIELDS - {"sha256"}
         return Response.json({"results": [{field: item[field] for field in wanted if field in item} for item in page.items], "range": bounds})
 
     def items(self):
@@ -232,9 +239,11 @@ class Artifactory(Distribution, Simulator):
 
     def item(self, area, key, path, manifest, tag, name=None):
         moment = self.date(tag)
-        return {"area": area.name, "repo": key, "path": path,
-                "name": name or ("list.manifest.json" if manifest.is_list else "manifest.json"), "type": "file",
-                "size": manifest.size, "created": moment, "created_by": "ci", "modified": moment, "modified_by": "ci", "updated": moment}
+        sums = {"sha256": manifest.digest.partition(":")[2]} if self.knob["sha256"] == "present" else {}
+        return sums | {
+            "area": area.name, "repo": key, "path": path, "type": "file", "size": manifest.size, "created": moment,
+            "name": name or ("list.manifest.json" if manifest.is_list else "manifest.json"), "created_by": "ci",
+            "modified": moment, "modified_by": "ci", "updated": moment}
 
     def date(self, tag):
         if tag is None:

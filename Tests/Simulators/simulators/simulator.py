@@ -95,6 +95,7 @@ class Simulator(Control):
     listings = "repositories|tags"  # the routes that have pages
     counts = True  # a listing tells how many entries it has, so that a lost one shows
     counted = None  # these routes alone, where not all listings tell it
+    one_way = ()  # (knob, value) with which nothing can be polled, or otherwise
     has_remote = False  # some of its areas are remote or virtual
     one_area_ways = ()  # the ways that lead to one area only
     large = (201, 201)  # so many repositories and tags make three pages
