@@ -9,7 +9,7 @@ struct GitLabDriver: RegistryDriver {
   private static let pageSize = 100
   private static let numbered = PageStyle.numbered(size: pageSize, sizeName: "per_page", totalHeader: "x-total")
   /// Links name GitLab by its external address, whatever the one we ask.
-  private static let linked = PageStyle.linked(sameOrigin: false, totalHeader: "x-total")
+  private static let linked = PageStyle.link(sameOrigin: false, totalHeader: "x-total")
 
   let session: RegistrySession
   let realmHosts: Set<String>

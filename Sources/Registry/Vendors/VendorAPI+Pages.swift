@@ -53,7 +53,7 @@ extension PageStyle {
 
   func total(in headers: HTTPHeaders) -> Int? {
     switch self {
-    case .numbered(_, _, _, let header?), .linked(_, let header?):
+    case .numbered(_, _, _, let header?), .link(_, let header?):
       headers[header].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
     default: nil
     }
@@ -64,7 +64,7 @@ extension PageStyle {
     case .numbered(let size, _, _, _):
       // A page that says whether there is another is believed; else its size and the total tell.
       page.hasMore == false ? .end : .numbered(size: page.hasMore == true ? 0 : size)
-    case .linked(let sameOrigin, _):
+    case .link(let sameOrigin, _):
       LinkHeader.next(in: headers.all("link")).map { Self.query(of: $0, from: url, sameOrigin: sameOrigin) } ?? .end
     case .address:
       page.next.flatMap { $0.isEmpty ? nil : Self.query(of: $0, from: url) } ?? .end

@@ -66,14 +66,11 @@ enum PageStyle: Sendable {
   case numbered(size: Int, page: String = "page", sizeName: String = "page_size", totalHeader: String? = nil)
   /// The header `Link` with the relation `next`; of its address only the query is used. Where the server writes links
   /// under a name of its own, another origin than the one asked is no sign of anything.
-  case linked(sameOrigin: Bool, totalHeader: String?)
+  case link(sameOrigin: Bool = true, totalHeader: String? = nil)
   /// The page's `next` is an address of the same origin; only its query is used.
   case address
   /// The page's `next` is a token to send back under this name.
   case token(String)
-
-  /// Links of the origin that was asked.
-  static let link = PageStyle.linked(sameOrigin: true, totalHeader: nil)
 }
 
 /// What to ask for next. Requests with a body of their own (a search in a POST) are made from it by the driver.
