@@ -50,7 +50,7 @@ struct ACRDriver: RegistryDriver {
       return try await listing.client.tagsList(of: repository.repository, in: listing)
     }
     try await api(.metadata(repository.repository)).pages(
-      of: Tags.self, "/acr/v1/\(repository.repository)/_tags", query: "n=\(Self.pageSize)&orderby=timedesc", .link,
+      of: Tags.self, "/acr/v1/\(repository.repository)/_tags", query: "n=\(Self.pageSize)&orderby=timedesc", .link(),
       in: listing
     ) { tag in
       guard tag.changeableAttributes?.readEnabled ?? true else {

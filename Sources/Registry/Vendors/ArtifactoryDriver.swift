@@ -96,7 +96,7 @@ struct ArtifactoryDriver: RegistryDriver {
     var unseen = narrowed
     var wanted: [ArtifactoryKey] = []
     try await api.withPermit.pages(
-      of: Entries<ArtifactoryKey>.self, "/api/repositories", .link, in: listing
+      of: Entries<ArtifactoryKey>.self, "/api/repositories", .link(), in: listing
     ) { key in
       guard narrowed.isEmpty || narrowed.contains(key.key) else { return }
       unseen.remove(key.key)

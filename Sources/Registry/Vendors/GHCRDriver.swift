@@ -36,7 +36,7 @@ struct GHCRDriver: RegistryDriver {
         try await withOwner(owner) { path in
           try await api.pages(
             of: Entries<Package>.self, "\(path)/packages", query: "package_type=container&per_page=\(Self.pageSize)",
-            .link, in: listing
+            .link(), in: listing
           ) { package in
             try await listing.found(
               "\(owner)/\(package.name)".lowercased(), handle: Self.versions(of: package.name, under: path))
@@ -62,7 +62,7 @@ struct GHCRDriver: RegistryDriver {
   /// content, while its tags may come and go.
   private func tags(under path: String, _ listing: TagListing) async throws {
     try await api.pages(
-      of: Entries<Version>.self, path, query: "per_page=\(Self.pageSize)&state=active", .link, in: listing
+      of: Entries<Version>.self, path, query: "per_page=\(Self.pageSize)&state=active", .link(), in: listing
     ) { version in
       for tag in version.metadata?.container?.tags ?? [] {
         try await listing.found(

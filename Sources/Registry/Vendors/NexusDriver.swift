@@ -113,7 +113,7 @@ struct NexusDriver: RegistryDriver {
   private func repositoryKeys(_ api: VendorAPI, _ listing: some Listing) async throws -> [Key] {
     var keys: [Key] = []
     do {
-      try await api.pages(of: Entries<Key>.self, Self.rest + "/repositories", .link, in: listing) { keys.append($0) }
+      try await api.pages(of: Entries<Key>.self, Self.rest + "/repositories", .link(), in: listing) { keys.append($0) }
     } catch let error as RegistryError where error.code == .notFound {
       throw error.recoded(
         .notFound, error.message, hint: "if the address is a connector's, give the key behind it with --repository-key")
