@@ -47,7 +47,7 @@ struct Command {
     }
     guard cwipe_works() else {
       Self.say("freed memory would not be wiped", "this program was linked wrongly: build it anew")
-      throw ExitCode(1)
+      return false
     }
     let environment = ProcessEnvironment.variables
     let inherited: InheritedSocket?
