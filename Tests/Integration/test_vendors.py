@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 from simulators.vendors import simulator
-from support.vendors import FEW, MANY, Benches, rows, told
-
-COMPLETE, PARTIAL = "complete", "partial, told"
+from support.vendors import COMPLETE, MANY, PARTIAL, complete, polled, rows, without_jobs
 
 
 @pytest.fixture(scope="module")
@@ -23,45 +21,6 @@ def table():
     print("\n" + "\n".join(lines))
     if path := os.environ.get("TIDEWAITER_VENDORS_TABLE"):
         Path(path).write_text("\n".join(lines) + "\n")
-
-
-@pytest.fixture(scope="module")
-def benches(binaries, registry, tmp_path_factory):
-    made = Benches(binaries, registry, tmp_path_factory.mktemp("vendors"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def bench(request, benches, vendor, way):
-    yield benches.of(vendor, way)
-    if request.node.failed_before:
-        print(f"-- log of the daemon\n{benches.current.daemon.tail()}")
-        benches.close(sane=False)
-
-
-def polled(bench, who="full", flags=FEW, **options):
-    """Polls with a new integration: everything is found, or what was missed is told."""
-    name = bench.add(who, *flags, *(["--include-remote"] if options else []))
-    poll = bench.poll(name)
-    assert poll["state"] == "finished"
-    found, expected = bench.images(name), bench.expected(who, flags, **options)
-    extra = set(found.items()) - set(expected.items())
-    assert not extra, f"these are not to be found: {sorted(extra)[:5]}"
-    if found == expected and not told(poll):
-        return COMPLETE, name, poll
-    assert told(poll), f"silently short of {len(expected) - len(found)}: {sorted(set(expected) - set(found))[:5]}; {without_jobs(poll)}"
-    return PARTIAL, name, poll
-
-
-def without_jobs(poll):
-    return {key: value for key, value in poll.items() if key != "jobs"}
-
-
-def complete(bench, **options):
-    result, name, poll = polled(bench, **options)
-    assert result == COMPLETE, told(poll)
-    return name, poll
 
 
 # -- cases
