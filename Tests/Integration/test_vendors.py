@@ -100,6 +100,20 @@ def remote_repositories(bench):
     return "pass"
 
 
+def either_way(bench):
+    """Where a product may behave in two ways, or nobody knows in which, any is as good."""
+    product = bench.product
+    several = {name: [value for value in values if (name, value) not in product.one_way] for name, values in product.knobs.items()}
+    for number in range(1, max(len(values) for values in several.values())):
+        wanted = {name: values[min(number, len(values) - 1)] for name, values in several.items() if len(values) > 1}
+        name = bench.add("full", *FEW)
+        for knob, value in wanted.items():
+            product.set_knob(knob, value)
+        poll = bench.poll(name)
+        assert bench.images(name) == bench.expected("full", FEW) and not told(poll), (wanted, told(poll), without_jobs(poll))
+    return "pass"
+
+
 def bent(kind, after=0):
     """A listing that goes wrong, one after the other."""
     def case(bench):
@@ -118,7 +132,7 @@ def bent(kind, after=0):
 CASES = {
     "right": right_credentials, "minimum rights": minimum_rights, "wrong": wrong_credentials, "3 x 3 pages": many_pages,
     "expired token": expired_token, "429": rate_limit, "5xx": server_errors, "broken off": broken_connections,
-    "remote": remote_repositories, "loop": bent("loop", after=1), "early end": bent("end", after=1), "repeats": bent("repeat"),
+    "remote": remote_repositories, "either way": either_way, "loop": bent("loop", after=1), "early end": bent("end", after=1), "repeats": bent("repeat"),
     "shrinks": bent("shrink"),
 }
 ALWAYS = {"right", "wrong", "expired token"}
@@ -130,7 +144,7 @@ def applies(vendor, way, case):
     if case == "remote":
         return product.has_remote and way not in product.one_area_ways
     if case == "early end":
-        return product.counts
+        return bool(product.counts)
     return True
 
 
@@ -152,3 +166,36 @@ def test_vendor(bench, case, table):
     result = CASES[case](bench)
     assert bench.product.violations == [], "\n".join(map(str, bench.product.violations))
     table[row, case] = result
+
+
+# -- traps of single products
+
+@pytest.mark.parametrize("vendor, way", [("docker-hub", "")])
+def test_no_next_page_of_another_host_is_asked(bench):
+    bench.product.forget()
+    bench.product.set_knob("next", "foreign")
+    result, _, _ = polled(bench)
+    assert result == PARTIAL and bench.product.violations == []
+
+
+@pytest.mark.parametrize("vendor, way", [("docker-hub", "")])
+def test_a_token_that_hides_repositories_is_suspected(bench):
+    """An organization's token without the right to list sees public repositories only, and no error (registries.md 4.2)."""
+    bench.product.forget()
+    name = "blind"
+    bench.cli.run("integration", "add", name, "--type", "docker-hub", *bench.product.trust(), "--scope", "acme", "--auth", "account",
+                  "--username", "acme-blind", "--password-stdin", stdin=bench.product.accounts["acme-blind"].secret)
+    steps = bench.test(name, code=None)
+    assert any("scope to list" in one["detail"] + one["hint"] for one in steps), steps
+    assert bench.product.violations == []
+
+
+@pytest.mark.parametrize("vendor, way", [("harbor", "")])
+def test_a_pull_that_a_policy_forbids_is_not_tried_again(bench):
+    bench.product.forget()
+    bench.product.set_knob("policy", "on")
+    name = bench.add("full", "--criteria", "*/app-*99")
+    jobs = bench.poll(name, code=3)["jobs"]
+    assert {(one["state"], one["attempt"]) for one in jobs} == {("error", 1)}
+    assert all("policy" in one["error"]["message"] for one in jobs), jobs
+    assert bench.product.violations == []

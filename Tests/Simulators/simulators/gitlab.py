@@ -36,6 +36,7 @@ class GitLab(GitLabRegistry, Simulator):
     listings = "projects|repositories|tags"
     counted = "repositories|tags"
     hosts = {"registry": "registry.gitlab.example.test", "api": "gitlab.example.test", "store": "objects.gitlab.example.test"}
+    one_way = (("relative-root", "/gitlab"),)
     knobs = {
         "totals": ("sent", "withheld"),  # 8.4: withheld above 10,000 entries
         "tag-paging": ("offset", "keyset"),  # 8.4: keyset on gitlab.com since 16.10

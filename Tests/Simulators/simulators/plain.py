@@ -17,6 +17,7 @@ class Plain(Distribution, Simulator):
     ways = {"password": {"auth": "password"}, "token service": {"auth": "token"}, "static token": {"auth": "static"}}
     listings = "catalog|v2-tags"
     counts = False
+    one_way = (("auth", "token"), ("auth", "static"), ("catalog", "closed"))
     knobs = {
         "auth": ("password", "token", "static"),  # which challenge there is
         "entries-max": ("100", "1000"),  # 3.3: catalog.maxentries, above which n is refused
