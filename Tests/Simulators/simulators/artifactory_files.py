@@ -83,7 +83,7 @@ class Files:
         if repository is None or tag not in repository.tags or not self.may_read(account, area) \
                 or repository.tags[tag].manifest.is_list != (file == "list.manifest.json"):
             return self.problem(404, "Unable to find item")
-        found, there = repository.tags[tag], f"{self.url("web")}/artifactory/api/storage/{key}/{image}/{tag}/{file}"
+        found, there = repository.tags[tag], f"{self.url('web')}/artifactory/api/storage/{key}/{image}/{tag}/{file}"
         moment, sums = self.date(found), {"sha256": found.digest.partition(":")[2]}
         return Response.json({"repo": key, "path": f"/{image}/{tag}/{file}", "created": moment, "createdBy": "ci", "lastModified": moment,
                               "modifiedBy": "ci", "lastUpdated": moment, "downloadUri": there.replace("/api/storage", ""),
