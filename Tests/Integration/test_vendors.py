@@ -144,7 +144,7 @@ def applies(vendor, way, case):
     if case == "remote":
         return product.has_remote and way not in product.one_area_ways
     if case == "early end":
-        return bool(product.counts)
+        return product.counted != ""
     return True
 
 

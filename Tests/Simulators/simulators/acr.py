@@ -17,7 +17,7 @@ class ACR(Distribution, Simulator):
     hosts = {"registry": HOST, "store": "weuman12.blob.core.windows.net"}
     users = {"full": "tidewaiter", "minimum": "scan-token", "identity": "identity", "pull": "pull-token"}
     blob_host = "store"
-    counts = False
+    counted = ""
     large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "basic": ("accepted", "exchanged"),  # 11.3: on each request, or only for a token

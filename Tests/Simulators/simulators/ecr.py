@@ -25,7 +25,7 @@ class ECR(Distribution, Simulator):
     users = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000", "readonly": "AKIAREADONLYRIGHTS00",
              "session": "ASIATEMPORARYKEY0000", "blind": "AKIABLINDRIGHTS00000"}
     blob_host = "store"
-    counts = False
+    counted = ""
     has_remote = True
     large = (3 * SHORT, 3 * SHORT)
     knobs = {

@@ -24,7 +24,7 @@ class Nexus(Distribution, Simulator):
     ways = {"": {}, "connector": {"at": "connector"}}
     listings = "tags|catalog|v2-tags"  # the latter two of connectors, where there is no REST
     has_remote, one_area_ways = True, ("connector",)
-    counts = False
+    counted = ""
     knobs = {
         "anonymous": ("off", "on"),  # 7.2: also what v2 challenges with
         "asset-path": ("plain", "slash"),  # 7.3
