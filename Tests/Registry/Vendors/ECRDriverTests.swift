@@ -12,6 +12,7 @@ struct ECRDriverTests {
   /// Serves the API and `/v2/` on one address.
   private func withECR(
     scopes: [String] = [], includesRemote: Bool = false, sessionToken: Secret? = nil,
+    transport: HTTPTransport = patient,
     _ answer: @escaping @Sendable (_ action: String, _ request: ScriptedServer.Request) -> ScriptedServer.Answer,
     _ body: (RegistryClient, ScriptedServer) async throws -> Void
   ) async throws {
@@ -21,7 +22,7 @@ struct ECRDriverTests {
       let vendor = try VendorSettings(
         .ecr, apiURL: server.url, scopes: scopes, region: "eu-west-1", includesRemote: includesRemote,
         sessionToken: sessionToken)
-      try await body(try client(server.url, vendor, Self.key), server)
+      try await body(try client(server.url, vendor, Self.key, transport: transport), server)
     }
   }
 
@@ -96,7 +97,11 @@ struct ECRDriverTests {
     }
   }
 
-  @Test func `the registry's password is fetched, used and renewed`() async throws {
+  @Test(arguments: [
+    ScriptedServer.Answer.reply(401, [("WWW-Authenticate", "Basic realm=\"ecr\"")]),
+    .reply(403, [], Array("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"Your token has expired.\"}]}".utf8)),
+  ])
+  func `the registry's password is fetched, used and renewed`(refusal: ScriptedServer.Answer) async throws {
     let fetched = Counter()
     try await withECR({ action, request in
       if action == "GetAuthorizationToken" {
@@ -105,8 +110,11 @@ struct ECRDriverTests {
           "{\"authorizationData\":[{\"authorizationToken\":\"\(token)\",\"expiresAt\":99999999999.1}]}")
       }
       // The first password has died.
-      return request.headers["authorization"] == "Basic " + Base64.encoded(Array("AWS:password-2".utf8))
-        ? .json("{}") : .reply(401, [("WWW-Authenticate", "Basic realm=\"ecr\"")])
+      switch request.headers["authorization"] {
+      case "Basic " + Base64.encoded(Array("AWS:password-2".utf8)): return .json("{}")
+      case nil: return .reply(401, [("WWW-Authenticate", "Basic realm=\"ecr\"")])
+      default: return refusal
+      }
     }) { client, server in
       let version = try await client.checkAPI()
       #expect(version.authentication == .basic)
@@ -143,11 +151,15 @@ struct ECRDriverTests {
 
   @Test func `a throttle of status 400 is waited for`() async throws {
     let asked = Counter()
-    try await withECR({ _, _ in
-      asked.add() > 1
-        ? .json("{\"imageDetails\":[]}")
-        : .reply(400, [("Retry-After", "1")], Array("{\"__type\":\"ThrottlingException\"}".utf8))
-    }) { client, _ in
+    let persistent = HTTPTransport(retries: RetryPolicy(retriesMax: 1, delay: .milliseconds(1)))
+    try await withECR(
+      transport: persistent,
+      { _, _ in
+        asked.add() > 1
+          ? .json("{\"imageDetails\":[]}")
+          : .reply(400, [("Retry-After", "1")], Array("{\"__type\":\"ThrottlingException\"}".utf8))
+      }
+    ) { client, _ in
       let (_, summary) = try await client.allTags(of: "shop/web")
       #expect(summary.incomplete == nil)
       #expect(asked.count == 2)
