@@ -21,9 +21,16 @@ final class RenewableToken: Sendable {
   }
 
   /// After a refusal: another token than the refused one, which somebody else may have fetched already.
-  func renewed(after stale: Secret) async throws -> Secret {
-    kept.withLock { if $0?.token == stale { $0 = nil } }
-    return try await current()
+  func renewed(after stale: Secret) async throws -> Secret { try await renewal(after: stale).token }
+
+  /// The same, and whether the token was fetched for this refusal: one that somebody else had fetched may have died since.
+  func renewal(after stale: Secret) async throws -> (token: Secret, isNew: Bool) {
+    let isNew = kept.withLock { kept in
+      guard kept?.token == stale else { return false }
+      kept = nil
+      return true
+    }
+    return (try await current(), isNew)
   }
 
   private var usable: BearerToken? { kept.withLock { $0.flatMap { $0.isUsable(at: .now) ? $0 : nil } } }

@@ -27,10 +27,11 @@ enum VendorAuthorization: Sendable {
 
 /// A vendor's own API on one host: JSON over HTTP with the integration's connections, permits and redaction.
 ///
-/// A token that earns a 401 is renewed once a request. Redirects are followed within the same origin alone. Bodies are
+/// A token that earns a 401 is fetched anew once a request. Redirects are followed within the same origin alone. Bodies are
 /// read to `RegistryClient.pageBytesMax`.
 struct VendorAPI: Sendable {
   static let redirectsMax = 3
+  static let renewalsMax = 3
 
   let session: RegistrySession
   /// The origin, and the path that every request's path follows; no slash at its end.
@@ -121,9 +122,13 @@ struct VendorAPI: Sendable {
   private func exchange(_ request: Request) async throws -> Answer {
     var sent = try await self.sent()
     var answer = try await follow(request, sent)
-    if answer.response.status == 401, case .token(let token) = authorization, let stale = sent.token {
-      sent = Sent(token: try await token.renewed(after: stale))
+    for _ in 0..<Self.renewalsMax {
+      guard answer.response.status == 401, case .token(let token) = authorization, let stale = sent.token else { break }
+      let renewal = try await token.renewal(after: stale)
+      sent = Sent(token: renewal.token)
       answer = try await follow(request, sent)
+      // A token that was fetched for this request and is refused says that no other will do.
+      if renewal.isNew { break }
     }
     let status = answer.response.status
     guard status == 200 || status == 201 else {

@@ -14,13 +14,23 @@ struct ACRDriverTests {
      {"name":"locked","digest":"\(digest("b"))","changeableAttributes":{"readEnabled":false}}]}
     """
 
-  @Test func `an account sees tags with digests and dates`() async throws {
+  @Test func `an account sees tags with digests and dates, by a token for seeing them`() async throws {
     try await withServer({ request in
+      if request.path == "/oauth2/token" {
+        return request.query == "service=x.azurecr.io&scope=repository%3Ashop%2Fweb%3Ametadata_read"
+          && request.headers["authorization"]?.hasPrefix("Basic ") == true
+          ? .json("{\"access_token\":\"m\"}") : .reply(401)
+      }
+      guard request.headers["authorization"] == "Bearer m" else {
+        let realm = "http://\(request.headers["host"] ?? "")/oauth2/token"
+        return .reply(401, [("WWW-Authenticate", "Bearer realm=\"\(realm)\",service=\"x.azurecr.io\"")])
+      }
       switch (request.path, request.query) {
       case ("/acr/v1/shop/web/_tags", "n=1000&orderby=timedesc"):
-        .json(Self.tags, [("Link", "</acr/v1/shop/web/_tags?last=locked&n=1000&orderby=timedesc>; rel=\"next\"")])
-      case ("/acr/v1/shop/web/_tags", _): .json("{\"tags\":[{\"name\":\"0.1\"}]}")
-      default: .reply(404)
+        return .json(
+          Self.tags, [("Link", "</acr/v1/shop/web/_tags?last=locked&n=1000&orderby=timedesc>; rel=\"next\"")])
+      case ("/acr/v1/shop/web/_tags", _): return .json("{\"tags\":[{\"name\":\"0.1\"}]}")
+      default: return .reply(404)
       }
     }) { server in
       let (found, summary) = try await client(server.url, VendorSettings(.acr)).allTags(of: "shop/web")
@@ -29,7 +39,7 @@ struct ACRDriverTests {
       let pushed = try time("2026-02-28T09:11:42.1234567Z")
       #expect(found[0].pushedAt == pushed)
       #expect(summary.rejectedExamples.map(\.name) == ["locked"])
-      #expect(server.requests[0].headers["authorization"]?.hasPrefix("Basic ") == true)
+      #expect(server.requests.filter { $0.path == "/oauth2/token" }.count == 1)
     }
   }
 
@@ -43,10 +53,11 @@ struct ACRDriverTests {
       guard request.method == "POST", request.text.contains("&refresh_token=\(refreshToken)") else {
         return .reply(401)
       }
+      guard request.text.contains("&scope=") else { return .reply(400) }
       return .json(
         "{\"access_token\":\"\(request.text.contains("_catalog") || request.text.contains("catalog") ? "c" : "m")\"}")
     default:
-      let wanted = request.path == "/v2/_catalog" ? "Bearer c" : "Bearer m"
+      let wanted = ["/v2/", "/v2/_catalog"].contains(request.path) ? "Bearer c" : "Bearer m"
       guard request.headers["authorization"] == wanted else {
         let realm = "http://\(request.headers["host"] ?? "")/oauth2/token"
         return .reply(401, [("WWW-Authenticate", "Bearer realm=\"\(realm)\",service=\"x.azurecr.io\"")])
@@ -73,6 +84,15 @@ struct ACRDriverTests {
       #expect(tokens[0].text.contains("service=x.azurecr.io&scope=registry%3Acatalog%3A%2A&refresh_token=refresh-1"))
       #expect(tokens[1].text.contains("scope=repository%3Ashop%2Fweb%3Ametadata_read"))
       #expect(!server.requests.contains { $0.headers["authorization"]?.hasPrefix("Basic") == true })
+    }
+  }
+
+  @Test func `the bare API is asked with a scope too`() async throws {
+    try await withServer({
+      Self.entra($0, exchange: .json("{\"refresh_token\":\"refresh-1\"}"), refreshToken: "refresh-1")
+    }) { server in
+      let steps = try await client(server.url, VendorSettings(.acr), .apiKey(Secret(canary))).test()
+      #expect(steps.first { $0.name == .authentication }?.outcome == .ok)
     }
   }
 
