@@ -35,8 +35,8 @@ def test_nothing_is_left_of_removed_secrets(make_daemon, make_registry, make_tok
     cli = daemon.cli
     clients = authority(tmp_path / "clients", "clients")
     pair = clients.issue("scanner")
-    # A line from the middle of the key is what is looked for.
-    key_line = pair.key.read_text().splitlines()[5].encode()
+    # A line of the key is what is looked for.
+    key_line = pair.key.read_text().splitlines()[2].encode()
     forms = {f"canary {number}": form for number, form in enumerate(canary_forms())} | {"client key": key_line}
     proxy_password = tmp_path / "proxy-password"
     proxy_password.write_text("proxy-" + CANARY)

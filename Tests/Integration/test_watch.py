@@ -113,9 +113,10 @@ def test_a_reader_that_does_not_read(daemon):
                 response(busy.connection.receive(call)[2])
         together("tidewaiter.v1.Integrations/CreateIntegration",
                  lambda name: {"integration": {"name": name, "type": "docker-registry", "url": "http://127.0.0.1:9"}})
-        for _ in range(rounds):
+        for turn in range(rounds):
+            # Another description each time: an update that changes nothing is no event.
             together("tidewaiter.v1.Integrations/UpdateIntegration",
-                     lambda name: {"integration": {"name": name, "description": "d"},
+                     lambda name, turn=turn: {"integration": {"name": name, "description": f"d{turn}"},
                                    "update_mask": {"paths": ["description"]}})
         seen = []
         with pytest.raises(CallFailed) as ended:
