@@ -53,6 +53,51 @@ void   tidewaiter__storage__v1__integration_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__integration_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__storage__v1__schedule_record__init
+                     (Tidewaiter__Storage__V1__ScheduleRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__ScheduleRecord init_value = TIDEWAITER__STORAGE__V1__SCHEDULE_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__schedule_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__ScheduleRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__schedule_record__pack
+                     (const Tidewaiter__Storage__V1__ScheduleRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__schedule_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__ScheduleRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__ScheduleRecord *
+       tidewaiter__storage__v1__schedule_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__ScheduleRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__schedule_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__schedule_record__free_unpacked
+                     (Tidewaiter__Storage__V1__ScheduleRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__storage__v1__condition_record__init
                      (Tidewaiter__Storage__V1__ConditionRecord         *message)
 {
@@ -1313,7 +1358,7 @@ void   tidewaiter__storage__v1__advisory_set_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__advisory_set_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[38] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[40] =
 {
   {
     "id",
@@ -1771,6 +1816,30 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_recor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "is_automatic",
+    39,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, is_automatic),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schedule",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, schedule),
+    &tidewaiter__storage__v1__schedule_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__integration_record__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -1793,6 +1862,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
   0,   /* field[0] = id */
   29,   /* field[29] = include_remote */
   8,   /* field[8] = insecure */
+  38,   /* field[38] = is_automatic */
   15,   /* field[15] = max_concurrent */
   1,   /* field[1] = name */
   11,   /* field[11] = never_pull */
@@ -1806,6 +1876,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
   23,   /* field[23] = rescan */
   21,   /* field[21] = revision */
   9,   /* field[9] = scan_timeout_seconds */
+  39,   /* field[39] = schedule */
   25,   /* field[25] = scopes */
   3,   /* field[3] = type */
   19,   /* field[19] = updated_at */
@@ -1815,7 +1886,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
 static const ProtobufCIntRange tidewaiter__storage__v1__integration_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 38 }
+  { 0, 40 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__descriptor =
 {
@@ -1825,11 +1896,75 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__de
   "Tidewaiter__Storage__V1__IntegrationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__IntegrationRecord),
-  38,
+  40,
   tidewaiter__storage__v1__integration_record__field_descriptors,
   tidewaiter__storage__v1__integration_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__integration_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__integration_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__schedule_record__field_descriptors[3] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleRecord, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleRecord, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "timezone",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleRecord, timezone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__schedule_record__field_indices_by_name[] = {
+  0,   /* field[0] = kind */
+  2,   /* field[2] = timezone */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__schedule_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__schedule_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.ScheduleRecord",
+  "ScheduleRecord",
+  "Tidewaiter__Storage__V1__ScheduleRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__ScheduleRecord),
+  3,
+  tidewaiter__storage__v1__schedule_record__field_descriptors,
+  tidewaiter__storage__v1__schedule_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__schedule_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__schedule_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__condition_record__field_descriptors[2] =
@@ -4114,7 +4249,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descripto
   (ProtobufCMessageInit) tidewaiter__storage__v1__poll_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__field_descriptors[14] =
 {
   {
     "time",
@@ -4272,6 +4407,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "previous_state",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, previous_state),
+    &tidewaiter__storage__v1__job_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__event_record__field_indices_by_name[] = {
   10,   /* field[10] = actor */
@@ -4283,6 +4430,7 @@ static const unsigned tidewaiter__storage__v1__event_record__field_indices_by_na
   6,   /* field[6] = job_id */
   1,   /* field[1] = kind */
   7,   /* field[7] = poll_id */
+  13,   /* field[13] = previous_state */
   3,   /* field[3] = repository */
   8,   /* field[8] = state */
   4,   /* field[4] = tag */
@@ -4291,7 +4439,7 @@ static const unsigned tidewaiter__storage__v1__event_record__field_indices_by_na
 static const ProtobufCIntRange tidewaiter__storage__v1__event_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__event_record__descriptor =
 {
@@ -4301,7 +4449,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__event_record__descript
   "Tidewaiter__Storage__V1__EventRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__EventRecord),
-  13,
+  14,
   tidewaiter__storage__v1__event_record__field_descriptors,
   tidewaiter__storage__v1__event_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__event_record__number_ranges,

@@ -57,6 +57,14 @@ package struct Tag: Hashable, Sendable, CustomStringConvertible {
   }
 
   package var description: String { name }
+
+  /// Whether the name says that it stands for no image, but for what is attached to one: a list of referrers
+  /// (`sha256-` and 64 hexadecimal digits), or what cosign makes of that (`.sig`, `.att`, `.sbom` after it).
+  package var isAttachment: Bool {
+    guard name.hasPrefix("sha256-") else { return false }
+    let rest = name.dropFirst("sha256-".count)
+    return Digest("sha256:\(rest.prefix(64))") != nil && ["", ".sig", ".att", ".sbom"].contains(rest.dropFirst(64))
+  }
 }
 
 /// The handle of an integration: `[a-z0-9][a-z0-9._-]{0,62}`.

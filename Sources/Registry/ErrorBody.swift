@@ -38,14 +38,14 @@ struct ErrorBody: Decodable {
     }
   }
 
-  /// What a code of AWS means: all of them come with status 400.
+  /// What a code of AWS or of OAuth (RFC 6749, section 5.2) means: most of them come with status 400.
   static func cloudMeaning(_ code: String) -> RegistryError.Code? {
     switch code {
     case "ThrottlingException", "TooManyRequestsException", "LimitExceededException": .rateLimited
     case "AccessDeniedException", "AccessDenied": .forbidden
     case "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
       "MissingAuthenticationTokenException", "ExpiredTokenException", "ExpiredToken", "InvalidClientTokenId",
-      "SignatureDoesNotMatch":
+      "SignatureDoesNotMatch", "invalid_grant", "invalid_client", "unauthorized_client":
       .unauthorized
     case "RepositoryNotFoundException", "RegistryNotFoundException", "ImageNotFoundException": .notFound
     default: nil

@@ -250,6 +250,10 @@ package struct IntegrationRecord: ProtoMessage {
   package var hasSessionToken: Bool = false
   package var hasClientKey: Bool = false
   package var hasProxyPassword: Bool = false
+  /// the mode
+  package var isAutomatic: Bool = false
+  /// of an automatic one
+  package var schedule: ScheduleRecord? = nil
 
   package init() {}
 
@@ -299,6 +303,8 @@ package struct IntegrationRecord: ProtoMessage {
     self.hasSessionToken = c.pointee.has_session_token != 0
     self.hasClientKey = c.pointee.has_client_key != 0
     self.hasProxyPassword = c.pointee.has_proxy_password != 0
+    self.isAutomatic = c.pointee.is_automatic != 0
+    self.schedule = try readMessage(c.pointee.schedule)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -348,6 +354,39 @@ package struct IntegrationRecord: ProtoMessage {
     c.pointee.has_session_token = self.hasSessionToken ? 1 : 0
     c.pointee.has_client_key = self.hasClientKey ? 1 : 0
     c.pointee.has_proxy_password = self.hasProxyPassword ? 1 : 0
+    c.pointee.is_automatic = self.isAutomatic ? 1 : 0
+    c.pointee.schedule = arena.pointer(self.schedule)
+  }
+}
+
+package struct ScheduleRecord: ProtoMessage {
+  /// "every", "daily", "weekly", "cron"
+  package var kind: String = ""
+  /// as it was given
+  package var value: String = ""
+  /// "": the node's
+  package var timezone: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.ScheduleRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__ScheduleRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__schedule_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleRecord.self)
+    self.kind = try readText(c.pointee.kind, "tidewaiter.storage.v1.ScheduleRecord.kind")
+    self.value = try readText(c.pointee.value, "tidewaiter.storage.v1.ScheduleRecord.value")
+    self.timezone = try readText(c.pointee.timezone, "tidewaiter.storage.v1.ScheduleRecord.timezone")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleRecord.self)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.value = arena.copy(self.value)
+    c.pointee.timezone = arena.copy(self.timezone)
   }
 }
 
@@ -1226,6 +1265,8 @@ package struct EventRecord: ProtoMessage {
   /// a job as it then stood, in events of jobs
   package var job: JobRecord? = nil
   package var integrationId: UInt64 = 0
+  /// of the job until this event; unspecified: it is new, or the event is an older daemon's
+  package var previousState: JobState = JobState(rawValue: 0)
 
   package init() {}
 
@@ -1250,6 +1291,7 @@ package struct EventRecord: ProtoMessage {
     self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.EventRecord.actor")
     self.job = try readMessage(c.pointee.job)
     self.integrationId = c.pointee.integration_id
+    self.previousState = JobState(rawValue: Int32(bitPattern: c.pointee.previous_state.rawValue))
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1267,6 +1309,7 @@ package struct EventRecord: ProtoMessage {
     c.pointee.actor = arena.copy(self.actor)
     c.pointee.job = arena.pointer(self.job)
     c.pointee.integration_id = self.integrationId
+    c.pointee.previous_state = Tidewaiter__Storage__V1__JobState(rawValue: UInt32(bitPattern: self.previousState.rawValue))
   }
 }
 

@@ -68,8 +68,8 @@ struct IntegrationReaderTests {
     }
     #expect(
       violations(wanted) == [
-        "name", "type", "url", "description", "mode", "tls.ca_pem", "criteria[1]", "condition", "never[0]", "always[0]",
-        "scan_timeout", "platforms", "platforms[0]", "max_concurrent", "allowed_realm_hosts[1]", "secret",
+        "name", "type", "url", "description", "tls.ca_pem", "criteria[1]", "condition", "never[0]", "always[0]",
+        "scan_timeout", "platforms", "platforms[0]", "max_concurrent", "allowed_realm_hosts[1]", "schedule", "secret",
       ])
   }
 

@@ -78,6 +78,10 @@ REFUSED = [
     ("harbor", (*URL, "--max-bytes-per-second", "1"), ["bytes_per_second"]),
     ("harbor", (*URL, "--max-concurrent", "99"), ["max_concurrent"]),
     ("harbor", (*URL, "--scan-timeout", "5s"), ["scan_timeout"]),
+    ("harbor", (*URL, "--mode", "automatic"), ["schedule"]),
+    ("harbor", (*URL, "--every", "6w"), ["schedule.value"]), ("harbor", (*URL, "--daily-at", "24:00"), ["schedule.value"]),
+    ("harbor", (*URL, "--weekly-on", "someday@02:30"), ["schedule.value"]), ("harbor", (*URL, "--cron", "60 * * * *"), ["schedule.value"]),
+    ("harbor", (*URL, "--every", "6h", "--timezone", "../../etc/passwd"), ["schedule.timezone"]),
     ("harbor", (*URL, "--criteria", "a:b:c", "--never", ":", "--always", "x:"), ["criteria[0]", "never[0]", "always[0]"]),
 ]
 
@@ -178,6 +182,20 @@ def test_a_secret_given_with_the_move_stays(cli, add, secret):
     moved = cli("integration", "edit", "it", "--url", "https://elsewhere.example", "--password-file", secret())
     assert moved["droppedSecrets"] == [] and moved["authentication"]["hasSecret"]
     assert moved["changedFields"] == ["url", "secret"], "the same password at another host is another password"
+
+
+def test_a_schedule_makes_an_integration_automatic_and_goes_with_it(cli, add):
+    add("it", "harbor", *URL)
+    assert cli("integration", "show", "it")["schedule"] is None
+    for flags, schedule in ((("--every", "6h"), ("every", "6h", "")), (("--daily-at", "02:30", "--timezone", "Europe/Berlin"), ("daily", "02:30", "Europe/Berlin")),
+                            (("--weekly-on", "mon,thu@02:30"), ("weekly", "mon,thu@02:30", "")), (("--cron", "0 2 * * mon-fri"), ("cron", "0 2 * * mon-fri", ""))):
+        edited = cli("integration", "edit", "it", *flags)
+        assert edited["mode"] == "automatic"
+        assert edited["schedule"] == dict(zip(("kind", "value", "timezone"), schedule)) | {"next": None}
+    edited = cli("integration", "edit", "it", "--mode", "manual")
+    assert edited["mode"] == "manual" and edited["schedule"] is None
+    cli.fails("integration", "edit", "it", "--every", "6h", "--cron", "0 2 * * *", code=2)
+    cli.fails("integration", "edit", "it", "--timezone", "Europe/Berlin", code=2)
 
 
 # -- apply
@@ -318,6 +336,15 @@ def test_add_asks_step_by_step(daemon, tls):
     assert "[30m]" in terminal.answer("Maximum scan time", "1s")
     terminal.expect("from 10 seconds")
     terminal.answer("Maximum scan time", "10m")
+    assert "[manual]" in terminal.answer("Mode (", "sometimes")
+    terminal.expect("is none of manual, automatic")
+    terminal.answer("Mode (", "automatic")
+    assert "[6h]" in terminal.answer("Schedule (", "mon@25:00")
+    terminal.expect("is no time")
+    terminal.answer("Schedule (", "mon,thu@02:30")
+    terminal.answer("Time zone", "Europe/Nowhere")
+    terminal.expect("is no time zone")
+    terminal.answer("Time zone", "-")
     terminal.answer("Pull only", "a:b:c")
     terminal.expect("a:b:c")
     terminal.answer("Pull only", "team/*:1.* 4")
@@ -346,6 +373,7 @@ def test_add_asks_step_by_step(daemon, tls):
     assert "BEGIN CERTIFICATE" in shown["tls"]["caPem"] and shown["scanTimeout"] == 600 and shown["rescan"]
     assert [(one["name"], one["tag"]) for one in shown["criteria"]] == [("team/*", "1.*"), ("", "4")]
     assert shown["condition"] == {"kind": "created_within", "days": 60}
+    assert shown["mode"] == "automatic" and shown["schedule"] == {"kind": "weekly", "value": "mon,thu@02:30", "timezone": "", "next": None}
 
     # Editing proposes what is stored; a move asks for the secret again, or drops it.
     terminal = talk(daemon, "edit", "hub")
@@ -356,7 +384,7 @@ def test_add_asks_step_by_step(daemon, tls):
     for question in ("Authentication (", "User name"):
         terminal.answer(question, "")
     assert "what is stored" in terminal.answer("Password", "", echo=False)
-    for question in ("Verify", "File of certificates", "File of the certificate", "Proxy", "Description", "Maximum scan time", "Pull only", "Additional",
+    for question in ("Verify", "File of certificates", "File of the certificate", "Proxy", "Description", "Maximum scan time", "Mode", "Schedule", "Time zone", "Pull only", "Additional",
                      "Never", "Always", "Scan again", "Poll remote", "Platforms", "Requests at a time", "Requests a second", "Bytes a second", "Quiet",
                      "Store this"):
         terminal.answer(question, "")
@@ -364,7 +392,7 @@ def test_add_asks_step_by_step(daemon, tls):
     assert code == 0 and "dropped" not in rest, rest
     edited = daemon.cli("integration", "show", "hub")
     assert edited["scopes"] == [] and edited["authentication"]["hasSecret"]
-    assert edited["criteria"] == shown["criteria"] and edited["tls"] == shown["tls"]
+    assert all(edited[key] == shown[key] for key in ("criteria", "tls", "mode", "schedule"))
 
 
 def test_questions_that_are_not_answered_store_nothing(daemon):

@@ -162,6 +162,7 @@ CASES = {
     "remote": remote_repositories, "loop": bent("loop", after=1), "early end": bent("end", after=1), "repeats": bent("repeat"),
     "shrinks": bent("shrink"),
 }
+ALWAYS = {"right", "wrong", "expired token"}
 
 
 def applies(vendor, way, case):
@@ -174,9 +175,17 @@ def applies(vendor, way, case):
     return True
 
 
-@pytest.mark.parametrize("vendor, way, case", [
-    pytest.param(vendor, way, case, id=f"{vendor} {way} {case}".replace("  ", " "))
-    for vendor, way in rows() for case in CASES if applies(vendor, way, case)])
+def parameters():
+    """The second and further ways to a product are short ones in fast tests."""
+    for vendor, way in rows():
+        first = way == next(iter(simulator(vendor).ways))
+        for case in CASES:
+            if applies(vendor, way, case):
+                marks = [] if first or case in ALWAYS else [pytest.mark.slow]
+                yield pytest.param(vendor, way, case, id=f"{vendor} {way} {case}".replace("  ", " "), marks=marks)
+
+
+@pytest.mark.parametrize("vendor, way, case", parameters())
 def test_vendor(bench, case, table):
     row = f"{bench.vendor} {bench.way}".strip()
     table[row, case] = "FAIL"

@@ -71,6 +71,23 @@ struct TagTests {
   }
 }
 
+struct AttachmentTests {
+  private static let digits = String(repeating: "0a", count: 32)
+
+  @Test(arguments: ["", ".sig", ".att", ".sbom"])
+  func attachment(end: String) {
+    #expect(Tag("sha256-" + Self.digits + end)?.isAttachment == true)
+  }
+
+  @Test(arguments: [
+    "latest", "sha256", "sha256-", "sha256-1.0", "sha256-\(digits)0", "sha256-\(digits).txt",
+    "sha256-\(digits.uppercased())",
+  ])
+  func image(name: String) {
+    #expect(Tag(name)?.isAttachment == false)
+  }
+}
+
 struct IntegrationNameTests {
   @Test(arguments: ["a", "0", "prod-hub", "a.b_c-", String(repeating: "a", count: 63)])
   func reads(text: String) {

@@ -135,7 +135,7 @@ struct IntegrationPlan {
     let isSecret = Set(SecretPart.allCases.map(\.rawValue))
     let (existing, old, document) = (old, old.clientJSON, new.clientJSON)
     return new.changedFields.map { field in
-      let name = SettingNames.option(for: field) ?? "password or key"
+      let name = field == "secret" ? "password or key" : SettingNames.option(for: field) ?? field
       if isSecret.contains(field) {
         return (name, isStored(field, of: existing) ? "what is stored" : "none", "another")
       }

@@ -23,6 +23,9 @@ struct IntegrationFile {
       if field == SecretPart.main.rawValue {
         return SecretKeys.main.lazy.compactMap { keyLines[$0] }.first ?? line
       }
+      if field == "schedule" || field == "schedule.value" {
+        return ["every", "daily-at", "weekly-on", "cron", "mode"].lazy.compactMap { keyLines[$0] }.first ?? line
+      }
       return SettingNames.option(for: field).flatMap { keyLines[$0] } ?? line
     }
   }

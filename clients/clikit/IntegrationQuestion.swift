@@ -87,6 +87,21 @@ struct IntegrationQuestion {
         text: "Maximum scan time", fields: ["scan_timeout"],
         proposal: { DurationText.describe(seconds: $0.scanTimeout?.seconds ?? 1800).replacing(" ", with: "") },
         take: { $0.scanTimeout = ProtoDuration(try DurationText.parse($1)) }),
+      IntegrationQuestion(
+        text: "Mode (manual, automatic)", fields: ["mode"],
+        proposal: { $0.mode == .automatic ? "automatic" : "manual" },
+        take: { integration, answer in
+          guard let choice = ModeChoice(rawValue: answer) else { throw MalformedText("is none of manual, automatic") }
+          integration.mode = choice.mode
+          if choice == .manual { integration.schedule = nil }
+        }),
+      IntegrationQuestion(
+        text: "Schedule (every 6h, daily 02:30, weekly mon,thu@02:30, or a cron line)", fields: ["schedule"],
+        isAsked: { $0.mode == .automatic }, proposal: { $0.schedule?.value ?? "6h" },
+        take: { $0.schedule = Schedule(reading: $1, timezone: $0.schedule?.timezone ?? "") }),
+      IntegrationQuestion(
+        text: "Time zone of the schedule, - for the node's", fields: ["schedule"], isAsked: { $0.mode == .automatic },
+        proposal: { $0.schedule?.timezone ?? "" }, take: { $0.schedule?.timezone = $1 }),
       patterns("Pull only (name, name:tag or :tag, with *), - for all", "criteria", \.criteria),
       IntegrationQuestion(
         text: "Additional condition (none, created within a period such as 60d, 2mo, 1y, or the latest N such as 5)",

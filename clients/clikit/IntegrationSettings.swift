@@ -9,6 +9,7 @@ struct IntegrationSettings: ParsableArguments {
   @OptionGroup(title: "Registry") var registry: RegistrySettings
   @OptionGroup(title: "Transport") var transport: TransportSettings
   @OptionGroup(title: "Authentication") var authentication: AuthenticationSettings
+  @OptionGroup(title: "Mode and schedule") var mode: ModeSettings
   @OptionGroup(title: "Selection and scanning") var selection: SelectionSettings
   @OptionGroup(title: "Limits") var limits: LimitSettings
 
@@ -19,6 +20,7 @@ struct IntegrationSettings: ParsableArguments {
     registry.apply(to: &change)
     try transport.apply(to: &change)
     authentication.apply(to: &change)
+    mode.apply(to: &change)
     selection.apply(to: &change)
     limits.apply(to: &change)
     integration = change.integration

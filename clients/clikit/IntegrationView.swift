@@ -33,7 +33,8 @@ package enum IntegrationView {
     if !integration.description.isEmpty { facts.add("description", integration.description) }
     facts.add("mode", integration.mode.name)
     if let schedule = integration.schedule {
-      facts.add("schedule", "\(schedule.kind) \(schedule.value) \(schedule.timezone)")
+      let zone = schedule.timezone.isEmpty ? "" : " in \(schedule.timezone)"
+      facts.add("schedule", "\(schedule.kind) \(schedule.value)\(zone)")
     }
     let authentication = integration.authentication
     var account = describe(authentication?.kind)

@@ -175,7 +175,8 @@ extension UpdateIntegrationRequest {
 
   /// Every setting of an integration, as masks name them.
   static let settings = [
-    "type", "url", "api_url", "description", "scopes", "region", "repository_keys", "repository_access",
+    "type", "url", "api_url", "description", "scopes", "region", "repository_keys", "repository_access", "mode",
+    "schedule",
     "authentication.kind", "authentication.username", "tls.ca_pem", "tls.client_certificate_pem", "tls.insecure",
     "proxy", "criteria", "condition", "never", "always", "rescan", "scan_timeout", "platforms", "max_concurrent",
     "requests_per_second", "bytes_per_second", "quiet_hours", "allowed_realm_hosts", "include_remote",

@@ -11,7 +11,8 @@ enum SettingNames {
     "condition": "created-within", "condition.kind": "created-within", "platforms": "platform",
     "rescan": "rescan", "include_remote": "include-remote", "scan_timeout": "scan-timeout",
     "max_concurrent": "max-concurrent", "requests_per_second": "max-requests-per-second",
-    "bytes_per_second": "max-bytes-per-second", "quiet_hours": "quiet-hours",
+    "bytes_per_second": "max-bytes-per-second", "quiet_hours": "quiet-hours", "mode": "mode",
+    "schedule.timezone": "timezone",
   ]
 
   /// The option that sets `field`, without its dashes and its position in a list; nil for what is no setting.
@@ -20,6 +21,9 @@ enum SettingNames {
   /// For messages: `--scope[1]`.
   static func flag(for field: String) -> String {
     if field == "secret" { return "--password-file or --api-key-file" }
+    if field.hasPrefix("schedule") && option(for: field) == nil {
+      return "--every, --daily-at, --weekly-on or --cron"
+    }
     return option(for: field).map { "--" + $0 + field.drop { $0 != "[" } } ?? field
   }
 }

@@ -17,6 +17,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 
 typedef struct Tidewaiter__Storage__V1__IntegrationRecord Tidewaiter__Storage__V1__IntegrationRecord;
+typedef struct Tidewaiter__Storage__V1__ScheduleRecord Tidewaiter__Storage__V1__ScheduleRecord;
 typedef struct Tidewaiter__Storage__V1__ConditionRecord Tidewaiter__Storage__V1__ConditionRecord;
 typedef struct Tidewaiter__Storage__V1__CreatedWithinRecord Tidewaiter__Storage__V1__CreatedWithinRecord;
 typedef struct Tidewaiter__Storage__V1__SealedRecord Tidewaiter__Storage__V1__SealedRecord;
@@ -152,10 +153,24 @@ struct  Tidewaiter__Storage__V1__IntegrationRecord
   protobuf_c_boolean has_session_token;
   protobuf_c_boolean has_client_key;
   protobuf_c_boolean has_proxy_password;
+  protobuf_c_boolean is_automatic;
+  Tidewaiter__Storage__V1__ScheduleRecord *schedule;
 };
 #define TIDEWAITER__STORAGE__V1__INTEGRATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__integration_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0, 0, 0, NULL }
+
+
+struct  Tidewaiter__Storage__V1__ScheduleRecord
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData kind;
+  ProtobufCBinaryData value;
+  ProtobufCBinaryData timezone;
+};
+#define TIDEWAITER__STORAGE__V1__SCHEDULE_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__schedule_record__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 typedef enum {
@@ -512,10 +527,11 @@ struct  Tidewaiter__Storage__V1__EventRecord
   ProtobufCBinaryData actor;
   Tidewaiter__Storage__V1__JobRecord *job;
   uint64_t integration_id;
+  Tidewaiter__Storage__V1__JobState previous_state;
 };
 #define TIDEWAITER__STORAGE__V1__EVENT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__event_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0 }
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0, TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_UNSPECIFIED }
 
 
 struct  Tidewaiter__Storage__V1__AdvisoryRecord
@@ -664,6 +680,25 @@ Tidewaiter__Storage__V1__IntegrationRecord *
                       const uint8_t       *data);
 void   tidewaiter__storage__v1__integration_record__free_unpacked
                      (Tidewaiter__Storage__V1__IntegrationRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__ScheduleRecord methods */
+void   tidewaiter__storage__v1__schedule_record__init
+                     (Tidewaiter__Storage__V1__ScheduleRecord         *message);
+size_t tidewaiter__storage__v1__schedule_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__ScheduleRecord   *message);
+size_t tidewaiter__storage__v1__schedule_record__pack
+                     (const Tidewaiter__Storage__V1__ScheduleRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__schedule_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__ScheduleRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__ScheduleRecord *
+       tidewaiter__storage__v1__schedule_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__schedule_record__free_unpacked
+                     (Tidewaiter__Storage__V1__ScheduleRecord *message,
                       ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__ConditionRecord methods */
 void   tidewaiter__storage__v1__condition_record__init
@@ -1202,6 +1237,9 @@ void   tidewaiter__storage__v1__advisory_set_record__free_unpacked
 typedef void (*Tidewaiter__Storage__V1__IntegrationRecord_Closure)
                  (const Tidewaiter__Storage__V1__IntegrationRecord *message,
                   void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__ScheduleRecord_Closure)
+                 (const Tidewaiter__Storage__V1__ScheduleRecord *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__ConditionRecord_Closure)
                  (const Tidewaiter__Storage__V1__ConditionRecord *message,
                   void *closure_data);
@@ -1299,6 +1337,7 @@ extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__entry_kind__des
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__job_state__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__poll_state__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__schedule_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__condition_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__created_within_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descriptor;

@@ -13,7 +13,14 @@ extension API.Integration {
     type = record.type
     url = record.url
     description = record.description
-    mode = .manual
+    mode = record.isAutomatic ? .automatic : .manual
+    if let record = record.schedule {
+      var schedule = API.Schedule()
+      schedule.kind = record.kind
+      schedule.value = record.value
+      schedule.timezone = record.timezone
+      self.schedule = schedule
+    }
     var authentication = Authentication()
     authentication.kind = AuthenticationKind(rawValue: record.auth.rawValue + 1)
     authentication.username = record.username
@@ -58,6 +65,9 @@ extension API.Integration {
 
   private static func warnings(_ record: IntegrationRecord) -> [String] {
     var found = record.exposures
+    if record.isAutomatic {
+      found.append("the schedule is kept, but this version does not poll by itself: poll by hand, or by a timer")
+    }
     if record.auth != .anonymous && !record.hasSecret {
       found.append("no secret is stored: give it anew, or nothing can be read")
     }

@@ -14,6 +14,32 @@ extension IntegrationReader {
   /// A slower limit could not move a layer within any scan's time.
   static let bytesPerSecondMinimum = 1024
 
+  mutating func isAutomatic(_ wanted: Mode) -> Bool {
+    if ![.manual, .automatic, .unspecified].contains(wanted) { refuse("mode", "is none of manual, automatic") }
+    return wanted == .automatic
+  }
+
+  mutating func schedule(_ wanted: API.Schedule?) -> ScheduleRecord? {
+    guard let wanted else { return nil }
+    do {
+      if try Selection.Schedule(kind: wanted.kind, value: wanted.value) == nil {
+        refuse("schedule.kind", "is none of \(Selection.Schedule.kinds.joined(separator: ", "))")
+      }
+    } catch {
+      refuse("schedule.value", "\(error)")
+    }
+    if !wanted.timezone.isEmpty && !TimeZones.has(wanted.timezone) {
+      refuse(
+        "schedule.timezone",
+        "\"\(wanted.timezone.excerpt())\" is no time zone that this node knows, such as Europe/Berlin")
+    }
+    var record = ScheduleRecord()
+    record.kind = wanted.kind
+    record.value = wanted.value
+    record.timezone = wanted.timezone
+    return record
+  }
+
   mutating func patterns(_ wanted: [API.Pattern], _ field: String) -> [String] {
     let texts = wanted.map(\.pattern)
     do {

@@ -5,6 +5,8 @@ import StorageMessages
 extension IntegrationReader {
   /// Also fills in what the type leaves open: Docker Hub's address, how Artifactory's repositories are reached.
   mutating func checkWhole(_ record: inout IntegrationRecord) {
+    if record.isAutomatic && record.schedule == nil { refuse("schedule", "is required for the mode automatic") }
+    if !record.isAutomatic && record.schedule != nil { refuse("schedule", "needs the mode automatic") }
     guard let rules = VendorRules.of(record.type) else {
       if record.url.isEmpty { refuse("url", "is required: the registry's full address") }
       return

@@ -159,10 +159,8 @@ struct IntegrationReader {
     case "region": record.region = region(wanted.region)
     case "repository_keys": record.repositoryKeys = names(wanted.repositoryKeys, field, isScope: false)
     case "repository_access": record.repositoryAccess = repositoryAccess(wanted.repositoryAccess)
-    case "mode":
-      if ![.manual, .unspecified].contains(wanted.mode) { refuse("mode", "must be manual") }
-    case "schedule":
-      if wanted.schedule != nil { refuse("schedule", "needs the mode automatic") }
+    case "mode": record.isAutomatic = isAutomatic(wanted.mode)
+    case "schedule": record.schedule = schedule(wanted.schedule)
     case "authentication", "authentication.kind", "authentication.username":
       takeAuthentication(wanted.authentication ?? Authentication(), field, into: &record)
     case "tls", "tls.ca_pem", "tls.insecure", "tls.client_certificate_pem":

@@ -116,7 +116,7 @@ struct ArtifactoryDriver: RegistryDriver {
     // The catalog of a remote key would be its upstream's: what is here already is in its cache.
     if key.kind == .remote { return try await cachedImages(of: key, api, listing) }
     let native = api.address("/api/docker/\(key.key)")
-    try await listing.client.catalog(of: native, pageSize: ArtifactorySearch.pageSize, last: .count, in: listing) {
+    try await listing.client.catalog(of: native, last: .count, in: listing) {
       try await listing.found("\(key.key)/\($0)", key.kind)
     }
   }

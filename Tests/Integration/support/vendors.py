@@ -6,7 +6,7 @@ from simulators.vendors import VENDORS, simulator
 from .daemon import CANARY, Daemon
 
 # Of two hundred like repositories and as many tags, some that are spread over all pages; and of all else nothing.
-FEW = ("--criteria", "*/many:*9", "--criteria", "*/app-*99")
+FEW = ("--criteria", "*/many:*99", "--criteria", "*/app-*99")
 # Of the same, one in ten; and all else.
 MANY = tuple(flag for digit in range(9) for name in ("*/app-*", "*/many:*") for flag in ("--never", f"{name}{digit}"))
 
@@ -87,7 +87,8 @@ class Bench:
         """What a poll with those flags must find."""
         found = {}
         for (name, tag), digest in self.product.expected(who, **self.options, **options).items():
-            like = name.endswith("/many") and tag.endswith("9") or "/app-" in name and name.endswith("99" if flags is FEW else "9")
+            end = "99" if flags is FEW else "9"
+            like = name.endswith("/many") and tag.endswith(end) or "/app-" in name and name.endswith(end)
             other = not name.endswith("/many") and "/app-" not in name
             if like or other and flags is MANY:
                 found[name, tag] = digest

@@ -52,8 +52,8 @@ struct ArtifactoryDriverTests {
           ?? .reply(403, [], Array("{\"errors\":[{\"status\":403,\"message\":\"no\"}]}".utf8))
       case "/artifactory/api/docker/docker-local/v2/_catalog":
         // `last` is a number, and the path lacks the key.
-        return request.query == "n=1000"
-          ? .json("{\"repositories\":[\"team/app\"]}", [("Link", "</v2/_catalog?last=1&n=1000>; rel=\"next\"")])
+        return request.query == "n=100"
+          ? .json("{\"repositories\":[\"team/app\"]}", [("Link", "</v2/_catalog?last=1&n=100>; rel=\"next\"")])
           : .json("{\"repositories\":[\"team/web\"]}")
       case let path where path.hasSuffix("/_catalog"): return .json("{\"repositories\":[\"x\"]}")
       case "/v2/docker-local/team/app/tags/list":

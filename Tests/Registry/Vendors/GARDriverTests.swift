@@ -99,6 +99,24 @@ struct GARDriverTests {
     }
   }
 
+  @Test func `a key that Google does not know is refused, once for all projects`() async throws {
+    let key = try TestKey()
+    try await withServer({ _ in
+      .reply(400, [], Array("{\"error\":\"invalid_grant\",\"error_description\":\"Invalid JWT Signature.\"}".utf8))
+    }) { server in
+      let file = """
+        {"type":"service_account","client_email":"a@b","private_key":\(try quoted(key.pem)),
+         "token_uri":"\(server.url)/token"}
+        """
+      let vendor = try VendorSettings(.gar, apiURL: server.url, scopes: ["p", "q"], region: "europe-west1")
+      let client = try client(server.url, vendor, .apiKey(Secret(file)), realmHosts: ["127.0.0.1"])
+      let error = try await registryError { try await client.allRepositories() }
+      #expect(error.code == .unauthorized)
+      #expect(error.message.contains("Invalid JWT Signature."))
+      #expect(server.requests.count == 1)
+    }
+  }
+
   @Test func `the token service sees a form with the assertion`() async throws {
     try await withGoogle({ _ in .json("{}") }) { client, server in
       _ = try await client.allRepositories()

@@ -24,7 +24,7 @@ class Artifactory(Distribution, Simulator):
     formats = ("docker", "oci")
     ways = {"repository path": {"access": "repository-path"}, "subdomain": {"access": SUBDOMAIN}, "port": {"access": PORT},
             "API key": {"secret": "api-key"}, "access token": {"secret": "token"}}
-    listings = "tags|catalog|v2-tags"
+    listings, counted = "tags|catalog|v2-tags", "tags"  # the docker API counts nothing
     has_remote, one_area_ways = True, (PORT,)
     knobs = {
         "anonymous": ("off", "on"),  # 6.2

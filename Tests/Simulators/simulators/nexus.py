@@ -22,7 +22,7 @@ class Nexus(Distribution, Simulator):
     hosts = {"web": "nexus.example.test", "connector": "docker.nexus.example.test", "store": "nexus-s3.example.test"}
     catalog_default = None
     ways = {"": {}, "connector": {"at": "connector"}}
-    listings = "tags"
+    listings = "tags|catalog|v2-tags"
     has_remote, one_area_ways = True, ("connector",)
     counts = False
     knobs = {
