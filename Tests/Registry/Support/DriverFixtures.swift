@@ -6,11 +6,12 @@ import Testing
 
 /// A client of a vendor's registry at `url`.
 func client(
-  _ url: String, _ vendor: VendorSettings, _ credential: Credential = account, realmHosts: [String] = []
+  _ url: String, _ vendor: VendorSettings, _ credential: Credential = account, realmHosts: [String] = [],
+  transport: HTTPTransport = patient
 ) throws -> RegistryClient {
   RegistryClient(
     try RegistryEndpoint(url: url, vendor: vendor, credential: credential, allowedRealmHosts: realmHosts),
-    transport: patient)
+    transport: transport)
 }
 
 extension RegistryClient {

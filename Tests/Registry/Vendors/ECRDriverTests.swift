@@ -12,6 +12,7 @@ struct ECRDriverTests {
   /// Serves the API and `/v2/` on one address.
   private func withECR(
     scopes: [String] = [], includesRemote: Bool = false, sessionToken: Secret? = nil,
+    transport: HTTPTransport = patient,
     _ answer: @escaping @Sendable (_ action: String, _ request: ScriptedServer.Request) -> ScriptedServer.Answer,
     _ body: (RegistryClient, ScriptedServer) async throws -> Void
   ) async throws {
@@ -21,7 +22,7 @@ struct ECRDriverTests {
       let vendor = try VendorSettings(
         .ecr, apiURL: server.url, scopes: scopes, region: "eu-west-1", includesRemote: includesRemote,
         sessionToken: sessionToken)
-      try await body(try client(server.url, vendor, Self.key), server)
+      try await body(try client(server.url, vendor, Self.key, transport: transport), server)
     }
   }
 
@@ -143,11 +144,14 @@ struct ECRDriverTests {
 
   @Test func `a throttle of status 400 is waited for`() async throws {
     let asked = Counter()
-    try await withECR({ _, _ in
-      asked.add() > 1
-        ? .json("{\"imageDetails\":[]}")
-        : .reply(400, [("Retry-After", "1")], Array("{\"__type\":\"ThrottlingException\"}".utf8))
-    }) { client, _ in
+    try await withECR(
+      transport: HTTPTransport(environment: [:]),
+      { _, _ in
+        asked.add() > 1
+          ? .json("{\"imageDetails\":[]}")
+          : .reply(400, [("Retry-After", "1")], Array("{\"__type\":\"ThrottlingException\"}".utf8))
+      }
+    ) { client, _ in
       let (_, summary) = try await client.allTags(of: "shop/web")
       #expect(summary.incomplete == nil)
       #expect(asked.count == 2)
