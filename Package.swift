@@ -48,7 +48,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
-    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
   targets: [
     // System libraries: a module map and a shim header, nothing else.
@@ -131,8 +130,7 @@ let package = Package(
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix",
-        .product(name: "Yams", package: "Yams"),
+        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
