@@ -20,7 +20,7 @@ class GHCR(Distribution, Simulator):
     hosts = {"registry": "ghcr.io", "api": "api.github.com", "store": "pkg-containers.githubusercontent.com"}
     users = {"full": "octo", "minimum": "reader"}
     blob_host = "store"
-    counts = False
+    counted = ""
     large = (201, 30)
     knobs = {
         "base64-bearer": ("accepted", "refused"),  # 11.2, unconfirmed
