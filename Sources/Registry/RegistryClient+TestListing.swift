@@ -65,15 +65,15 @@ extension RegistryClient {
         guard let first else { continue }
         _ = try await resolve(.tag(first.tag), in: listed.repository)
         return test.add(
-          .rights, .ok, "\(endpoint.credential.named) may read images: \(listed.repository):\(first.tag) answers")
+          .read, .ok, "\(endpoint.credential.named) may read images: \(listed.repository):\(first.tag) answers")
       } catch let error as RegistryError where error.code == .notFound && first != nil {
         // A tag may be gone since it was listed.
         continue
       } catch let error as RegistryError {
-        return test.add(.rights, .failed, error.message, hint: "it needs \(endpoint.vendor.type.rightsNeeded)")
+        return test.add(.read, .failed, error.message, hint: "it needs \(endpoint.vendor.type.rightsNeeded)")
       }
     }
-    test.add(.rights, .skipped, "no tag was found to try to read")
+    test.add(.read, .skipped, "no tag was found to try to read")
   }
 
   private func testKinds(
