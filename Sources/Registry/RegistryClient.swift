@@ -129,7 +129,7 @@ package final class RegistryClient: Sendable {
       sent = try await authenticator.authorization(for: call.scope) { try await ping(call.base) }
       var followed = try await follow(call, sent)
       // One renewal a request: a registry that refuses a token it has just issued would go on for ever.
-      if followed.response.status == 401, !followed.hasLeft,
+      if isRefusal(followed.response), !followed.hasLeft,
         let better = try await authenticator.authorization(
           after: Challenge.parse(followed.response.headers.all("www-authenticate")), for: call.scope, sent: sent)
       {
@@ -146,6 +146,17 @@ package final class RegistryClient: Sendable {
         hint: endpoint.credential.hint)
     } catch let error as RegistryError {
       throw error.redacting(Redactor(authenticator.secrets(sent: sent)))
+    }
+  }
+
+  /// Whether an answer may be cured by another credential.
+  private func isRefusal(_ response: HTTPResponse) -> Bool {
+    switch response.status {
+    case 401: true
+    // An answer to HEAD does not say why.
+    case 403 where driver.forbidsWithExpired:
+      response.body.isEmpty || RegistryAnswer(response, Redactor([])).quotedText.lowercased().contains("expired")
+    default: false
     }
   }
 

@@ -132,8 +132,8 @@ def bent(kind, after=0):
 CASES = {
     "right": right_credentials, "minimum rights": minimum_rights, "wrong": wrong_credentials, "3 x 3 pages": many_pages,
     "expired token": expired_token, "429": rate_limit, "5xx": server_errors, "broken off": broken_connections,
-    "remote": remote_repositories, "either way": either_way, "loop": bent("loop", after=1), "early end": bent("end", after=1), "repeats": bent("repeat"),
-    "shrinks": bent("shrink"),
+    "remote": remote_repositories, "either way": either_way, "loop": bent("loop", after=1), "early end": bent("end", after=1),
+    "repeats": bent("repeat"), "shrinks": bent("shrink"),
 }
 ALWAYS = {"right", "wrong", "expired token"}
 

@@ -137,6 +137,14 @@ final class Authenticator: Sendable {
     .bearer(try await token(from: service, for: scope, credential).token, credential)
   }
 
+  /// A token for what lies beside `/v2/` and takes the same ones; always a new one.
+  func freshToken(for scope: Scope, discover: () async throws -> HTTPResponse) async throws -> BearerToken {
+    guard case .token(let service) = try await knownMethod(discover) else {
+      throw RegistryError(.malformed, "\(base.origin) names no token service")
+    }
+    return try await fetchToken(from: service, for: scope, try await driver.credential(after: nil))
+  }
+
   /// Everything that must not show up in an error.
   func secrets(sent: Authorization) -> [Secret] {
     (sent.header?.spellings ?? []) + (sent.credential?.secrets ?? []) + session.endpoint.credential.secrets

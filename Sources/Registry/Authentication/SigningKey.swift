@@ -22,16 +22,18 @@ final class SigningKey {
 
   /// Reads the first private key in `pem`; what stands before it is passed over. A key behind a pass phrase is refused.
   init(pem: Secret) throws(Refused) {
-    let bytes = Array(pem.revealed.utf8)
-    guard bytes.count <= Self.pemBytesMax else {
-      throw Refused(reason: "the private key is longer than \(Self.pemBytesMax) bytes")
+    let key = pem.withBytes { bytes -> OpaquePointer? in
+      guard bytes.count <= Self.pemBytesMax, let input = BIO_new_mem_buf(bytes.baseAddress, Int32(bytes.count)) else {
+        return nil
+      }
+      defer { BIO_free(input) }
+      // Without a callback of ours libcrypto would ask at the terminal.
+      return PEM_read_bio_PrivateKey(input, nil, { _, _, _, _ in -1 }, nil)
     }
-    guard let input = BIO_new_mem_buf(bytes, Int32(bytes.count)) else { throw Refused(reason: "out of memory") }
-    defer { BIO_free(input) }
-    // Without a callback of ours libcrypto would ask at the terminal.
-    let key = PEM_read_bio_PrivateKey(input, nil, { _, _, _, _ in -1 }, nil)
     ERR_clear_error()
-    guard let key else { throw Refused(reason: "the private key is no PEM, or it is behind a pass phrase") }
+    guard let key else {
+      throw Refused(reason: "the private key is no PEM of at most 16 KiB, or it is behind a pass phrase")
+    }
     guard EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA, Self.bits.contains(EVP_PKEY_get_bits(key)) else {
       EVP_PKEY_free(key)
       throw Refused(

@@ -23,15 +23,11 @@ struct ACRDriver: RegistryDriver {
     return .identity(try await refreshToken.current())
   }
 
-  /// The registry's own API beside `/v2/`, for what `scope` lets do.
-  private func api(_ scope: Scope) -> VendorAPI {
-    let authorization: VendorAuthorization =
-      switch session.endpoint.credential {
-      case .anonymous: .none
-      case .account(let user, let password): .basic(user: user, password: password)
-      case .apiKey: .token(RenewableToken { try await accessToken(for: scope) })
-      }
-    return VendorAPI(session, base, authorization: authorization)
+  /// The registry's own API beside `/v2/`, which takes the same tokens, for what `scope` lets do.
+  private func api(_ client: RegistryClient, _ scope: Scope) -> VendorAPI {
+    let authenticator = client.authenticator(for: base)
+    let token = RenewableToken { try await authenticator.freshToken(for: scope) { try await client.ping(base) } }
+    return VendorAPI(session, base, authorization: .token(token))
   }
 
   // MARK: listing
@@ -49,15 +45,16 @@ struct ACRDriver: RegistryDriver {
     if case .anonymous = session.endpoint.credential {
       return try await listing.client.tagsList(of: repository.repository, in: listing)
     }
-    try await api(.metadata(repository.repository)).pages(
+    try await api(listing.client, .metadata(repository.repository)).pages(
       of: Tags.self, "/acr/v1/\(repository.repository)/_tags", query: "n=\(Self.pageSize)&orderby=timedesc", .link(),
       in: listing
     ) { tag in
       guard tag.changeableAttributes?.readEnabled ?? true else {
         return listing.reject(tag.name, "reading it is disabled in the registry")
       }
-      let times = [tag.createdTime, tag.lastUpdateTime].compactMap { $0.flatMap { Timestamp(rfc3339: $0) } }
-      try await listing.found(tag.name, digest: tag.digest, pushedAt: times.max())
+      // A tag that moves is updated.
+      let pushed = [tag.createdTime?.date, tag.lastUpdateTime?.date].compactMap { $0 }.max()
+      try await listing.found(tag.name, digest: tag.digest?.value, pushedAt: pushed)
     }
   }
 
@@ -68,7 +65,7 @@ struct ACRDriver: RegistryDriver {
     try await test.attempt(
       .rights, hint: "give the service principal the role AcrPull, or the token metadata/read on the repositories"
     ) {
-      _ = try await api(.catalog).send(.get("/acr/v1/_catalog", "n=1"))
+      _ = try await api(test.client, .catalog).send(.get("/acr/v1/_catalog", "n=1"))
       return "the registry's own API at \(base)/acr/v1 may be read"
     }
     if case .apiKey(let key) = session.endpoint.credential {
@@ -102,29 +99,6 @@ struct ACRDriver: RegistryDriver {
       Secret(try answer.decode(RefreshToken.self).refreshToken), life: refreshTokenLife, from: registry)
   }
 
-  private func accessToken(for scope: Scope) async throws -> BearerToken {
-    let stale = try await refreshToken.current()
-    do {
-      return try await accessToken(for: scope, stale)
-    } catch let error as RegistryError where error.code == .unauthorized {
-      let fresh = try await refreshToken.renewed(after: stale)
-      guard fresh != stale else { throw error }
-      return try await accessToken(for: scope, fresh)
-    }
-  }
-
-  private func accessToken(for scope: Scope, _ refreshToken: Secret) async throws -> BearerToken {
-    let fields = [
-      ("grant_type", "refresh_token"), ("service", base.host), ("scope", scope.description),
-      ("refresh_token", refreshToken.revealed),
-    ]
-    var request = VendorAPI.Request.post(
-      "/oauth2/token", contentType: Self.formType, Secret(WebAddress.encodedForm(fields)))
-    request.secrets = [refreshToken]
-    let answer = try await VendorAPI(session, base).withoutPermit.send(request)
-    return try BearerToken(answer: answer.response.body, from: base, receivedAt: .now)
-  }
-
   private static let formType = "application/x-www-form-urlencoded"
 
   private struct RefreshToken: Decodable {
@@ -139,9 +113,9 @@ struct ACRDriver: RegistryDriver {
     struct Item: VendorItem {
       struct Attributes: Decodable { let readEnabled: Bool? }
       let name: String
-      let digest: String?
-      let createdTime: String?
-      let lastUpdateTime: String?
+      let digest: Loose<String>?
+      let createdTime: Loose<String>?
+      let lastUpdateTime: Loose<String>?
       let changeableAttributes: Attributes?
       var identity: String { name }
     }

@@ -28,11 +28,10 @@ struct ArtifactorySearch {
     private struct Range: Decodable {
       let endPosition: Int?
       let total: Int?
-      let limit: Int?
       let notification: String?
 
       enum CodingKeys: String, CodingKey {
-        case total, limit, notification
+        case total, notification
         case endPosition = "end_pos"
       }
     }

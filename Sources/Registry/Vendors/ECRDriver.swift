@@ -28,6 +28,8 @@ struct ECRDriver: RegistryDriver {
     return .basic(user: "AWS", password: current)
   }
 
+  var forbidsWithExpired: Bool { true }
+
   // MARK: listing
 
   func repositories(_ listing: RepositoryListing) async throws {
@@ -65,14 +67,14 @@ struct ECRDriver: RegistryDriver {
       request: { try service.request(.describeImages, ListRequest(service, $0, taggedIn: repository.repository)) }
     ) { item in
       for tag in item.imageTags ?? [] {
-        if let status = item.imageStatus, status != "ACTIVE" {
+        if let status = item.imageStatus?.value, status != "ACTIVE" {
           listing.reject(tag, "it cannot be pulled: its status is \(ForeignText.escaped(status, lengthMax: 40))")
-        } else if let type = item.artifactMediaType, !MediaType.imageConfigs.contains(type) {
+        } else if item.isImage == false {
           listing.foundOther()
         } else {
           try await listing.found(
-            tag, digest: item.imageDigest, pushedAt: item.imagePushedAt.flatMap(Timestamp.init(unixSeconds:)),
-            mediaType: item.imageManifestMediaType)
+            tag, digest: item.imageDigest, pushedAt: item.imagePushedAt?.value.flatMap(Timestamp.init(unixSeconds:)),
+            mediaType: item.imageManifestMediaType?.value, isImage: item.isImage ?? false)
         }
       }
     }
@@ -238,11 +240,15 @@ struct ECRDriver: RegistryDriver {
     struct Item: VendorItem {
       let imageDigest: String
       let imageTags: [String]?
-      let imagePushedAt: Double?
-      let imageManifestMediaType: String?
-      let artifactMediaType: String?
-      let imageStatus: String?
+      let imagePushedAt: Loose<Double>?
+      let imageManifestMediaType: Loose<String>?
+      /// The config's.
+      let artifactMediaType: Loose<String>?
+      let imageStatus: Loose<String>?
       var identity: String { imageDigest }
+
+      /// Nil for an index, and where ECR did not look.
+      var isImage: Bool? { artifactMediaType?.value.map(MediaType.imageConfigs.contains) }
     }
     let imageDetails: Entries<Item>?
     let nextToken: String?

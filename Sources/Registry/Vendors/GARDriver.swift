@@ -60,12 +60,18 @@ struct GARDriver: RegistryDriver {
     for scope in scopes {
       try await listing.tolerating(scope.project) {
         var areas: [Area] = []
+        var isSeen = scope.repository == nil
         try await api.pages(
           of: Areas.self, Self.areas(of: scope.project, in: location), query: "pageSize=\(Self.pageSize)",
           .token("pageToken"), in: listing
         ) { area in
           guard area.format == "DOCKER", scope.repository == nil || area.id == scope.repository else { return }
+          isSeen = true
           if listing.enters("\(scope.path)/\(area.id)", area.kind) { areas.append(area) }
+        }
+        if !isSeen {
+          listing.summary.setIncomplete(
+            "\(scope.path)/\(ForeignText.escaped(scope.repository ?? "", lengthMax: 80)) is not visible")
         }
         for area in areas {
           let path = "\(scope.path)/\(area.id)"
@@ -91,8 +97,8 @@ struct GARDriver: RegistryDriver {
         full += gathering.add(
           "\(path)/\(name)",
           ListedTag(
-            tag, digest: Digest(digest), pushedAt: image.uploadTime.flatMap { Timestamp(rfc3339: $0) },
-            createdAt: image.buildTime.flatMap { Timestamp(rfc3339: $0) }, mediaType: image.mediaType))
+            tag, digest: Digest(digest), pushedAt: image.uploadTime?.date, createdAt: image.buildTime?.date,
+            mediaType: image.mediaType?.value))
       }
       for path in full { try await listing.found(path, area.kind) }
     }
@@ -156,7 +162,7 @@ struct GARDriver: RegistryDriver {
       for tag in manifest.tag ?? [] where told.insert(tag).inserted {
         try await listing.found(
           tag, digest: digest, pushedAt: manifest.uploadedAt, createdAt: manifest.createdAt,
-          mediaType: manifest.mediaType)
+          mediaType: manifest.mediaType?.value)
       }
     }
     for tag in page.tags ?? [] where !told.contains(tag) { try await listing.found(tag) }
@@ -234,9 +240,9 @@ extension GARDriver {
     /// `…/dockerImages/IMAGE@DIGEST`, the image percent-encoded.
     let name: String
     let tags: [String]?
-    let uploadTime: String?
-    let buildTime: String?
-    let mediaType: String?
+    let uploadTime: Loose<String>?
+    let buildTime: Loose<String>?
+    let mediaType: Loose<String>?
     var identity: String { name }
 
     var parts: (image: String, digest: String)? {
@@ -256,15 +262,15 @@ extension GARDriver {
   private struct ExtendedTags: Decodable {
     struct Manifest: Decodable {
       let tag: [String]?
-      let mediaType: String?
-      let timeCreatedMs: String?
-      let timeUploadedMs: String?
+      let mediaType: Loose<String>?
+      let timeCreatedMs: Loose<String>?
+      let timeUploadedMs: Loose<String>?
 
       var createdAt: Timestamp? { Self.time(timeCreatedMs) }
       var uploadedAt: Timestamp? { Self.time(timeUploadedMs) }
 
-      private static func time(_ text: String?) -> Timestamp? {
-        text.flatMap { Double($0) }.flatMap { Timestamp(unixSeconds: $0 / 1_000) }
+      private static func time(_ text: Loose<String>?) -> Timestamp? {
+        text?.value.flatMap { Double($0) }.flatMap { Timestamp(unixSeconds: $0 / 1_000) }
       }
     }
 

@@ -66,7 +66,7 @@ struct GHCRDriver: RegistryDriver {
     ) { version in
       for tag in version.metadata?.container?.tags ?? [] {
         try await listing.found(
-          tag, digest: version.name, pushedAt: version.createdAt.flatMap { Timestamp(rfc3339: $0) })
+          tag, digest: version.name, pushedAt: version.createdAt?.date)
       }
     }
   }
@@ -146,7 +146,7 @@ struct GHCRDriver: RegistryDriver {
     let id: Int64
     /// The digest.
     let name: String
-    let createdAt: String?
+    let createdAt: Loose<String>?
     let metadata: Metadata?
     var identity: String { "\(id)" }
 

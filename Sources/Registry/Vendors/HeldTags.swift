@@ -27,6 +27,7 @@ struct HeldTags: Sendable, Hashable {
       bytes.append(0)
     }
     bytes.append(UInt8(tag.mediaType.flatMap { Self.mediaTypes.firstIndex(of: $0) }.map { $0 + 1 } ?? 0))
+    bytes.append(tag.isImage ? 1 : 0)
     append(tag.pushedAt)
     append(tag.createdAt)
   }
@@ -58,12 +59,13 @@ struct HeldTags: Sendable, Hashable {
           algorithm: HeldTags.algorithms[algorithm - 1],
           bytes: take(HeldTags.algorithms[algorithm - 1].hexLength / 2))
       let mediaType = Int(byte())
+      let isImage = byte() == 1
       let pushedAt = time()
       let createdAt = time()
       guard let tag = Tag(String(decoding: name, as: UTF8.self)) else { preconditionFailure("a packed tag is no tag") }
       return ListedTag(
         tag, digest: digest, pushedAt: pushedAt, createdAt: createdAt,
-        mediaType: mediaType == 0 ? nil : HeldTags.mediaTypes[mediaType - 1])
+        mediaType: mediaType == 0 ? nil : HeldTags.mediaTypes[mediaType - 1], isImage: isImage)
     }
 
     private mutating func byte() -> UInt8 { take(1).first ?? 0 }

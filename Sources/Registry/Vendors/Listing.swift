@@ -217,5 +217,4 @@ package final class TagListing: Listing {
   func found(_ held: HeldTags) async throws {
     try await held.forEach { try await found($0) }
   }
-
 }

@@ -19,9 +19,12 @@ package protocol RegistryDriver: Sendable {
   var realmHosts: Set<String> { get }
 
   /// Who we are on `/v2/`. `refused` is the credential that has just earned a 401: a driver that can renew it gives
-  /// another, and the same again says that there is none better. By default the integration's own. Requests made here take no permit of the session
-  /// (`VendorAPI.withoutPermit`): the caller holds one.
+  /// another, and the same again says that there is none better. By default the integration's own. Requests made here
+  /// take no permit of the session (`VendorAPI.withoutPermit`): the caller holds one.
   func credential(after refused: WireCredential?) async throws -> WireCredential
+
+  /// Whether the registry answers "forbidden" to a credential that has expired. False by default.
+  var forbidsWithExpired: Bool { get }
 
   /// Where a repository is on the wire. The path is as users write it (D9), from a listing or from a person. By default
   /// it is that path under `base`.
@@ -49,6 +52,8 @@ extension RegistryDriver {
   package var firstContact: WebAddress? { nil }
 
   package var realmHosts: Set<String> { [] }
+
+  package var forbidsWithExpired: Bool { false }
 
   package func credential(after refused: WireCredential?) async throws -> WireCredential {
     WireCredential(session.endpoint.credential)

@@ -61,7 +61,7 @@ struct YandexDriver: RegistryDriver {
     ) { image in
       for tag in image.tags ?? [] {
         try await listing.found(
-          tag, digest: image.digest, pushedAt: image.createdAt.flatMap { Timestamp(rfc3339: $0) })
+          tag, digest: image.digest?.value, pushedAt: image.createdAt?.date)
       }
     }
   }
@@ -142,9 +142,9 @@ struct YandexDriver: RegistryDriver {
   private struct Images: VendorPage {
     struct Item: VendorItem {
       let id: String
-      let digest: String?
+      let digest: Loose<String>?
       let tags: [String]?
-      let createdAt: String?
+      let createdAt: Loose<String>?
       var identity: String { id }
     }
     let images: Entries<Item>?

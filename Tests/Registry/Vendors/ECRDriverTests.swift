@@ -97,7 +97,11 @@ struct ECRDriverTests {
     }
   }
 
-  @Test func `the registry's password is fetched, used and renewed`() async throws {
+  @Test(arguments: [
+    ScriptedServer.Answer.reply(401, [("WWW-Authenticate", "Basic realm=\"ecr\"")]),
+    .reply(403, [], Array("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"Your token has expired.\"}]}".utf8)),
+  ])
+  func `the registry's password is fetched, used and renewed`(refusal: ScriptedServer.Answer) async throws {
     let fetched = Counter()
     try await withECR({ action, request in
       if action == "GetAuthorizationToken" {
@@ -106,8 +110,11 @@ struct ECRDriverTests {
           "{\"authorizationData\":[{\"authorizationToken\":\"\(token)\",\"expiresAt\":99999999999.1}]}")
       }
       // The first password has died.
-      return request.headers["authorization"] == "Basic " + Base64.encoded(Array("AWS:password-2".utf8))
-        ? .json("{}") : .reply(401, [("WWW-Authenticate", "Basic realm=\"ecr\"")])
+      switch request.headers["authorization"] {
+      case "Basic " + Base64.encoded(Array("AWS:password-2".utf8)): return .json("{}")
+      case nil: return .reply(401, [("WWW-Authenticate", "Basic realm=\"ecr\"")])
+      default: return refusal
+      }
     }) { client, server in
       let version = try await client.checkAPI()
       #expect(version.authentication == .basic)
@@ -144,8 +151,9 @@ struct ECRDriverTests {
 
   @Test func `a throttle of status 400 is waited for`() async throws {
     let asked = Counter()
+    let persistent = HTTPTransport(retries: RetryPolicy(retriesMax: 1, delay: .milliseconds(1)))
     try await withECR(
-      transport: HTTPTransport(environment: [:]),
+      transport: persistent,
       { _, _ in
         asked.add() > 1
           ? .json("{\"imageDetails\":[]}")
