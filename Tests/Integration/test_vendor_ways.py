@@ -1,11 +1,12 @@
 """What products do in more than one way, and users of other rights than those of the table: each driver gets along with
-either, or the poll says what it missed."""
+them, or the poll says what it missed."""
 import pytest
 from simulators.vendors import VENDORS, simulator
-from support.vendors import COMPLETE, FEW, complete, polled
+from support.vendors import FEW, PARTIAL, complete, polled
 
-# Where a product's other way leaves something that nobody can list.
-TOLD = {}
+# Ways that show only where something is refused; the table has the others.
+REFUSALS = [("docker-hub", "retry-header", "X-Retry-After"), ("docker-hub", "expired", "bare"), ("quay", "limit", "json"),
+            ("ecr", "throttle", "429"), ("ecr", "expired-password", "403"), ("ghcr", "limit", "429")]
 
 
 def one_way(*vendors):
@@ -20,18 +21,15 @@ def fresh(bench):
     assert bench.product.violations == [], "\n".join(map(str, bench.product.violations))
 
 
-@pytest.mark.parametrize("vendor, way, knob, value", [
-    pytest.param(vendor, next(iter(simulator(vendor).ways)), knob, value, id=f"{vendor} {knob} {value}")
-    for vendor in VENDORS for knob, values in simulator(vendor).knobs.items() for value in values[1:]])
-def test_the_other_way(bench, vendor, knob, value):
+@pytest.mark.parametrize("vendor, way, knob, value", [(vendor, "", knob, value) for vendor, knob, value in REFUSALS])
+def test_refusals_of_the_other_way(bench, knob, value):
     product = bench.product
     product.set_knob(knob, value)
-    # Most ways show only where something is refused.
-    product.fault("status", on=product.listings, after=1, status=429, retry_after=1)
+    limit = product.fault("status", on=product.listings, after=1, status=429, retry_after=1)
     product.fault("expire", on=product.listings, after=3)
-    product.fault("expire", on="manifest|blob", after=1)
-    result, _, _ = polled(bench)
-    assert (result == COMPLETE) == ((vendor, knob) not in TOLD)
+    expired = product.fault("expire", on="manifest|blob", after=1)
+    complete(bench)
+    assert limit.hits and expired.hits
 
 
 @one_way()
@@ -97,3 +95,29 @@ def test_rights_that_are_missing_are_named(bench, who, word):
     outcome = bench.cli.run("integration", "poll", name, "--wait", code=None)
     assert outcome.document["state"] == "failed" or outcome.document["errors"], outcome
     assert bench.images(name) == {}
+
+
+@one_way("docker-hub")
+def test_no_next_page_of_another_host_is_asked(bench):
+    bench.product.set_knob("next", "foreign")
+    result, _, _ = polled(bench)
+    assert result == PARTIAL
+
+
+@one_way("docker-hub")
+def test_a_token_that_hides_repositories_is_suspected(bench):
+    """An organization's token without the right to list sees public repositories only, and no error (registries.md 4.2)."""
+    name = "blind"
+    bench.cli.run("integration", "add", name, "--type", "docker-hub", *bench.product.trust(), "--scope", "acme", "--auth", "account",
+                  "--username", "acme-blind", "--password-stdin", stdin=bench.product.accounts["acme-blind"].secret)
+    steps = bench.test(name, code=None)
+    assert any("scope to list" in one["detail"] + one["hint"] for one in steps), steps
+
+
+@one_way("harbor")
+def test_a_pull_that_a_policy_forbids_is_not_tried_again(bench):
+    bench.product.set_knob("policy", "on")
+    name = bench.add("full", "--criteria", "*/app-*99")
+    jobs = bench.poll(name, code=3)["jobs"]
+    assert {(one["state"], one["attempt"]) for one in jobs} == {("error", 1)}
+    assert all("policy" in one["error"]["message"] for one in jobs), jobs

@@ -67,6 +67,29 @@ struct AuthenticationTests {
     }
   }
 
+  /// As Docker Hub's registry does at times.
+  @Test func `a token that is refused without a challenge is renewed where the first one came from`() async throws {
+    let url = Box()
+    let count = Counter()
+    let served = served
+    try await withServer({ request in
+      switch (request.path, request.headers["authorization"] ?? "") {
+      case ("/token", _): .json("{\"token\":\"T\(count.add())\"}")
+      case ("/v2/", _): Self.challenge(url.value + "/token")
+      case (_, "Bearer T2"): served
+      default: .reply(401)
+      }
+    }) { server in
+      url.set(server.url)
+      _ = try await fetch(client(server, account))
+      // The password goes to the token service alone.
+      #expect(
+        server.requests.allSatisfy {
+          $0.path == "/token" || $0.headers["authorization"]?.hasPrefix("Basic ") != true
+        })
+    }
+  }
+
   @Test func `a token that is refused is renewed once a request`() async throws {
     let count = Counter()
     try await withTokenRegistry(accepts: { _ in false }, token: { _ in .json("{\"token\":\"T\(count.add())\"}") }) {

@@ -58,13 +58,13 @@ def test_the_catalog(acr, path, size, pages):
 
 def test_the_link_has_an_empty_parameter(acr):
     link = acr.browse("GET", f"{ACR}/v2/_catalog?n=2", secret(acr)).headers["link"]
-    assert link == '</v2/_catalog?last=shop%2Fapp-001&n=2&orderby=>; rel="next"'
+    assert link == '</v2/_catalog?last=shop%2Fapp-011&n=2&orderby=>; rel="next"'
 
 
 def test_tags(acr):
     allowed = token(acr, "repository:shop/many:metadata_read")
     found, pages = listed(acr, "/acr/v1/shop/many/_tags?n=100&orderby=timedesc", allowed, "tags")
-    assert [one["name"] for one in found[:2]] == ["2.20", "2.19"] and len(found) == 21 and pages == 3
+    assert [one["name"] for one in found[:2]] == ["2.202", "2.199"] and len(found) == 21 and pages == 3
     assert re.fullmatch(r"2026-02-01T\d\d:\d\d:\d\d\.\d{7}Z", found[0]["createdTime"])
     locked = acr.browse("GET", f"{ACR}/acr/v1/shop/locked/_tags", secret(acr)).document["tags"][0]
     assert locked["changeableAttributes"]["readEnabled"] is False
@@ -94,11 +94,11 @@ def test_identities(acr):
     access = form(acr, "/oauth2/token", grant_type="refresh_token", service="tidewaiter.azurecr.io", scope="repository:shop/many:pull",
                   refresh_token=refresh).document
     assert set(access) == {"access_token"}
-    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.1", ACCEPT | bearer(access["access_token"])).status == 200
+    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.0", ACCEPT | bearer(access["access_token"])).status == 200
     assert acr.browse("GET", f"{ACR}/v2/", basic("00000000-0000-0000-0000-000000000000", refresh)).status == 200
     assert acr.violations == []
     assert acr.browse("GET", f"{ACR}/v2/", bearer(refresh)).status == 401
-    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.1", ACCEPT | bearer(refresh)).status == 401
+    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.0", ACCEPT | bearer(refresh)).status == 401
     assert sections(acr) == ["11.3"]
 
 
@@ -113,7 +113,7 @@ def test_a_missing_field(acr, path, fields):
 
 
 def test_wrong_secrets(acr):
-    wrong = acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.1", ACCEPT | basic("tidewaiter", "wrong"))
+    wrong = acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.0", ACCEPT | basic("tidewaiter", "wrong"))
     assert wrong.status == 401 and wrong.document["errors"][0]["code"] == "UNAUTHORIZED"
     assert wrong.headers["www-authenticate"] == \
         f'Bearer realm="{ACR}/oauth2/token",service="tidewaiter.azurecr.io",scope="repository:shop/many:pull"'
@@ -121,15 +121,15 @@ def test_wrong_secrets(acr):
     expired = form(acr, "/oauth2/exchange", grant_type="access_token", service="tidewaiter.azurecr.io", access_token="wrong")
     assert expired.status == 401 and acr.violations == []
     acr.set_knob("basic", "exchanged")
-    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.1", ACCEPT | secret(acr)).status == 401
+    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.0", ACCEPT | secret(acr)).status == 401
     allowed = token(acr, "repository:shop/many:pull")
-    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.1", ACCEPT | allowed).status == 200
+    assert acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.0", ACCEPT | allowed).status == 200
     acr.clock.advance(75 * 60 + 1)
-    assert "invalid_token" in acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.1", ACCEPT | allowed).headers["www-authenticate"]
+    assert "invalid_token" in acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.0", ACCEPT | allowed).headers["www-authenticate"]
 
 
 def test_blobs(acr):
-    manifest = acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.1", ACCEPT | secret(acr)).document
+    manifest = acr.browse("GET", f"{ACR}/v2/shop/many/manifests/2.0", ACCEPT | secret(acr)).document
     blob = acr.browse("GET", f"{ACR}/v2/shop/many/blobs/{manifest['config']['digest']}", secret(acr))
     assert blob.status == 307 and acr.browse("GET", blob.headers["location"]).status == 200 and acr.violations == []
     assert acr.browse("GET", blob.headers["location"], secret(acr)).status == 400 and sections(acr) == ["3.8"]

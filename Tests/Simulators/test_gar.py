@@ -114,7 +114,7 @@ def test_what_the_api_rejects(gar, target, headers, section):
 
 def test_pulls(gar):
     name = "shop-project/docker/many"
-    there = f"{REGISTRY}/v2/{name}/manifests/2.1"
+    there = f"{REGISTRY}/v2/{name}/manifests/2.0"
     challenge = gar.browse("GET", there, ACCEPT).headers["www-authenticate"]
     assert challenge == f'Bearer realm="{REGISTRY}/v2/token",service="europe-west1-docker.pkg.dev",scope="repository:{name}:pull"'
     file = gar.key_files[gar.users["minimum"]]

@@ -99,10 +99,10 @@ def test_the_end_of_a_token(ghcr):
 
 
 def test_pulls(ghcr):
-    challenge = ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.1", ACCEPT).headers["www-authenticate"]
+    challenge = ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.0", ACCEPT).headers["www-authenticate"]
     assert challenge == 'Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:acme/many:pull"'
     allowed = token(ghcr, "acme/many", "reader")
-    manifest = ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.1", ACCEPT | allowed).document
+    manifest = ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.0", ACCEPT | allowed).document
     blob = ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/blobs/{manifest['config']['digest']}", allowed)
     assert blob.status == 307 and ghcr.browse("GET", blob.headers["location"]).status == 200
     assert ghcr.browse("GET", f"{REGISTRY}/v2/acme/multi/manifests/1.0", ACCEPT | allowed).status == 401
@@ -110,15 +110,15 @@ def test_pulls(ghcr):
     wrong = ghcr.browse("GET", f"{REGISTRY}/token?service=ghcr.io", basic("octo", "wrong"))
     assert (wrong.status, wrong.document["errors"][0]["code"]) == (403, "DENIED")
     ghcr.clock.advance(301)
-    assert ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.1", ACCEPT | allowed).status == 401
+    assert ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.0", ACCEPT | allowed).status == 401
     assert ghcr.violations == []
 
 
 def test_a_token_in_base64_is_a_bearer_or_is_none(ghcr):
     encoded = bearer(base64.b64encode(ghcr.secret.encode()).decode())
-    assert ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.1", ACCEPT | encoded).status == 200
+    assert ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.0", ACCEPT | encoded).status == 200
     ghcr.set_knob("base64-bearer", "refused")
-    assert ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.1", ACCEPT | encoded).status == 401
+    assert ghcr.browse("GET", f"{REGISTRY}/v2/acme/many/manifests/2.0", ACCEPT | encoded).status == 401
 
 
 def test_there_is_no_catalog(ghcr):

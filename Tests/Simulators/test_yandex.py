@@ -110,7 +110,7 @@ def test_a_page_size_above_the_most_may_be_cut(yandex):
 
 
 def test_pulls(yandex):
-    there = f"{REGISTRY}/v2/{SHOP}/many/manifests/2.1"
+    there = f"{REGISTRY}/v2/{SHOP}/many/manifests/2.0"
     first = yandex.browse("GET", there, ACCEPT)
     assert (first.status, first.headers["www-authenticate"]) == (401, 'Basic realm="cr.yandex"')
     token = iam(yandex, "minimum")["Authorization"][7:]
@@ -127,6 +127,6 @@ def test_pulls(yandex):
 
 def test_blobs_elsewhere(yandex):
     key = basic("json_key", yandex.key_files[yandex.users["full"]])
-    manifest = yandex.browse("GET", f"{REGISTRY}/v2/{SHOP}/many/manifests/2.1", ACCEPT | key).document
+    manifest = yandex.browse("GET", f"{REGISTRY}/v2/{SHOP}/many/manifests/2.0", ACCEPT | key).document
     blob = yandex.browse("GET", f"{REGISTRY}/v2/{SHOP}/many/blobs/{manifest['config']['digest']}", key)
     assert blob.status == 307 and yandex.browse("GET", blob.headers["location"]).status == 200 and yandex.violations == []

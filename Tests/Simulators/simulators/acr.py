@@ -1,6 +1,6 @@
 """Azure's container registry (registries.md 11.3): one host, three kinds of tokens, a listing of its own beside /v2/."""
 from .accounts import basic, bearer
-from .content import timestamp
+from .content import sparse, timestamp
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
 from .v2 import VERSION, Distribution, Scope, bearer_challenge, error
@@ -43,7 +43,7 @@ class ACR(Distribution, Simulator):
         return Integration((*there, "--auth", "account", "--username", name, "--password-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
-        self.fill_area("shop", repositories, tags)
+        self.fill_area("shop", sparse(repositories), sparse(tags))
         self.content.put("shop/locked", self.content.sample(3), "1.0", content="locked")
         self.unreadable.add(("shop/locked", "1.0"))
         self.content.put("vault/private", self.content.sample(4), "1.0")

@@ -186,6 +186,12 @@ class Content:
         return sorted((one for one in self.repositories.values() if one.area == area), key=lambda one: one.name)
 
 
+def sparse(count):
+    """Numbers for so few entries that all pages must be small: one of each ten ends in 99, and no other in 9, so that whoever
+    picks some by their names picks from every page."""
+    return [10 * number + (9 if number % 10 == 9 else number % 9) for number in range(count)]
+
+
 def sample(number, architecture="amd64"):
     package = ("libalpha", f"1.{number}-r0")
     return image([layer(alpine(package))], architecture=architecture, created=f"2026-01-{number % 28 + 1:02d}T08:00:00Z")

@@ -4,6 +4,7 @@ import datetime
 
 from . import sigv4
 from .accounts import basic
+from .content import sparse
 from .places import Places
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
@@ -58,7 +59,7 @@ class ECR(Distribution, Simulator):
                             "--password-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
-        self.fill_area("shop", repositories, tags, distinct=True)
+        self.fill_area("shop", sparse(repositories), sparse(tags), distinct=True)
         content = self.content
         content.put("shop/archive", content.sample(3), "1.0", content="archived")
         self.image_status[content.sample(3).digest] = "ARCHIVED"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import json_web_token
 from .accounts import basic, bearer
-from .content import timestamp
+from .content import sparse, timestamp
 from .places import Places
 from .server import Response
 from .service_accounts import Unsigned, verified
@@ -86,7 +86,7 @@ class GAR(Distribution, Simulator):
 
     def fill(self, repositories=3, tags=3):
         self.store("shop-project", "docker")
-        self.fill_area("shop-project/docker", repositories, tags, distinct=True)
+        self.fill_area("shop-project/docker", sparse(repositories), sparse(tags), distinct=True)
         content = self.content
         content.put("shop-project/docker/nested/deep/app", content.sample(3), "1.0")
         self.store("shop-project", "hub-cache", mode="REMOTE_REPOSITORY")

@@ -4,7 +4,7 @@ import hashlib
 import urllib.parse
 
 from .accounts import basic, bearer
-from .content import timestamp
+from .content import sparse, timestamp
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
 from .v2 import Distribution, Scope, bearer_challenge, error
@@ -45,7 +45,7 @@ class GHCR(Distribution, Simulator):
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), f"{self.secret}-{who}")
 
     def fill(self, repositories=3, tags=3):
-        self.fill_area("acme", repositories, tags, distinct=True)
+        self.fill_area("acme", repositories, sparse(tags), distinct=True)
         self.untagged["acme/many"] = 7 * tags
         self.content.put("acme/nested/deep/app", self.content.sample(3), "1.0")
         self.content.put("octo/own", self.content.sample(4), "1.0")

@@ -139,11 +139,12 @@ class Simulator(Control):
         raise NotImplementedError
 
     def fill_area(self, area, repositories, tags, distinct=False):
-        """The usual part of `fill`. Where listings are of digests, the many tags are of `distinct` ones."""
-        for number in range(repositories):
+        """The usual part of `fill`, of so many repositories and tags, or of those with such numbers. Where listings are of
+        digests, the many tags are of `distinct` ones."""
+        for number in range(repositories) if isinstance(repositories, int) else repositories:
             self.content.put(f"{area}/app-{number:03}", self.content.sample(1), "1.0")
-        for number in range(tags):
-            self.content.put(f"{area}/many", self.content.sample(2 + 10 * number if distinct else 2), f"2.{number}")
+        for place, number in enumerate(range(tags) if isinstance(tags, int) else tags):
+            self.content.put(f"{area}/many", self.content.sample(2 + 10 * place if distinct else 2), f"2.{number}")
         self.content.put(f"{area}/multi", self.content.sample(10), "1.0", "latest")
 
     def scope(self, who, **options):

@@ -4,7 +4,7 @@ import time
 
 from . import json_web_token
 from .accounts import basic, bearer
-from .content import timestamp
+from .content import sparse, timestamp
 from .places import Places
 from .server import Response
 from .service_accounts import Unsigned, verified
@@ -70,7 +70,7 @@ class Yandex(Distribution, Simulator):
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
-        self.fill_area(SHOP, repositories, tags, distinct=True)
+        self.fill_area(SHOP, sparse(repositories), sparse(tags), distinct=True)
         self.content.put(f"{SHOP}/nested/deep/app", self.content.sample(3), "1.0")
         self.content.put(f"{VAULT}/private", self.content.sample(4), "1.0")
 
