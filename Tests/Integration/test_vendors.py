@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from simulators.vendors import simulator
-from support.vendors import COMPLETE, MANY, PARTIAL, complete, polled, rows, without_jobs
+from support.vendors import COMPLETE, FEW, MANY, PARTIAL, complete, polled, rows, told, without_jobs
 
 
 @pytest.fixture(scope="module")
