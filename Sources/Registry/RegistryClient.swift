@@ -16,6 +16,7 @@ package final class RegistryClient: Sendable {
   package static let manifestBytesMax = 4 << 20
   package static let configBytesMax = 8 << 20
   static let pingBytesMax = 64 * 1024
+  static let renewalsMax = 3
 
   /// More bases than this are not remembered: Artifactory has one a repository key.
   static let basesMax = 256
@@ -128,13 +129,16 @@ package final class RegistryClient: Sendable {
     do {
       sent = try await authenticator.authorization(for: call.scope) { try await ping(call.base) }
       var followed = try await follow(call, sent)
-      // One renewal a request: a registry that refuses a token it has just issued would go on for ever.
-      if isRefusal(followed.response), !followed.hasLeft,
-        let better = try await authenticator.authorization(
-          after: Challenge.parse(followed.response.headers.all("www-authenticate")), for: call.scope, sent: sent)
-      {
-        sent = better
+      // One renewal a request: a registry that refuses a token it has just issued would go on for ever. What somebody
+      // else had renewed may have died since, and does not count.
+      for _ in 0..<Self.renewalsMax {
+        guard isRefusal(followed.response), !followed.hasLeft,
+          let better = try await authenticator.authorization(
+            after: Challenge.parse(followed.response.headers.all("www-authenticate")), for: call.scope, sent: sent)
+        else { break }
+        sent = better.authorization
         followed = try await follow(call, sent)
+        if better.isNew { break }
       }
       let exchange = Exchange(
         opened: followed.opened, subject: followed.subject, redactor: Redactor(authenticator.secrets(sent: sent)))

@@ -2,7 +2,7 @@
 them, or the poll says what it missed."""
 import pytest
 from simulators.vendors import VENDORS, simulator
-from support.vendors import FEW, complete
+from support.vendors import FEW, PARTIAL, complete, polled
 
 # Ways that show only where something is refused; the table has the others.
 REFUSALS = [("docker-hub", "retry-header", "X-Retry-After"), ("docker-hub", "expired", "bare"), ("quay", "limit", "json"),
@@ -94,3 +94,29 @@ def test_rights_that_are_missing_are_named(bench, who, word):
     outcome = bench.cli.run("integration", "poll", name, "--wait", code=None)
     assert outcome.document["state"] == "failed" or outcome.document["errors"], outcome
     assert bench.images(name) == {}
+
+
+@one_way("docker-hub")
+def test_no_next_page_of_another_host_is_asked(bench):
+    bench.product.set_knob("next", "foreign")
+    result, _, _ = polled(bench)
+    assert result == PARTIAL
+
+
+@one_way("docker-hub")
+def test_a_token_that_hides_repositories_is_suspected(bench):
+    """An organization's token without the right to list sees public repositories only, and no error (registries.md 4.2)."""
+    name = "blind"
+    bench.cli.run("integration", "add", name, "--type", "docker-hub", *bench.product.trust(), "--scope", "acme", "--auth", "account",
+                  "--username", "acme-blind", "--password-stdin", stdin=bench.product.accounts["acme-blind"].secret)
+    steps = bench.test(name, code=None)
+    assert any("scope to list" in one["detail"] + one["hint"] for one in steps), steps
+
+
+@one_way("harbor")
+def test_a_pull_that_a_policy_forbids_is_not_tried_again(bench):
+    bench.product.set_knob("policy", "on")
+    name = bench.add("full", "--criteria", "*/app-*99")
+    jobs = bench.poll(name, code=3)["jobs"]
+    assert {(one["state"], one["attempt"]) for one in jobs} == {("error", 1)}
+    assert all("policy" in one["error"]["message"] for one in jobs), jobs

@@ -166,36 +166,3 @@ def test_vendor(bench, case, table):
     result = CASES[case](bench)
     assert bench.product.violations == [], "\n".join(map(str, bench.product.violations))
     table[row, case] = result
-
-
-# -- traps of single products
-
-@pytest.mark.parametrize("vendor, way", [("docker-hub", "")])
-def test_no_next_page_of_another_host_is_asked(bench):
-    bench.product.forget()
-    bench.product.set_knob("next", "foreign")
-    result, _, _ = polled(bench)
-    assert result == PARTIAL and bench.product.violations == []
-
-
-@pytest.mark.parametrize("vendor, way", [("docker-hub", "")])
-def test_a_token_that_hides_repositories_is_suspected(bench):
-    """An organization's token without the right to list sees public repositories only, and no error (registries.md 4.2)."""
-    bench.product.forget()
-    name = "blind"
-    bench.cli.run("integration", "add", name, "--type", "docker-hub", *bench.product.trust(), "--scope", "acme", "--auth", "account",
-                  "--username", "acme-blind", "--password-stdin", stdin=bench.product.accounts["acme-blind"].secret)
-    steps = bench.test(name, code=None)
-    assert any("scope to list" in one["detail"] + one["hint"] for one in steps), steps
-    assert bench.product.violations == []
-
-
-@pytest.mark.parametrize("vendor, way", [("harbor", "")])
-def test_a_pull_that_a_policy_forbids_is_not_tried_again(bench):
-    bench.product.forget()
-    bench.product.set_knob("policy", "on")
-    name = bench.add("full", "--criteria", "*/app-*99")
-    jobs = bench.poll(name, code=3)["jobs"]
-    assert {(one["state"], one["attempt"]) for one in jobs} == {("error", 1)}
-    assert all("policy" in one["error"]["message"] for one in jobs), jobs
-    assert bench.product.violations == []

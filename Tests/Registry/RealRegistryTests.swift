@@ -77,7 +77,7 @@ struct RealRegistryTests {
 
   private static let wellOverHTTP: [ConnectionStep.Name: ConnectionStep.Outcome] = [
     .connect: .ok, .tls: .skipped, .api: .ok, .clock: .ok, .authentication: .ok, .list: .ok, .repositories: .ok,
-    .kinds: .ok,
+    .kinds: .ok, .rights: .ok,
   ]
 
   @Test(.enabled(if: Command.path(of: "htpasswd") != nil, "htpasswd is not installed (apt-get install apache2-utils)"))

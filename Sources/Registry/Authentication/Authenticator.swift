@@ -95,18 +95,25 @@ final class Authenticator: Sendable {
     }
   }
 
-  /// What to send after a 401 with these challenges; nil when there is nothing better than what was sent.
+  /// What to send in place of something that was refused.
+  struct Better: Sendable {
+    let authorization: Authorization
+    /// Whether it was made for this refusal; else somebody else's renewal is used.
+    let isNew: Bool
+  }
+
+  /// What to send after a refusal with these challenges; nil when there is nothing better than what was sent.
   func authorization(
     after challenges: [Challenge], for scope: Scope?, sent: Authorization
-  ) async throws -> Authorization? {
+  ) async throws -> Better? {
     if case .direct(_, .header(let header)) = sent {
       return try await renewed(.header(header))
     }
     let credential = try await driver.credential(after: nil)
     if let challenge = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
       let service = try tokenService(challenge)
-      let scope = remember(service, asked: challenge.parameters["scope"], for: scope, sent: sent)
-      return try await exchanged(credential, service, scope)
+      let (scope, isOutlived) = remember(service, asked: challenge.parameters["scope"], for: scope, sent: sent)
+      return Better(authorization: try await exchanged(credential, service, scope), isNew: !isOutlived)
     }
     // A token that has expired may earn a 401 without a word; the first challenge tells where there are others.
     if challenges.isEmpty, case .bearer = sent, case .token(let service) = method {
@@ -117,13 +124,15 @@ final class Authenticator: Sendable {
     if case .direct(_, let refused) = sent { return try await renewed(refused) }
     guard case .basic = credential else { return nil }
     state.withLock { if $0.method == nil || $0.method == .open { $0.method = .basic } }
-    return Self.direct(credential)
+    return Better(authorization: Self.direct(credential), isNew: true)
   }
 
   /// What to send in place of a credential that was refused; nil when the driver has no other.
-  private func renewed(_ refused: WireCredential) async throws -> Authorization? {
+  private func renewed(_ refused: WireCredential) async throws -> Better? {
+    let current = try await driver.credential(after: nil)
+    guard current == refused else { return Better(authorization: Self.direct(current), isNew: false) }
     let better = try await driver.credential(after: refused)
-    return better == refused ? nil : Self.direct(better)
+    return better == refused ? nil : Better(authorization: Self.direct(better), isNew: true)
   }
 
   private static func direct(_ credential: WireCredential) -> Authorization {
@@ -177,18 +186,26 @@ final class Authenticator: Sendable {
     }
   }
 
-  /// Notes what a challenge says, forgets the token that earned it, and gives the scope to ask for.
-  private func remember(_ service: TokenService, asked: String?, for scope: Scope?, sent: Authorization) -> Scope? {
+  /// Notes what a challenge says, forgets the token that earned it, and gives the scope to ask for. `isOutlived`: the
+  /// token had been replaced already.
+  private func remember(
+    _ service: TokenService, asked: String?, for scope: Scope?, sent: Authorization
+  ) -> (scope: Scope?, isOutlived: Bool) {
     state.withLock { state in
       state.method = .token(service)
       let current = scope.flatMap { state.replacedScopes[$0] } ?? scope
-      if case .bearer(let token, _) = sent, let stale = state.tokens.first(where: { $0.value.token == token })?.key {
-        state.tokens[stale] = nil
+      var isOutlived = false
+      if case .bearer(let token, _) = sent {
+        let stale = state.tokens.first { $0.value.token == token }?.key
+        if let stale { state.tokens[stale] = nil }
+        isOutlived = stale == nil
       }
-      guard let scope, let asked, let replacement = Scope(challenge: asked, wanted: scope) else { return current }
+      guard let scope, let asked, let replacement = Scope(challenge: asked, wanted: scope) else {
+        return (current, isOutlived)
+      }
       if state.replacedScopes.count >= Self.tokensMax { state.replacedScopes.removeAll() }
       state.replacedScopes[scope] = replacement
-      return replacement
+      return (replacement, isOutlived)
     }
   }
 
@@ -295,7 +312,8 @@ final class Authenticator: Sendable {
     let realm = service.realm
     var fields: [(name: String, value: String)] = []
     if let name = service.service { fields.append(("service", name)) }
-    if let scope { fields.append(("scope", scope.description)) }
+    // A refresh token is exchanged for nothing without a scope: listing is what everybody comes for.
+    if let scope = scope ?? (credential.isIdentity ? .catalog : nil) { fields.append(("scope", scope.description)) }
     let destination = destination(of: realm)
     if case .identity(let token) = credential {
       // Azure refuses a form without a scope, though its challenge for the bare API names none.

@@ -96,6 +96,11 @@ package enum WireCredential: Sendable, Hashable {
   /// Sent with every request as it is.
   case header(SecretHeader)
 
+  var isIdentity: Bool {
+    if case .identity = self { return true }
+    return false
+  }
+
   static func bearer(_ token: Secret) -> WireCredential { .header(.bearer(token)) }
 
   init(_ credential: Credential) {
