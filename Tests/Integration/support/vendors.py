@@ -124,6 +124,7 @@ def polled(bench, who="full", flags=FEW, **options):
     poll = bench.poll(name)
     assert poll["state"] == "finished"
     found, expected = bench.images(name), bench.expected(who, flags, **options)
+    assert expected, "nothing would be looked for"
     extra = set(found.items()) - set(expected.items())
     assert not extra, f"these are not to be found: {sorted(extra)[:5]}"
     if found == expected and not told(poll):
