@@ -8,7 +8,7 @@ export SWIFT
 RELEASE_FLAGS := -c release --static-swift-stdlib
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build proto lint format test test-fast demo simulators bench fuzz clean
+.PHONY: help deps build proto lint format test test-fast demo simulators bench fuzz tsan clean
 
 help: ## what can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -50,6 +50,9 @@ bench: deps ## measure, beside peers: PART=scan, idle, rpc or all (Tests/Benchma
 fuzz: deps ## a minute of libFuzzer on frames and messages, and a million random frames
 	Tests/Fuzz/run 60
 	RANDOM_FRAMES=1000000 $(SWIFT) test --filter RandomFrameTests
+
+tsan: deps ## the tests of the RPC and of the client library under the thread sanitizer
+	Tests/run tsan
 
 clean: ## remove what was built
 	rm -rf .build

@@ -9,6 +9,16 @@ let strict: [SwiftSetting] = [
 ]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
 
+/// How the programs are linked for release, so that little is loaded and relocated at their start. They export nothing, and
+/// what nothing reaches is left out; functions that are the same are kept once; relocations are packed.
+let lean: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-use-ld=lld", "-L\(Context.packageDirectory)/Sources/Linking", "-Xlinker", "--no-export-dynamic", "-Xlinker",
+      "--icf=safe", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs",
+    ], .when(configuration: .release))
+]
+
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
   .target(
     name: name, dependencies: dependencies, path: name == "TestSupport" ? "Tests/Support" : "Sources/" + name,
@@ -23,6 +33,10 @@ func tests(
     swiftSettings: strict)
 }
 
+/// `TIDEWAITER_TESTS=RPC,Client` leaves out the tests of other rooms, and with them what these need: a sanitizer's build is
+/// one of its own.
+let keptTests = Context.environment["TIDEWAITER_TESTS"]?.split(separator: ",").map { String($0) + "Tests" }
+
 let package = Package(
   name: "Tidewaiter",
   products: [
@@ -34,7 +48,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
-    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
   targets: [
     // System libraries: a module map and a shim header, nothing else.
@@ -46,10 +59,13 @@ let package = Package(
     .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
     .target(name: "CPosix", cSettings: strictC),
     .target(name: "CCurlShim", dependencies: ["CCurl", "CSSL"], cSettings: strictC),
+    // For the daemon alone: takes the place of the C library's `free` in what it is linked to.
+    .target(name: "CWipe", cSettings: strictC),
     .target(name: "CMessages", dependencies: ["CProtobufC"], cSettings: strictC),
 
     // What several rooms need of the operating system.
@@ -61,9 +77,12 @@ let package = Package(
     library("StorageMessages", ["CMessages", "ProtobufRuntime"]),
 
     // Pure rooms.
+    library("YAML", ["CYAML"]),
     library("Selection", ["Model"]),
     library("Matching", ["Model", "StorageMessages"]),
-    library("Analysis", ["Model", "ProtobufRuntime", "StorageMessages", "CIsal", "CZstd", "CSQLite", "CCrypto"]),
+    library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
+    // Of the worker alone: what parses bytes from images is not in the daemon.
+    library("Analysis", ["Inventory", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Rooms that own I/O.
     library(
@@ -76,7 +95,7 @@ let package = Package(
     library(
       "Pipeline",
       [
-        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Matching", "Advisories",
+        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Matching", "Advisories",
         "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -89,22 +108,20 @@ let package = Package(
     library(
       "Daemon",
       [
-        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Analysis", "Advisories", "Pipeline",
-        "RPC", "API", "CPosix", "Posix",
+        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories", "Pipeline",
+        "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix",
         .product(name: "Logging", package: "swift-log"),
-        .product(name: "Yams", package: "Yams"),
       ]),
     .executableTarget(
       name: "tidewaiterd",
       dependencies: [
-        "Advisories", "CPosix", "Daemon", "Posix", "Store",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Advisories", "CPosix", "CWipe", "Daemon", "Model", "Posix", "Store",
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, linkerSettings: lean),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "ProtobufRuntime", "StorageMessages", "Model", "CPosix"],
-      swiftSettings: strict),
+      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "CPosix"], swiftSettings: strict,
+      linkerSettings: lean),
     // The client library: the one target that other packages see.
     .target(
       name: "TidewaiterClient", dependencies: ["CMessages", "ProtobufRuntime", "RPC"], path: "clients/swift",
@@ -113,32 +130,34 @@ let package = Package(
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix",
-        .product(name: "Yams", package: "Yams"),
+        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
-    .executableTarget(name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict),
+    .executableTarget(
+      name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict, linkerSettings: lean),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
-    tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC"]),
+    tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC", "TestSupport"]),
+    tests("YAML", ["YAML"]),
     tests("Selection", ["Selection", "Model"]),
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
-    tests("Analysis", ["Analysis", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests(
+      "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
     tests("Store", ["Store", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
       resources: [.copy("Fixtures")]),
     tests("Queue", ["Queue", "Store", "StorageMessages", "Posix", "TestSupport"]),
-    tests("RPC", ["RPC", "Posix", "CPosix"]),
+    tests("RPC", ["RPC", "Posix", "CPosix", "TestSupport"]),
     tests(
       "Pipeline",
       [
-        "Pipeline", "Advisories", "Analysis", "Model", "Posix", "Queue", "Registry", "Selection", "StorageMessages",
-        "Store", "TestSupport", "tidewaiter-worker", .product(name: "Logging", package: "swift-log"),
+        "Pipeline", "Advisories", "Analysis", "Inventory", "Model", "Posix", "Queue", "Registry", "Selection",
+        "StorageMessages", "Store", "TestSupport", "tidewaiter-worker", .product(name: "Logging", package: "swift-log"),
       ], resources: [.copy("Fixtures")]),
     tests(
       "Daemon",
@@ -150,7 +169,9 @@ let package = Package(
     tests(
       "Client", ["TidewaiterClient", "CPosix", "Posix", "ProtobufRuntime", "RPC", "TestSupport"],
       exclude: ["Example"]),
-    tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix"]),
+    tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )
+
+if let keptTests { package.targets.removeAll { $0.isTest && !keptTests.contains($0.name) } }

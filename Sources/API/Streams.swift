@@ -129,11 +129,17 @@ package struct BidirectionalCall<Request: ProtoMessage, Response: ProtoMessage>:
 
 extension ProtoMessage {
   /// From a client's bytes; INVALID_ARGUMENT names the field that does not decode.
-  init(request payload: [UInt8]) throws(RPCError) {
+  init(request payload: UnsafeRawBufferPointer) throws(RPCError) {
     do throws(MalformedMessage) {
       self = try Self(packed: payload, limits: .rpc)
     } catch {
       throw RPCError.invalidArgument([(error.field, error.reason)])
+    }
+  }
+
+  init(request payload: [UInt8]) throws(RPCError) {
+    self = try payload.withUnsafeBufferPointer { bytes throws(RPCError) in
+      try Self(request: UnsafeRawBufferPointer(bytes))
     }
   }
 

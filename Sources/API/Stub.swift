@@ -11,6 +11,16 @@ func rpcMethod<Request: ProtoMessage, Response: ProtoMessage>(
     handler: .unary { payload, context in try await handler(Request(request: payload), context).packed() })
 }
 
+/// As `rpcMethod`, for a handler that never waits.
+func immediateMethod<Request: ProtoMessage, Response: ProtoMessage>(
+  _ service: String, _ name: String,
+  _ handler: @escaping @Sendable (Request, CallContext) throws -> Response
+) -> RPCMethod {
+  RPCMethod(
+    service: service, name: name,
+    handler: .immediate { payload, context in try handler(Request(request: payload), context).packed() })
+}
+
 func serverStreamingMethod<Request: ProtoMessage, Response: ProtoMessage>(
   _ service: String, _ name: String,
   _ handler: @escaping @Sendable (Request, ResponseStream<Response>, CallContext) async throws -> Void

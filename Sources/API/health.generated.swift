@@ -97,7 +97,7 @@ package struct HealthCheckResponseServingStatus: RawRepresentable, Hashable, Sen
 /// What a server of `grpc.health.v1.Health` does. Handlers throw `RPCError` for an answer with a status.
 package protocol HealthService: Sendable {
   /// NOT_FOUND for a service that is not known.
-  func check(_ request: HealthCheckRequest, _ context: CallContext) async throws -> HealthCheckResponse
+  func check(_ request: HealthCheckRequest, _ context: CallContext) throws -> HealthCheckResponse
   /// The status, then each change of it.
   func watch(_ request: HealthCheckRequest, _ responses: ResponseStream<HealthCheckResponse>, _ context: CallContext) async throws
 }
@@ -106,7 +106,7 @@ extension HealthService {
   /// The methods for an `RPCServer`.
   package var healthMethods: [RPCMethod] {
     [
-      rpcMethod("grpc.health.v1.Health", "Check") { try await check($0, $1) },
+      immediateMethod("grpc.health.v1.Health", "Check") { try check($0, $1) },
       serverStreamingMethod("grpc.health.v1.Health", "Watch") { try await watch($0, $1, $2) },
     ]
   }

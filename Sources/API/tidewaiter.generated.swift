@@ -2614,6 +2614,36 @@ extension GetImportRequest: JSONRepresentable {
   }
 }
 
+package struct WatchImportRequest: ProtoMessage {
+  package var id: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.WatchImportRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchImportRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__watch_import_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self)
+    self.id = try readText(c.pointee.id, "tidewaiter.v1.WatchImportRequest.id")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self)
+    c.pointee.id = arena.copy(self.id)
+  }
+}
+
+extension WatchImportRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("id", .string(self.id)),
+    ])
+  }
+}
+
 package struct Import: ProtoMessage {
   package var id: String = ""
   package var state: ImportState = ImportState(rawValue: 0)
@@ -3503,7 +3533,7 @@ extension MethodDescription: JSONRepresentable {
 /// What a server of `tidewaiter.v1.Integrations` does. Handlers throw `RPCError` for an answer with a status.
 package protocol IntegrationsService: Sendable {
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> Integration
-  func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) async throws -> Integration
+  func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) throws -> Integration
   func listIntegrations(_ request: ListIntegrationsRequest, _ context: CallContext) async throws -> ListIntegrationsResponse
   func updateIntegration(_ request: UpdateIntegrationRequest, _ context: CallContext) async throws -> Integration
   func deleteIntegration(_ request: DeleteIntegrationRequest, _ context: CallContext) async throws -> DeleteIntegrationResponse
@@ -3511,7 +3541,7 @@ package protocol IntegrationsService: Sendable {
   func testIntegration(_ request: TestIntegrationRequest, _ context: CallContext) async throws -> TestIntegrationResponse
   /// Starts a poll, or returns the one that runs.
   func pollIntegration(_ request: PollIntegrationRequest, _ context: CallContext) async throws -> Poll
-  func getPoll(_ request: GetPollRequest, _ context: CallContext) async throws -> Poll
+  func getPoll(_ request: GetPollRequest, _ context: CallContext) throws -> Poll
   /// The poll as it stands, then as it stands after each change; ends when the poll has ended.
   func watchPoll(_ request: WatchPollRequest, _ responses: ResponseStream<Poll>, _ context: CallContext) async throws
 }
@@ -3521,13 +3551,13 @@ extension IntegrationsService {
   package var integrationsMethods: [RPCMethod] {
     [
       rpcMethod("tidewaiter.v1.Integrations", "CreateIntegration") { try await createIntegration($0, $1) },
-      rpcMethod("tidewaiter.v1.Integrations", "GetIntegration") { try await getIntegration($0, $1) },
+      immediateMethod("tidewaiter.v1.Integrations", "GetIntegration") { try getIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "ListIntegrations") { try await listIntegrations($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "UpdateIntegration") { try await updateIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "DeleteIntegration") { try await deleteIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "TestIntegration") { try await testIntegration($0, $1) },
       rpcMethod("tidewaiter.v1.Integrations", "PollIntegration") { try await pollIntegration($0, $1) },
-      rpcMethod("tidewaiter.v1.Integrations", "GetPoll") { try await getPoll($0, $1) },
+      immediateMethod("tidewaiter.v1.Integrations", "GetPoll") { try getPoll($0, $1) },
       serverStreamingMethod("tidewaiter.v1.Integrations", "WatchPoll") { try await watchPoll($0, $1, $2) },
     ]
   }
@@ -3627,8 +3657,9 @@ package struct ImagesClient: Sendable {
 /// What a server of `tidewaiter.v1.Queue` does. Handlers throw `RPCError` for an answer with a status.
 package protocol QueueService: Sendable {
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse
-  func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> Job
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  func getJob(_ request: GetJobRequest, _ context: CallContext) throws -> Job
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   func watchJobs(_ request: WatchJobsRequest, _ responses: ResponseStream<WatchJobsResponse>, _ context: CallContext) async throws
 }
 
@@ -3637,7 +3668,7 @@ extension QueueService {
   package var queueMethods: [RPCMethod] {
     [
       rpcMethod("tidewaiter.v1.Queue", "ListJobs") { try await listJobs($0, $1) },
-      rpcMethod("tidewaiter.v1.Queue", "GetJob") { try await getJob($0, $1) },
+      immediateMethod("tidewaiter.v1.Queue", "GetJob") { try getJob($0, $1) },
       serverStreamingMethod("tidewaiter.v1.Queue", "WatchJobs") { try await watchJobs($0, $1, $2) },
     ]
   }
@@ -3657,7 +3688,8 @@ package struct QueueClient: Sendable {
     try await channel.call("tidewaiter.v1.Queue", "GetJob", request, timeout: timeout)
   }
 
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   package func watchJobs(_ request: WatchJobsRequest, timeout: Duration?) -> ResponseSequence<WatchJobsResponse> {
     channel.stream("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
   }
@@ -3671,6 +3703,9 @@ package protocol AdvisoriesService: Sendable {
   /// Starts an import of finished uploads: all of them become visible at once, or none.
   func importUploads(_ request: ImportUploadsRequest, _ context: CallContext) async throws -> Import
   func getImport(_ request: GetImportRequest, _ context: CallContext) async throws -> Import
+  /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
+  /// daemon, which forgets them all.
+  func watchImport(_ request: WatchImportRequest, _ responses: ResponseStream<Import>, _ context: CallContext) async throws
   func getAdvisoryStatus(_ request: GetAdvisoryStatusRequest, _ context: CallContext) async throws -> AdvisoryStatus
 }
 
@@ -3683,6 +3718,7 @@ extension AdvisoriesService {
       rpcMethod("tidewaiter.v1.Advisories", "DeleteUpload") { try await deleteUpload($0, $1) },
       rpcMethod("tidewaiter.v1.Advisories", "ImportUploads") { try await importUploads($0, $1) },
       rpcMethod("tidewaiter.v1.Advisories", "GetImport") { try await getImport($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.Advisories", "WatchImport") { try await watchImport($0, $1, $2) },
       rpcMethod("tidewaiter.v1.Advisories", "GetAdvisoryStatus") { try await getAdvisoryStatus($0, $1) },
     ]
   }
@@ -3715,6 +3751,12 @@ package struct AdvisoriesClient: Sendable {
     try await channel.call("tidewaiter.v1.Advisories", "GetImport", request, timeout: timeout)
   }
 
+  /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
+  /// daemon, which forgets them all.
+  package func watchImport(_ request: WatchImportRequest, timeout: Duration?) -> ResponseSequence<Import> {
+    channel.stream("tidewaiter.v1.Advisories", "WatchImport", request, timeout: timeout)
+  }
+
   package func getAdvisoryStatus(_ request: GetAdvisoryStatusRequest, timeout: Duration?) async throws -> AdvisoryStatus {
     try await channel.call("tidewaiter.v1.Advisories", "GetAdvisoryStatus", request, timeout: timeout)
   }
@@ -3723,8 +3765,8 @@ package struct AdvisoriesClient: Sendable {
 /// What a server of `tidewaiter.v1.System` does. Handlers throw `RPCError` for an answer with a status.
 package protocol SystemService: Sendable {
   /// Echoes its payload through everything that every call passes.
-  func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse
-  func getVersion(_ request: GetVersionRequest, _ context: CallContext) async throws -> Version
+  func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse
+  func getVersion(_ request: GetVersionRequest, _ context: CallContext) throws -> Version
   func getStatus(_ request: GetStatusRequest, _ context: CallContext) async throws -> Status
   /// Ends a call in flight on the same connection with CANCELLED: ttrpc has no frame for it.
   func cancel(_ request: CancelRequest, _ context: CallContext) async throws -> CancelResponse
@@ -3739,8 +3781,8 @@ extension SystemService {
   /// The methods for an `RPCServer`.
   package var systemMethods: [RPCMethod] {
     [
-      rpcMethod("tidewaiter.v1.System", "Ping") { try await ping($0, $1) },
-      rpcMethod("tidewaiter.v1.System", "GetVersion") { try await getVersion($0, $1) },
+      immediateMethod("tidewaiter.v1.System", "Ping") { try ping($0, $1) },
+      immediateMethod("tidewaiter.v1.System", "GetVersion") { try getVersion($0, $1) },
       rpcMethod("tidewaiter.v1.System", "GetStatus") { try await getStatus($0, $1) },
       rpcMethod("tidewaiter.v1.System", "Cancel") { try await cancel($0, $1) },
       serverStreamingMethod("tidewaiter.v1.System", "WatchEvents") { try await watchEvents($0, $1, $2) },

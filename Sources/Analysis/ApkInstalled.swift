@@ -1,3 +1,4 @@
+import Inventory
 import StorageMessages
 
 /// Reads apk's list of installed packages: stanzas of `X:value` lines with one-letter names, apart by blank lines.

@@ -1,3 +1,5 @@
+import Inventory
+
 /// Takes 512-byte blocks and bodies from a source of pieces of any size. Blocks and bodies that lie within one piece are
 /// not copied.
 struct BlockReader {

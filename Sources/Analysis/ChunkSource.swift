@@ -1,4 +1,5 @@
 import Glibc
+import Inventory
 
 /// Bytes in the order they come, handed out in pieces of the source's choosing. Pulled, so that nothing between a
 /// socket and the tar reader holds more than one piece.

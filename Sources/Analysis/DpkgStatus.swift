@@ -1,3 +1,4 @@
+import Inventory
 import StorageMessages
 
 /// Reads dpkg's status file and control files (deb822): stanzas of `Field: value` lines, apart by blank lines.

@@ -1,4 +1,5 @@
 import CIsal
+import Inventory
 
 /// The contents of a gzip stream of one or more members (RFC 1952), each with its checksum and length verified.
 /// After the last member only zeros may follow, as tapes and some tools pad; anything else is an error.

@@ -1,7 +1,5 @@
+import Inventory
 import StorageMessages
-
-/// Rises whenever the same layer would give another analysis; stored analyses of another version are not used.
-package let analyserVersion: UInt32 = 1
 
 /// Reads one layer from its first byte to its last and says what is in it. Synchronous and without global state: it runs
 /// in a worker process of its own, as the bytes are an attacker's.

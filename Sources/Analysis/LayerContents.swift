@@ -1,3 +1,4 @@
+import Inventory
 import StorageMessages
 
 /// What was found in a layer so far. Holds the state that extraction would leave: the last entry of a path wins, and what

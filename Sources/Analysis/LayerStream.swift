@@ -1,4 +1,5 @@
 import Glibc
+import Inventory
 
 /// A layer's tar stream, whatever its compression. What it is compressed with is decided by its first bytes: media
 /// types are often wrong. The expansion and the CPU time spent are bounded here.

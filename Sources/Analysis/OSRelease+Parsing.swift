@@ -1,3 +1,4 @@
+import Inventory
 import StorageMessages
 
 extension OSRelease {

@@ -1,3 +1,4 @@
+import Inventory
 import StorageMessages
 
 /// Takes the packages of one layer within its bounds, from one database after another.
@@ -63,24 +64,5 @@ struct PackageCollector {
     malformed = 0
     isFull = false
     return (database, errors)
-  }
-}
-
-extension Package {
-  /// All texts that come from the image.
-  var texts: [String] { [name, version, arch, sourceName, sourceVersion, modularity] }
-}
-
-/// A text for the store: what is not UTF-8 is replaced, and so is NUL, which no stored text may hold.
-func storedText(_ bytes: some Collection<UInt8>) -> String {
-  if bytes.contains(0) {
-    return String(decoding: bytes, as: UTF8.self).replacingNULs()
-  }
-  return String(decoding: bytes, as: UTF8.self)
-}
-
-extension String {
-  fileprivate func replacingNULs() -> String {
-    String(String.UnicodeScalarView(unicodeScalars.map { $0 == "\0" ? "\u{fffd}" : $0 }))
   }
 }

@@ -1,3 +1,5 @@
+import Inventory
+
 /// The records of one pax extended header that matter to reading (POSIX pax, "pax Extended Header"). Values are bytes:
 /// their character set is the writer's affair.
 struct PaxRecords {

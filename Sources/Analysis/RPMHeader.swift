@@ -1,3 +1,4 @@
+import Inventory
 import StorageMessages
 
 /// An rpm header as the databases store it: index count, data length, index entries of 16 bytes, data; all integers

@@ -1,4 +1,5 @@
 import CSQLite
+import Inventory
 import StorageMessages
 
 /// Reads the packages of an rpm database in SQLite format from memory. The file is an attacker's: SQLite opens it

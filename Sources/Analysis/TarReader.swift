@@ -1,3 +1,5 @@
+import Inventory
+
 /// Reads a tar stream entry by entry: ustar, pax, GNU (long names, sparse files) and v7. Where tools disagree, this
 /// follows Go's archive/tar, by which container runtimes extract: links, directories and devices have no body whatever
 /// their size field says, and global pax headers name no file. What cannot be read one way only is an error.

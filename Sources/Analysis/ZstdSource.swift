@@ -1,4 +1,5 @@
 import CZstd
+import Inventory
 
 /// The contents of one or more zstd frames (RFC 8878), skippable ones passed over, checksums verified where a frame
 /// has one. Memory is the largest frame's window, at most `2 ^ windowLog` bytes.

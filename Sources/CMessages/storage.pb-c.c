@@ -4249,7 +4249,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descripto
   (ProtobufCMessageInit) tidewaiter__storage__v1__poll_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__field_descriptors[14] =
 {
   {
     "time",
@@ -4407,6 +4407,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "previous_state",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__EventRecord, previous_state),
+    &tidewaiter__storage__v1__job_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__event_record__field_indices_by_name[] = {
   10,   /* field[10] = actor */
@@ -4418,6 +4430,7 @@ static const unsigned tidewaiter__storage__v1__event_record__field_indices_by_na
   6,   /* field[6] = job_id */
   1,   /* field[1] = kind */
   7,   /* field[7] = poll_id */
+  13,   /* field[13] = previous_state */
   3,   /* field[3] = repository */
   8,   /* field[8] = state */
   4,   /* field[4] = tag */
@@ -4426,7 +4439,7 @@ static const unsigned tidewaiter__storage__v1__event_record__field_indices_by_na
 static const ProtobufCIntRange tidewaiter__storage__v1__event_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__event_record__descriptor =
 {
@@ -4436,7 +4449,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__event_record__descript
   "Tidewaiter__Storage__V1__EventRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__EventRecord),
-  13,
+  14,
   tidewaiter__storage__v1__event_record__field_descriptors,
   tidewaiter__storage__v1__event_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__event_record__number_ranges,

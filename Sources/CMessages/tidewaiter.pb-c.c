@@ -2213,6 +2213,51 @@ void   tidewaiter__v1__get_import_request__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__get_import_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__watch_import_request__init
+                     (Tidewaiter__V1__WatchImportRequest         *message)
+{
+  static const Tidewaiter__V1__WatchImportRequest init_value = TIDEWAITER__V1__WATCH_IMPORT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__watch_import_request__get_packed_size
+                     (const Tidewaiter__V1__WatchImportRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_import_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__watch_import_request__pack
+                     (const Tidewaiter__V1__WatchImportRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_import_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__watch_import_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchImportRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__watch_import_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__WatchImportRequest *
+       tidewaiter__v1__watch_import_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__WatchImportRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__watch_import_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__watch_import_request__free_unpacked
+                     (Tidewaiter__V1__WatchImportRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__watch_import_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__import__init
                      (Tidewaiter__V1__Import         *message)
 {
@@ -7447,6 +7492,44 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_import_request__descriptor 
   tidewaiter__v1__get_import_request__field_indices_by_name,
   1,  tidewaiter__v1__get_import_request__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__get_import_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__watch_import_request__field_descriptors[1] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__WatchImportRequest, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__watch_import_request__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+};
+static const ProtobufCIntRange tidewaiter__v1__watch_import_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__watch_import_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.WatchImportRequest",
+  "WatchImportRequest",
+  "Tidewaiter__V1__WatchImportRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__WatchImportRequest),
+  1,
+  tidewaiter__v1__watch_import_request__field_descriptors,
+  tidewaiter__v1__watch_import_request__field_indices_by_name,
+  1,  tidewaiter__v1__watch_import_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__watch_import_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__import__field_descriptors[8] =

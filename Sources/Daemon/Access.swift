@@ -5,9 +5,7 @@ import RPC
 /// user are admins always. A role includes those below it.
 package struct Access: Sendable, Equatable {
   package enum Role: Int, Sendable, Comparable, CaseIterable {
-    /// Whoever the socket's mode lets connect.
-    case anyone
-    /// Reads.
+    /// Reads, and probes.
     case viewer
     /// Queues images, polls, tests connections.
     case `operator`
@@ -46,6 +44,7 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.Advisories/DeleteUpload": .admin,
     "tidewaiter.v1.Advisories/ImportUploads": .admin,
     "tidewaiter.v1.Advisories/GetImport": .viewer,
+    "tidewaiter.v1.Advisories/WatchImport": .viewer,
     "tidewaiter.v1.Advisories/GetAdvisoryStatus": .viewer,
 
     "tidewaiter.v1.System/Ping": .viewer,
@@ -56,9 +55,9 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.System/GetDescriptors": .viewer,
     "tidewaiter.v1.System/RotateKey": .admin,
 
-    // A probe needs no rights, and learns nothing but whether calls are served.
-    "grpc.health.v1.Health/Check": .anyone,
-    "grpc.health.v1.Health/Watch": .anyone,
+    // Nothing is for everybody: a watch costs the daemon memory, whatever it tells.
+    "grpc.health.v1.Health/Check": .viewer,
+    "grpc.health.v1.Health/Watch": .viewer,
   ]
 
   /// Users and groups that a role is given to, by number.
@@ -77,28 +76,29 @@ package struct Access: Sendable, Equatable {
     self.holders = holders
   }
 
-  package func role(of peer: Peer) -> Role {
+  /// Nil for one who is named nowhere and may call nothing.
+  package func role(of peer: Peer) -> Role? {
     if peer.uid == 0 || peer.uid == own { return .admin }
     for role in [Role.admin, .operator, .viewer] {
       guard let holders = holders[role] else { continue }
       if holders.users.contains(peer.uid) || holders.groups.contains(where: peer.isMember) { return role }
     }
-    return .anyone
+    return nil
   }
 
-  /// Why `peer` may not call `method`; nil when it may.
-  package func refusal(_ peer: Peer, _ method: String) -> RPCError? {
-    guard let needed = Self.methods[method] else {
+  /// Why `peer` may not call `method`, whose role in `methods` is `needed`; nil when it may.
+  package func refusal(_ peer: Peer, _ method: String, needs needed: Role?) -> RPCError? {
+    guard let needed else {
       return RPCError(
         .permissionDenied, reason: "NO_RULE", "nobody may call \(method): no role is set for it",
         hint: "this is a defect: report it")
     }
     let role = role(of: peer)
-    if role >= needed { return nil }
+    if let role, role >= needed { return nil }
     return RPCError(
       .permissionDenied, reason: "ROLE_NEEDED",
       "\(method) needs the role \(needed.name); user \(peer.uid) has "
-        + (role == .anyone ? "none" : "the role \(role.name)"),
+        + (role.map { "the role \($0.name)" } ?? "none"),
       hint: "an administrator can name the user in access.\(needed.name)Users or one of its groups in "
         + "access.\(needed.name)Groups of the daemon's settings, then reload them")
   }

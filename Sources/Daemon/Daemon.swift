@@ -189,16 +189,21 @@ package final class Daemon: Sendable {
 
   private static func policy(live: LiveSettings, audit: Audit, metrics: Metrics, log: Logger) -> RPCServer.Policy {
     RPCServer.Policy(
-      authorise: { peer, method in
-        let refusal = live.access.refusal(peer, method)
-        if let refusal { audit.denied(peer, method, refusal) }
-        return refusal
-      },
-      observe: { method, peer, time, failure in
-        metrics.record(method, time, failed: failure != nil)
-        guard let failure, [.internal, .dataLoss, .unknown].contains(failure.code) else { return }
-        log.error(
-          "call failed", metadata: ["method": "\(method)", "uid": "\(peer.uid)", "error": "\(failure.message)"])
+      rule: { method in
+        let counter = metrics.counter(of: method)
+        let needed = Access.methods[method]
+        return RPCServer.Policy.Rule(
+          authorise: { peer in
+            guard let refusal = live.access.refusal(peer, method, needs: needed) else { return nil }
+            audit.denied(peer, method, refusal)
+            return refusal
+          },
+          observe: { peer, time, failure in
+            counter.record(time, failed: failure != nil)
+            guard let failure, [.internal, .dataLoss, .unknown].contains(failure.code) else { return }
+            log.error(
+              "call failed", metadata: ["method": "\(method)", "uid": "\(peer.uid)", "error": "\(failure.message)"])
+          })
       },
       translate: ErrorTranslation.status)
   }

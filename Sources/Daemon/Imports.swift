@@ -17,7 +17,8 @@ final class Imports: Sendable {
   private struct State {
     var imports: [(id: String, status: API.Import)] = []
     var tasks: [String: Task<Void, Never>] = [:]
-    var next = 1
+    /// How often one of them has changed.
+    var changes: UInt64 = 0
     /// The advisories are being changed; the new match that follows does not count.
     var isImporting = false
     var isStopping = false
@@ -30,6 +31,9 @@ final class Imports: Sendable {
   private let clock: WallClock
   private let log: Logger
   private let state = Mutex(State())
+
+  /// Rises with each change of an import.
+  let feed = Broadcast()
 
   init(
     store: StateStore, advisories: AdvisoryDatabase, uploads: Uploads, rematcher: Rematcher, clock: WallClock,
@@ -66,8 +70,8 @@ final class Imports: Sendable {
           .aborted, reason: "IMPORT_RUNNING", "another import of advisories runs", hint: "wait until it has ended")
       }
       state.isImporting = true
-      let id = String(state.next)
-      state.next += 1
+      // None that another daemon on the same socket has given, or will give.
+      let id = String(UInt64.random(in: .min ... .max), radix: 36)
       var status = API.Import()
       status.id = id
       status.state = .running
@@ -83,10 +87,12 @@ final class Imports: Sendable {
   }
 
   private func change(_ id: String, _ change: (inout API.Import) -> Void) {
-    state.withLock { state in
-      guard let index = state.imports.firstIndex(where: { $0.id == id }) else { return }
-      change(&state.imports[index].status)
+    let changes = state.withLock { state in
+      if let index = state.imports.firstIndex(where: { $0.id == id }) { change(&state.imports[index].status) }
+      state.changes += 1
+      return state.changes
     }
+    feed.raise(to: changes)
   }
 
   private func run(_ id: String, _ taken: [Uploads.Upload], _ actor: String) async {

@@ -14,15 +14,28 @@ package final class Metrics: Sendable {
     }
   }
 
-  private let methods = Mutex<[String: Method]>([:])
+  /// Of one method.
+  final class Counter: Sendable {
+    private let counts = Mutex(Method())
+
+    func record(_ time: Duration, failed: Bool) { counts.withLock { $0.add(time, failed) } }
+    fileprivate var snapshot: Method { counts.withLock { $0 } }
+  }
+
+  private let counters = Mutex<[String: Counter]>([:])
 
   package init() {}
 
-  package func record(_ method: String, _ time: Duration, failed: Bool) {
-    methods.withLock { $0[method, default: Method()].add(time, failed) }
+  func counter(of method: String) -> Counter {
+    counters.withLock { counters in
+      let counter = counters[method] ?? Counter()
+      counters[method] = counter
+      return counter
+    }
   }
 
+  /// Of the methods that were called.
   package var snapshot: [(name: String, counts: Method)] {
-    methods.withLock { $0 }.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
+    counters.withLock { $0 }.map { ($0.key, $0.value.snapshot) }.filter { $0.1.calls > 0 }.sorted { $0.0 < $1.0 }
   }
 }

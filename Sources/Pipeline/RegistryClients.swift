@@ -19,9 +19,12 @@ package final class RegistryClients: Sendable {
   /// The pace of each integration: it outlives a change of settings, since the registry's own limits do.
   private let limiters = Mutex<[UInt64: RateLimiter]>([:])
 
-  package init(store: StateStore, transport: HTTPTransport) {
+  private let clock: PacingClock
+
+  package init(store: StateStore, transport: HTTPTransport, clock: PacingClock = .system) {
     self.store = store
     self.transport = transport
+    self.clock = clock
   }
 
   /// Throws `RegistryError` when the integration's settings cannot be used, `StoreError` when its secrets cannot.
@@ -30,7 +33,7 @@ package final class RegistryClients: Sendable {
     if let known, known.revision == record.revision { return known.client }
     let endpoint = try endpoint(of: record)
     let limiter = limiters.withLock { limiters in
-      let limiter = limiters[record.id] ?? RateLimiter(endpoint.rates)
+      let limiter = limiters[record.id] ?? RateLimiter(endpoint.rates, clock: clock)
       limiters[record.id] = limiter
       return limiter
     }

@@ -20,10 +20,10 @@ extension JobQueue {
 
   func putBack(_ job: inout JobRecord, notBefore: Int64, in transaction: WriteTransaction) throws {
     try transaction.delete(QueueTables.running, job.id)
-    try change(&job, .giveBack, in: transaction)
+    let previous = try change(&job, .giveBack, in: transaction)
     job.lease = 0
     job.notBefore = notBefore
-    try put(job, .jobChanged, in: transaction)
+    try put(job, .jobChanged, from: previous, in: transaction)
     if notBefore > 0 {
       try transaction.put(QueueTables.delayed, DelayedKey(notBefore: notBefore, job: job.id), NoValue())
     } else {
@@ -32,14 +32,14 @@ extension JobQueue {
   }
 
   func fail(_ job: inout JobRecord, _ failure: Failure, in transaction: WriteTransaction) throws {
-    try change(&job, .fail, in: transaction)
+    let previous = try change(&job, .fail, in: transaction)
     job.errorCode = failure.code
     job.errorMessage = failure.message
     job.errorHint = failure.hint
-    try close(&job, in: transaction)
+    try close(&job, from: previous, in: transaction)
   }
 
-  func close(_ job: inout JobRecord, in transaction: WriteTransaction) throws {
+  func close(_ job: inout JobRecord, from previous: JobState, in transaction: WriteTransaction) throws {
     try transaction.delete(QueueTables.running, job.id)
     try transaction.delete(QueueTables.active, job.imageKey)
     if job.state == .finished {
@@ -49,7 +49,7 @@ extension JobQueue {
     }
     job.lease = 0
     job.finishedAt = clock.now
-    try put(job, .jobChanged, in: transaction)
+    try put(job, .jobChanged, from: previous, in: transaction)
   }
 
   func removeFromIndexes(_ job: JobRecord, in transaction: WriteTransaction) throws {
@@ -65,13 +65,16 @@ extension JobQueue {
     return job
   }
 
-  func change(_ job: inout JobRecord, _ event: JobEvent, in transaction: WriteTransaction) throws {
-    guard let next = event.next(from: job.state) else {
-      preconditionFailure("job \(job.id): \(event) cannot happen in state \(job.state)")
+  /// Returns the state that the job was in.
+  func change(_ job: inout JobRecord, _ event: JobEvent, in transaction: WriteTransaction) throws -> JobState {
+    let previous = job.state
+    guard let next = event.next(from: previous) else {
+      preconditionFailure("job \(job.id): \(event) cannot happen in state \(previous)")
     }
-    try Self.count(job.state, by: -1, in: transaction)
+    try Self.count(previous, by: -1, in: transaction)
     try Self.count(next, by: 1, in: transaction)
     job.state = next
+    return previous
   }
 
   func promoteDelayed(_ now: Int64, in transaction: WriteTransaction) throws {
@@ -131,7 +134,10 @@ extension JobQueue {
   }
 
   /// Stores a job in the state it has reached, and the event that says so.
-  func put(_ job: JobRecord, _ kind: EventKind, actor: String = "", in transaction: WriteTransaction) throws {
+  func put(
+    _ job: JobRecord, _ kind: EventKind, from previous: JobState = .unspecified, actor: String = "",
+    in transaction: WriteTransaction
+  ) throws {
     try transaction.put(QueueTables.jobs, job.id, job)
     var event = EventRecord(kind, time: clock.now)
     event.integration = try store.integrationName(job.integrationId, in: transaction)
@@ -145,6 +151,7 @@ extension JobQueue {
     event.detail = job.errorCode.isEmpty ? "" : "\(job.errorCode): \(job.errorMessage)"
     event.actor = actor
     event.job = job
+    event.previousState = previous
     try store.append(event, in: transaction)
   }
 }

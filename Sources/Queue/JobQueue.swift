@@ -129,13 +129,13 @@ package struct JobQueue: Sendable {
         var job = try transaction.get(QueueTables.jobs, id)
       else { return nil }
       try transaction.delete(QueueTables.ready, key)
-      try change(&job, .lease, in: transaction)
+      let previous = try change(&job, .lease, in: transaction)
       job.lease = try Self.take("next_lease", in: transaction)
       job.attempt += 1
       job.startedAt = now
       job.notBefore = 0
       try transaction.put(QueueTables.running, job.id, job.lease)
-      try put(job, .jobChanged, in: transaction)
+      try put(job, .jobChanged, from: previous, in: transaction)
       return Lease(job: job)
     }
   }
@@ -154,17 +154,17 @@ package struct JobQueue: Sendable {
   package func beginParsing(_ lease: Lease) async throws {
     try await store.write { transaction in
       var job = try held(lease, in: transaction)
-      try change(&job, .parse, in: transaction)
-      try put(job, .jobChanged, in: transaction)
+      let previous = try change(&job, .parse, in: transaction)
+      try put(job, .jobChanged, from: previous, in: transaction)
     }
   }
 
   /// Ends a job well, inside the transaction that stores its report.
   package func finish(_ lease: Lease, in transaction: WriteTransaction) throws {
     var job = try held(lease, in: transaction)
-    try change(&job, .finish, in: transaction)
+    let previous = try change(&job, .finish, in: transaction)
     job.interruptions = 0
-    try close(&job, in: transaction)
+    try close(&job, from: previous, in: transaction)
   }
 
   /// Ends a job for good with a failure that no further attempt can mend.
@@ -228,11 +228,11 @@ package struct JobQueue: Sendable {
   package func cancel(_ id: UInt64, _ failure: Failure, in transaction: WriteTransaction) throws -> Bool {
     guard var job = try transaction.get(QueueTables.jobs, id), !job.state.isFinal else { return false }
     try removeFromIndexes(job, in: transaction)
-    try change(&job, .cancel, in: transaction)
+    let previous = try change(&job, .cancel, in: transaction)
     job.errorCode = failure.code
     job.errorMessage = failure.message
     job.errorHint = failure.hint
-    try close(&job, in: transaction)
+    try close(&job, from: previous, in: transaction)
     return true
   }
 

@@ -31,30 +31,12 @@ package struct RequestEnvelope: Sendable, Equatable {
   }
 
   package init(reading bytes: UnsafeRawBufferPointer) throws(MalformedEnvelope) {
-    var reader = EnvelopeReader(bytes)
-    while let field = try reader.next() {
-      switch (field.number, field.value) {
-      case (1, .bytes(let text)): service = try field.string(text)
-      case (2, .bytes(let text)): method = try field.string(text)
-      case (3, .bytes(let data)): payload = Array(data)
-      case (4, .varint(let value)): timeoutNanoseconds = Int64(bitPattern: value)
-      case (5, .bytes(let entry)):
-        guard metadata.count < Self.metadataMaximum else { throw MalformedEnvelope("more than 256 metadata entries") }
-        var pair = Metadata(key: "", value: "")
-        var inner = EnvelopeReader(entry)
-        while let part = try inner.next() {
-          switch (part.number, part.value) {
-          case (1, .bytes(let text)): pair.key = try part.string(text)
-          case (2, .bytes(let text)): pair.value = try part.string(text)
-          case (1...2, _): throw MalformedEnvelope("a metadata field has the wrong wire type")
-          default: break
-          }
-        }
-        metadata.append(pair)
-      case (1...5, _): throw MalformedEnvelope("field \(field.number) of the request has the wrong wire type")
-      default: break
-      }
-    }
+    let view = try RequestView(bytes)
+    service = try view.serviceName
+    method = try view.methodName
+    payload = Array(view.payload)
+    timeoutNanoseconds = view.timeoutNanoseconds
+    metadata = view.metadata
   }
 
   package func encoded() -> [UInt8] {
@@ -70,6 +52,52 @@ package struct RequestEnvelope: Sendable, Equatable {
       writer.bytes(5, inner.output, evenIfEmpty: true)
     }
     return writer.output
+  }
+}
+
+/// A request in place: most calls need neither its names as texts nor a copy of its payload. Lives as long as the bytes
+/// it was read from.
+struct RequestView {
+  private(set) var service = UnsafeRawBufferPointer(start: nil, count: 0)
+  private(set) var method = UnsafeRawBufferPointer(start: nil, count: 0)
+  private(set) var payload = UnsafeRawBufferPointer(start: nil, count: 0)
+  private(set) var timeoutNanoseconds: Int64 = 0
+  private(set) var metadata: [RequestEnvelope.Metadata] = []
+
+  var serviceName: String { get throws(MalformedEnvelope) { try EnvelopeReader.string(service, of: 1) } }
+  var methodName: String { get throws(MalformedEnvelope) { try EnvelopeReader.string(method, of: 2) } }
+
+  init(_ bytes: UnsafeRawBufferPointer) throws(MalformedEnvelope) {
+    var reader = EnvelopeReader(bytes)
+    while let field = try reader.next() {
+      switch (field.number, field.value) {
+      case (1, .bytes(let text)): service = text
+      case (2, .bytes(let text)): method = text
+      case (3, .bytes(let data)): payload = data
+      case (4, .varint(let value)): timeoutNanoseconds = Int64(bitPattern: value)
+      case (5, .bytes(let entry)):
+        guard metadata.count < RequestEnvelope.metadataMaximum else {
+          throw MalformedEnvelope("more than \(RequestEnvelope.metadataMaximum) metadata entries")
+        }
+        metadata.append(try Self.metadata(entry))
+      case (1...5, _): throw MalformedEnvelope("field \(field.number) of the request has the wrong wire type")
+      default: break
+      }
+    }
+  }
+
+  private static func metadata(_ entry: UnsafeRawBufferPointer) throws(MalformedEnvelope) -> RequestEnvelope.Metadata {
+    var pair = RequestEnvelope.Metadata(key: "", value: "")
+    var reader = EnvelopeReader(entry)
+    while let part = try reader.next() {
+      switch (part.number, part.value) {
+      case (1, .bytes(let text)): pair.key = try EnvelopeReader.string(text, of: 1)
+      case (2, .bytes(let text)): pair.value = try EnvelopeReader.string(text, of: 2)
+      case (1...2, _): throw MalformedEnvelope("a metadata field has the wrong wire type")
+      default: break
+      }
+    }
+    return pair
   }
 }
 
@@ -179,17 +207,18 @@ private struct EnvelopeReader {
   struct Field {
     let number: UInt64
     let value: Value
+  }
 
-    func string(_ bytes: UnsafeRawBufferPointer) throws(MalformedEnvelope) -> String {
-      // `String(validating:)` takes several times as long. What decoding repairs is not the same any more.
-      var text = String(decoding: bytes, as: UTF8.self)
-      let isSame = text.withUTF8 { utf8 in
-        guard let copy = utf8.baseAddress, let original = bytes.baseAddress else { return bytes.isEmpty }
-        return utf8.count == bytes.count && memcmp(copy, original, utf8.count) == 0
-      }
-      guard isSame else { throw MalformedEnvelope("field \(number) is not UTF-8") }
-      return text
+  /// The text of field `number`.
+  static func string(_ bytes: UnsafeRawBufferPointer, of number: UInt64) throws(MalformedEnvelope) -> String {
+    // `String(validating:)` takes several times as long. What decoding repairs is not the same any more.
+    var text = String(decoding: bytes, as: UTF8.self)
+    let isSame = text.withUTF8 { utf8 in
+      guard let copy = utf8.baseAddress, let original = bytes.baseAddress else { return bytes.isEmpty }
+      return utf8.count == bytes.count && memcmp(copy, original, utf8.count) == 0
     }
+    guard isSame else { throw MalformedEnvelope("field \(number) is not UTF-8") }
+    return text
   }
 
   private let bytes: UnsafeRawBufferPointer

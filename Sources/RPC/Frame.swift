@@ -56,10 +56,13 @@ package enum Frame {
     }
 
     package func write(to output: inout [UInt8]) {
-      for shift in [24, 16, 8, 0] as [UInt32] { output.append(UInt8(truncatingIfNeeded: length >> shift)) }
-      for shift in [24, 16, 8, 0] as [UInt32] { output.append(UInt8(truncatingIfNeeded: stream >> shift)) }
-      output.append(kind)
-      output.append(flags.rawValue)
+      withUnsafeTemporaryAllocation(byteCount: Frame.headerLength, alignment: 4) { bytes in
+        bytes.storeBytes(of: length.bigEndian, toByteOffset: 0, as: UInt32.self)
+        bytes.storeBytes(of: stream.bigEndian, toByteOffset: 4, as: UInt32.self)
+        bytes.storeBytes(of: kind, toByteOffset: 8, as: UInt8.self)
+        bytes.storeBytes(of: flags.rawValue, toByteOffset: 9, as: UInt8.self)
+        output.append(contentsOf: bytes)
+      }
     }
   }
 }

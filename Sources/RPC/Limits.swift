@@ -11,6 +11,9 @@ extension RPCServer {
     package var connections = 4096
     package var connectionsPerUser = 1024
     package var refusals = 64
+    /// Handlers of one user that were cancelled with their connections and have not ended yet; then the user's calls are
+    /// answered RESOURCE_EXHAUSTED. Without it, whoever connects anew would shed the handlers that count for a connection.
+    package var abandonedPerUser = 1024
     /// Bytes that may wait in each direction of a stream, or a single message. A full one ends with RESOURCE_EXHAUSTED.
     package var streamQueueBytes = 1 << 20
     /// Answer bytes that may wait for a peer that does not read; then its requests are not read either. At twice this,

@@ -8,6 +8,9 @@ package struct RPCMethod: Sendable {
   /// call ends when its handler returns or throws. The call's end from outside (deadline, cancellation, a client that
   /// left) cancels the handler's task.
   package enum Handler: Sendable {
+    /// A unary method that never waits: it runs between two frames, without a task, and reads its request in place.
+    /// Nothing else of the server happens meanwhile, so it must be quick.
+    case immediate(@Sendable (_ payload: UnsafeRawBufferPointer, _ context: CallContext) throws -> [UInt8])
     case unary(@Sendable (_ payload: [UInt8], _ context: CallContext) async throws -> [UInt8])
     case serverStreaming(@Sendable (_ payload: [UInt8], _ responses: OutboundStream, CallContext) async throws -> Void)
     case clientStreaming(@Sendable (_ requests: MessageQueue, _ context: CallContext) async throws -> [UInt8])
@@ -32,7 +35,7 @@ package struct RPCMethod: Sendable {
 
   package var kind: Kind {
     switch handler {
-    case .unary: .unary
+    case .immediate, .unary: .unary
     case .serverStreaming: .serverStreaming
     case .clientStreaming: .clientStreaming
     case .bidirectional: .bidirectional

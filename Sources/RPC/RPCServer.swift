@@ -11,20 +11,31 @@ import Posix
 package final class RPCServer: Sendable {
   /// What the server asks of its owner.
   package struct Policy: Sendable {
-    /// The refusal, or nil when `peer` may call `method` (`Service/Method`).
-    package var authorise: @Sendable (_ peer: Peer, _ method: String) -> RPCError?
-    /// Told after each call: for metrics and logs.
-    package var observe: @Sendable (_ method: String, _ peer: Peer, _ duration: Duration, _ failure: RPCError?) -> Void
+    /// What holds for one method.
+    package struct Rule: Sendable {
+      /// The refusal, or nil when `peer` may call it.
+      package var authorise: @Sendable (_ peer: Peer) -> RPCError?
+      /// Told after each call: for metrics and logs.
+      package var observe: @Sendable (_ peer: Peer, _ duration: Duration, _ failure: RPCError?) -> Void
+
+      package init(
+        authorise: @escaping @Sendable (Peer) -> RPCError?,
+        observe: @escaping @Sendable (Peer, Duration, RPCError?) -> Void
+      ) {
+        self.authorise = authorise
+        self.observe = observe
+      }
+    }
+
+    /// Asked once for each method (`Service/Method`), when the server starts.
+    package var rule: @Sendable (_ method: String) -> Rule
     /// Turns what a handler threw into a status.
     package var translate: @Sendable (any Error) -> RPCError
 
     package init(
-      authorise: @escaping @Sendable (Peer, String) -> RPCError?,
-      observe: @escaping @Sendable (String, Peer, Duration, RPCError?) -> Void,
-      translate: @escaping @Sendable (any Error) -> RPCError
+      rule: @escaping @Sendable (String) -> Rule, translate: @escaping @Sendable (any Error) -> RPCError
     ) {
-      self.authorise = authorise
-      self.observe = observe
+      self.rule = rule
       self.translate = translate
     }
   }
@@ -53,13 +64,14 @@ package final class RPCServer: Sendable {
       throw error
     }
     self.shared = shared
-    let table = Dictionary(grouping: methods, by: \.service).mapValues { methods in
-      Dictionary(uniqueKeysWithValues: methods.map { ($0.name, $0) })
-    }
+    let table = MethodTable(
+      methods.map {
+        ServedMethod($0, policy.rule($0.fullName), isExempt: limits.exemptMethods.contains($0.fullName))
+      })
     let ended = self.ended
     startThread(named: "rpc-loop") {
       let loop = ServerLoop(
-        epoll: epoll, listener: listener, shared: shared, methods: table, policy: policy, limits: limits)
+        epoll: epoll, listener: listener, shared: shared, methods: table, translate: policy.translate, limits: limits)
       loop.run()
       shared.end()
       close(epoll)

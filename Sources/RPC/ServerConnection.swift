@@ -18,7 +18,7 @@ final class ServerConnection {
 
   struct Call {
     var task: Task<Void, Never>?
-    let method: String
+    let method: ServedMethod
     let started: ContinuousClock.Instant
     let streaming: Streaming?
   }

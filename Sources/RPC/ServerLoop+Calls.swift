@@ -58,7 +58,7 @@ extension ServerLoop {
     }
     let isEmpty = header.flags.contains(.noData)
     guard !isEmpty || data.isEmpty else { return violate("a data frame with the flag no-data holds data") }
-    guard let streaming = call.streaming else { return violate("\(call.method) takes no data frames") }
+    guard let streaming = call.streaming else { return violate("\(call.method.method.fullName) takes no data frames") }
     if streaming.outcome != nil { return }
     guard let inbound = streaming.inbound, !streaming.isRemoteClosed else {
       // A second goodbye does no harm.
@@ -90,51 +90,70 @@ extension ServerLoop {
       connection.isClosing = true
       return connection.respond(stream: stream, .failure(refusal))
     }
-    let request: RequestEnvelope
+    let request: RequestView
+    let served: ServedMethod
     do {
-      request = try RequestEnvelope(reading: data)
+      request = try RequestView(data)
+      guard let found = methods.find(request) else { return try refuseUnknown(request, stream, on: connection) }
+      served = found
     } catch {
       return refuse(stream, "the request does not decode: \(error.reason)", on: connection)
     }
-    guard let service = methods[request.service] else {
-      let unknown = "service \(request.service.prefix(Self.echoedMaximum))"
-      return refuse(stream, unknown, code: .unimplemented, on: connection)
-    }
-    guard let method = service[request.method] else {
-      let unknown = "method \(request.method.prefix(Self.echoedMaximum))"
-      return refuse(stream, unknown, code: .unimplemented, on: connection)
-    }
-    let name = method.fullName
     let started = ContinuousClock.now
-    if let refusal = refusal(of: request, method, name, header.flags, on: connection) {
-      policy.observe(name, connection.peer, ContinuousClock.now - started, refusal)
+    if let refusal = refusal(of: request, served, header.flags, on: connection) {
+      served.rule.observe(connection.peer, ContinuousClock.now - started, refusal)
       return connection.respond(stream: stream, .failure(refusal))
     }
     let deadline = request.timeoutNanoseconds == 0 ? nil : started + .nanoseconds(request.timeoutNanoseconds)
-    if let deadline { watchDeadline(deadline, connection, stream) }
     let context = CallContext(
       peer: connection.peer, deadline: deadline, metadata: request.metadata.map { ($0.key, $0.value) },
       connection: connection.token, stream: stream, shared: shared)
-    let streaming = streaming(method.kind, header.flags, request.payload, connection, stream)
-    connection.add(.init(task: nil, method: name, started: started, streaming: streaming), stream)
+    if case .immediate(let handle) = served.method.handler {
+      let result = Result(catching: { try handle(request.payload, context) }).mapError(status)
+      served.rule.observe(connection.peer, ContinuousClock.now - started, result.failure)
+      return connection.respond(stream: stream, result)
+    }
+    if let deadline { watchDeadline(deadline, connection, stream) }
+    let payload = Array(request.payload)
+    let streaming = streaming(served.method.kind, header.flags, payload, connection, stream)
+    connection.add(.init(task: nil, method: served, started: started, streaming: streaming), stream)
     connection.runningHandlers += 1
-    connection.setTask(start(method.handler, request.payload, streaming, context), of: stream)
+    connection.setTask(start(served.method.handler, payload, streaming, context), of: stream)
   }
+
+  private func refuseUnknown(
+    _ request: RequestView, _ stream: UInt32, on connection: ServerConnection
+  ) throws(MalformedEnvelope) {
+    let service = try request.serviceName
+    let method = try request.methodName
+    let unknown =
+      methods.hasService(service)
+      ? "method \(method.prefix(Self.echoedMaximum))" : "service \(service.prefix(Self.echoedMaximum))"
+    refuse(stream, unknown, code: .unimplemented, on: connection)
+  }
+
+  private func status(_ error: any Error) -> RPCError { error as? RPCError ?? translate(error) }
 
   /// Why the call may not begin.
   private func refusal(
-    of request: RequestEnvelope, _ method: RPCMethod, _ name: String, _ flags: Frame.Flags,
-    on connection: ServerConnection
+    of request: RequestView, _ served: ServedMethod, _ flags: Frame.Flags, on connection: ServerConnection
   ) -> RPCError? {
-    if let mismatch = Self.mismatch(method.kind, flags) { return RPCError(.invalidArgument, "\(name) \(mismatch)") }
+    if let mismatch = Self.mismatch(served.method.kind, flags) {
+      return RPCError(.invalidArgument, "\(served.method.fullName) \(mismatch)")
+    }
     if stopBy != nil { return RPCError(.unavailable, "the daemon is stopping") }
     let calls = max(connection.calls.count, connection.runningHandlers)
-    let allowed = limits.streamsPerConnection * (limits.exemptMethods.contains(name) ? 2 : 1)
-    guard calls < allowed else {
+    guard calls < limits.streamsPerConnection * (served.isExempt ? 2 : 1) else {
       return RPCError(
         .resourceExhausted, "\(limits.streamsPerConnection) calls are in flight on this connection")
     }
-    if let refusal = policy.authorise(connection.peer, name) { return refusal }
+    guard connection.budget.abandonedHandlers < limits.abandonedPerUser || served.isExempt else {
+      return RPCError(
+        .resourceExhausted,
+        "\(connection.budget.abandonedHandlers) calls of user \(connection.peer.uid) go on although their connections "
+          + "have ended")
+    }
+    if let refusal = served.rule.authorise(connection.peer) { return refusal }
     if request.timeoutNanoseconds < 0 {
       return RPCError(.deadlineExceeded, "the deadline was over before the call began")
     }
@@ -209,7 +228,7 @@ extension ServerLoop {
     _ context: CallContext, _ body: @escaping @Sendable () async throws -> [UInt8]
   ) -> Task<Void, Never> {
     let shared = self.shared
-    let policy = self.policy
+    let translate = self.translate
     let thread = self.thread
     // Touched on the loop's own thread alone: that is what the comparison below is for. A thread that got the same
     // identity after the loop's end finds no connections in it.
@@ -221,7 +240,7 @@ extension ServerLoop {
       } catch let error as RPCError {
         result = .failure(error)
       } catch {
-        result = .failure(policy.translate(error))
+        result = .failure(translate(error))
       }
       if thread.isCurrent {
         // A handler that never suspended: the answer needs no mailbox.
@@ -235,7 +254,7 @@ extension ServerLoop {
   // MARK: - Ending
 
   func handlerEnded(_ token: UInt64, _ stream: UInt32, _ result: Result<[UInt8], RPCError>) {
-    guard let connection = connections[token] else { return }
+    guard let connection = connections[token] else { return abandonedHandlerEnded(token) }
     connection.runningHandlers -= 1
     end(stream, of: connection, result, discarding: false)
   }
@@ -246,9 +265,8 @@ extension ServerLoop {
     _ stream: UInt32, of connection: ServerConnection, _ result: Result<[UInt8], RPCError>, discarding: Bool
   ) {
     guard let call = connection.calls[stream], call.streaming?.outcome == nil else { return }
-    var failure: RPCError?
-    if case .failure(let error) = result { failure = error }
-    policy.observe(call.method, connection.peer, ContinuousClock.now - call.started, failure)
+    let failure = result.failure
+    call.method.rule.observe(connection.peer, ContinuousClock.now - call.started, failure)
     call.task?.cancel()
     touch(connection)
     guard let streaming = call.streaming else {
@@ -291,8 +309,15 @@ extension ServerLoop {
       call.streaming?.inbound?.end(reason, discarding: true)
       call.streaming?.outbound?.close(reason, discarding: true)
       if call.streaming?.outcome == nil {
-        policy.observe(call.method, connection.peer, ContinuousClock.now - call.started, reason)
+        call.method.rule.observe(connection.peer, ContinuousClock.now - call.started, reason)
       }
     }
+  }
+}
+
+extension Result {
+  fileprivate var failure: Failure? {
+    if case .failure(let error) = self { return error }
+    return nil
   }
 }

@@ -13,9 +13,8 @@ final class ServerLoop {
   private let epoll: Int32
   private var listener: Int32
   let shared: LoopShared
-  /// By service and name.
-  let methods: [String: [String: RPCMethod]]
-  let policy: RPCServer.Policy
+  let methods: MethodTable
+  let translate: @Sendable (any Error) -> RPCError
   let limits: RPCServer.Limits
   let thread = ThreadIdentity.current
 
@@ -25,8 +24,11 @@ final class ServerLoop {
     let budget: UserBudget
   }
 
-  /// Those with connections that count, by uid; the other connections wait to hear their refusal.
+  /// Those with connections that count, or with handlers left of such, by uid; the other connections wait to hear their
+  /// refusal.
   private var users: [UInt32: User] = [:]
+  /// Handlers that have not ended although their connection has, by its token: whose, and how many.
+  private var abandoned: [UInt64: (uid: UInt32, handlers: Int)] = [:]
   private var refused = 0
   private var nextToken: UInt64 = 2
   /// Connections with something to write or to re-arm after this round.
@@ -40,14 +42,14 @@ final class ServerLoop {
 
   /// `epoll` watches `listener` and the wake descriptor already.
   init(
-    epoll: Int32, listener: Int32, shared: LoopShared, methods: [String: [String: RPCMethod]], policy: RPCServer.Policy,
-    limits: RPCServer.Limits
+    epoll: Int32, listener: Int32, shared: LoopShared, methods: MethodTable,
+    translate: @escaping @Sendable (any Error) -> RPCError, limits: RPCServer.Limits
   ) {
     self.epoll = epoll
     self.listener = listener
     self.shared = shared
     self.methods = methods
-    self.policy = policy
+    self.translate = translate
     self.limits = limits
   }
 
@@ -173,6 +175,8 @@ final class ServerLoop {
     if count > 0 {
       if limits.idleTime != nil && connection.refusal == nil { connection.idleSince = .now }
       connection.receive(UnsafeRawBufferPointer(rebasing: readBuffer[..<count])) { accept($0, $1, on: connection) }
+      // It may have been a password, and the next bytes may be long in coming.
+      if let base = readBuffer.baseAddress { explicit_bzero(base, count) }
     } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
       // A ttrpc client that is gone wants no answers: EOF ends its calls.
       drop(connection)
@@ -298,14 +302,28 @@ final class ServerLoop {
     abandonCalls(of: connection)
     if connection.refusal != nil {
       refused -= 1
-    } else if let user = users[connection.peer.uid] {
-      if user.connections == 1 {
-        users[connection.peer.uid] = nil
-      } else {
-        users[connection.peer.uid]?.connections -= 1
+    } else {
+      if connection.runningHandlers > 0 {
+        abandoned[connection.token] = (connection.peer.uid, connection.runningHandlers)
+        connection.budget.addAbandonedHandlers(connection.runningHandlers)
       }
+      users[connection.peer.uid]?.connections -= 1
+      forgetIfGone(connection.peer.uid)
     }
     close(connection.descriptor)
     wakeListener()
+  }
+
+  /// A handler has ended whose connection is gone.
+  func abandonedHandlerEnded(_ token: UInt64) {
+    guard let (uid, handlers) = abandoned[token] else { return }
+    abandoned[token] = handlers > 1 ? (uid, handlers - 1) : nil
+    users[uid]?.budget.addAbandonedHandlers(-1)
+    forgetIfGone(uid)
+  }
+
+  private func forgetIfGone(_ uid: UInt32) {
+    guard let user = users[uid], user.connections == 0, user.budget.abandonedHandlers == 0 else { return }
+    users[uid] = nil
   }
 }

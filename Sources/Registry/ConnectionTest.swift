@@ -17,6 +17,8 @@ package struct ConnectionStep: Sendable, Hashable {
     case repositories
     /// Local, remote and virtual ones among them.
     case kinds
+    /// An image that was listed can be read.
+    case read
   }
 
   package enum Outcome: String, Sendable { case ok, failed, skipped }

@@ -3,8 +3,6 @@ import Model
 import Posix
 
 extension RegistryClient {
-  /// Repositories that a test lists at most: enough to tell whether listing works.
-  static let testedRepositoriesMax = 1000
   static let clockSkewMax = Duration.seconds(30)
 
   /// Connects for real and tells step by step how far it came; what depends on a failed step is left out. Throws
@@ -112,65 +110,5 @@ extension RegistryClient {
       .clock, .ok,
       "the registry's clock is \(seconds) s \(skew < .zero ? "behind" : "ahead of") this machine's",
       hint: "set both by NTP: tokens may be refused as expired or not yet valid")
-  }
-
-  private struct Enough: Error {}
-
-  private func testListing(_ test: ConnectionTest) async throws {
-    var counts: [RepositoryKind: Int] = [:]
-    var examples: [String] = []
-    let listing = RepositoryListing(self) { found in
-      counts[found.kind, default: 0] += 1
-      if examples.count < 3 { examples.append(found.repository.path) }
-      if counts.values.reduce(0, +) >= Self.testedRepositoriesMax { throw Enough() }
-    }
-    var hasMore = false
-    do {
-      try await driver.repositories(listing)
-    } catch is Enough {
-      hasMore = true
-    } catch let error as RegistryError {
-      test.add(
-        .list, .failed, error.message,
-        hint: "\(error.advice); images can still be added by hand, by their full name")
-      return
-    }
-    let summary = listing.summary
-    if let why = summary.incomplete {
-      test.add(.list, .failed, "partial: \(why)", hint: "what is listed is polled; the rest is not seen")
-    } else {
-      test.add(.list, .ok, "\(endpoint.credential.named) may list repositories")
-    }
-    let count = counts.values.reduce(0, +)
-    if count == 0 {
-      test.add(
-        .repositories, .ok, "no repositories are visible",
-        hint: "check the integration's scopes, and what the account may see")
-    } else {
-      let shown = examples.joined(separator: ", ")
-      test.add(
-        .repositories, .ok,
-        hasMore
-          ? "the first \(count) repositories: \(shown), …"
-          : "\(count) repositories: \(shown)"
-            + (count > examples.count ? ", …" : ""))
-    }
-    testKinds(counts, summary.passedOver, test)
-  }
-
-  private func testKinds(
-    _ counts: [RepositoryKind: Int], _ passedOver: [RepositoryKind: Int], _ test: ConnectionTest
-  ) {
-    let polled = RepositoryKind.allCases.compactMap { kind in counts[kind].map { "\($0) \(kind.rawValue)" } }
-    let skipped = RepositoryKind.allCases.compactMap { kind in passedOver[kind].map { "\($0) \(kind.rawValue)" } }
-    guard !skipped.isEmpty else {
-      test.add(.kinds, .ok, polled.isEmpty ? "none" : polled.joined(separator: ", "))
-      return
-    }
-    test.add(
-      .kinds, .ok,
-      (polled.isEmpty ? "" : polled.joined(separator: ", ") + "; ")
-        + "not polled: \(skipped.joined(separator: ", "))",
-      hint: passedOver[.remote] == nil ? nil : "remote repositories are polled with --include-remote")
   }
 }

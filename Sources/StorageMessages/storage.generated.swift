@@ -1265,6 +1265,8 @@ package struct EventRecord: ProtoMessage {
   /// a job as it then stood, in events of jobs
   package var job: JobRecord? = nil
   package var integrationId: UInt64 = 0
+  /// of the job until this event; unspecified: it is new, or the event is an older daemon's
+  package var previousState: JobState = JobState(rawValue: 0)
 
   package init() {}
 
@@ -1289,6 +1291,7 @@ package struct EventRecord: ProtoMessage {
     self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.EventRecord.actor")
     self.job = try readMessage(c.pointee.job)
     self.integrationId = c.pointee.integration_id
+    self.previousState = JobState(rawValue: Int32(bitPattern: c.pointee.previous_state.rawValue))
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1306,6 +1309,7 @@ package struct EventRecord: ProtoMessage {
     c.pointee.actor = arena.copy(self.actor)
     c.pointee.job = arena.pointer(self.job)
     c.pointee.integration_id = self.integrationId
+    c.pointee.previous_state = Tidewaiter__Storage__V1__JobState(rawValue: UInt32(bitPattern: self.previousState.rawValue))
   }
 }
 

@@ -1,6 +1,6 @@
-import Analysis
 import CPosix
 import Glibc
+import Inventory
 
 /// What the worker gives up, and the bounds it sets on itself, before it reads its first byte.
 enum Confinement {

@@ -2,6 +2,7 @@
 // concurrency nor Dispatch runs in a confined process.
 import Analysis
 import Glibc
+import Inventory
 
 func end(_ reason: String) -> Never {
   let line = Array("tidewaiter-worker: \(reason)\n".utf8)

@@ -1,40 +1,19 @@
 import Advisories
-import ArgumentParser
 import CPosix
+import CWipe
 import Daemon
 import Glibc
 import Logging
+import Model
 import Posix
 import Store
 import Synchronization
 
-extension Configuration.LogLevel: ExpressibleByArgument {}
-extension Configuration.LogFormat: ExpressibleByArgument {}
+struct Command {
+  let flags: Configuration.Flags
 
-struct Arguments: ParsableArguments {
-  @Option(help: ArgumentHelp("Settings in YAML; README.md lists them.", valueName: "file"))
-  var config: String?
-  @Option(help: ArgumentHelp("Where the daemon keeps what it knows.", valueName: "dir"))
-  var stateDir: String?
-  @Option(help: ArgumentHelp("The Unix socket to serve on.", valueName: "path"))
-  var socket: String?
-  @Option(help: "What is logged at least.")
-  var logLevel: Configuration.LogLevel?
-  @Option(help: "How log lines look.")
-  var logFormat: Configuration.LogFormat?
-  @Flag(help: "Show the version.")
-  var version = false
-}
-
-struct Command: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "tidewaiterd", abstract: "Watches container registries and scans the images in them.",
-    discussion: "Example: tidewaiterd --state-dir /var/lib/tidewaiter --log-format json")
-
-  @OptionGroup var arguments: Arguments
-
-  func run() throws {
-    if arguments.version { return print("tidewaiterd \(Build.version)") }
+  /// Returns when the daemon has stopped as it was asked to; false where it did not start, after having said why.
+  func run() -> Bool {
     // The next file to be opened must not become standard output: what is printed would be written into it.
     var descriptor: Int32 = -1
     repeat { descriptor = cposix_open("/dev/null", O_RDWR, 0) } while (0...2).contains(descriptor)
@@ -60,11 +39,15 @@ struct Command: ParsableCommand {
     var noCore = rlimit()
     if setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &noCore) != 0 {
       Self.say("\(PosixError("allow no core files"))", "look at what confines the daemon")
-      throw ExitCode(1)
+      return false
     }
     if cposix_not_dumpable() != 0 {
       Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
-      throw ExitCode(1)
+      return false
+    }
+    guard cwipe_works() else {
+      Self.say("freed memory would not be wiped", "this program was linked wrongly: build it anew")
+      return false
     }
     let environment = ProcessEnvironment.variables
     let inherited: InheritedSocket?
@@ -72,13 +55,14 @@ struct Command: ParsableCommand {
       inherited = try InheritedSocket.take(from: environment)
     } catch {
       Self.say(error.description, error.hint)
-      throw ExitCode(1)
+      return false
     }
     for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] { unsetenv(name) }
-    guard let daemon = start(environment, inherited) else { throw ExitCode(1) }
+    guard let daemon = start(environment, inherited) else { return false }
     print("tidewaiterd \(Build.version) ready on \(daemon.socket)")
     fflush(nil)
     serve(daemon, environment, &signals)
+    return true
   }
 
   /// Sent by the daemon to itself when it has stopped.
@@ -124,16 +108,6 @@ struct Command: ParsableCommand {
     }
   }
 
-  private var flags: Configuration.Flags {
-    var flags = Configuration.Flags()
-    flags.config = arguments.config
-    flags.stateDirectory = arguments.stateDir
-    flags.socket = arguments.socket
-    flags.logLevel = arguments.logLevel
-    flags.logFormat = arguments.logFormat
-    return flags
-  }
-
   /// Nil after having said why not.
   private func start(_ environment: [String: String], _ inherited: InheritedSocket?) -> Daemon? {
     let configuration: Configuration
@@ -172,10 +146,19 @@ struct Command: ParsableCommand {
     return nil
   }
 
-  private static func say(_ what: String, _ hint: String) {
+  static func say(_ what: String, _ hint: String) {
     let text = "error: \(what)\nhint: \(hint)\n"
     write(2, text, text.utf8.count)
   }
 }
 
-Command.main()
+do {
+  switch try Arguments.parse(Array(CommandLine.arguments.dropFirst())) {
+  case .help: print(Arguments.helpText)
+  case .version: print("tidewaiterd \(Build.version)")
+  case .run(let flags): if !Command(flags: flags).run() { exit(EXIT_FAILURE) }
+  }
+} catch {
+  Command.say(error.description, error.hint)
+  exit(EX_USAGE)
+}

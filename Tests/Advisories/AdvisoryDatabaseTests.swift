@@ -4,13 +4,14 @@ import Posix
 import StorageMessages
 import Store
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Advisories
 
 @Suite struct AdvisoryDatabaseTests {
-  private let scratch: Scratch
-  init() throws { scratch = try Scratch() }
+  private let scratch: TemporaryDirectory
+  init() throws { scratch = try TemporaryDirectory() }
 
   private func open(mapSizeBytes: Int = 1 << 30) throws -> AdvisoryDatabase {
     try AdvisoryDatabase(directory: scratch.database, clock: WallClock { 42 }, mapSizeBytes: mapSizeBytes)
@@ -128,7 +129,7 @@ import Testing
     #expect(error?.message.hasPrefix("Bad: ") == true)
     #expect(try ids(database.snapshot()) == ["A"])
     #expect(database.generation == 1)
-    #expect(try scratch.databaseFiles() == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
+    #expect(scratch.databaseFiles == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
     _ = try await database.importSets([upload("One", ids: ["C"])])
     #expect(try ids(database.snapshot()) == ["C"])
   }
@@ -149,7 +150,7 @@ import Testing
     let error = await #expect(throws: StoreError.self) { try await database.importSets([upload("Set", many)]) }
     #expect(error?.code == .mapFull)
     #expect(try ids(database.snapshot()) == ["A"])
-    #expect(try scratch.databaseFiles() == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
+    #expect(scratch.databaseFiles == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
     _ = try await database.importSets([upload("Set", ids: ["B"])])
     #expect(try ids(database.snapshot()) == ["B"])
   }
@@ -165,7 +166,7 @@ import Testing
     let error = await #expect(throws: StoreError.self) { try await database.importSets([upload("Set", many)]) }
     #expect(error?.code == .diskFull || error?.code == .io)
     #expect(try ids(database.snapshot()) == ["A"])
-    #expect(try scratch.databaseFiles() == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
+    #expect(scratch.databaseFiles == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
     _ = try await database.importSets([upload("Set", ids: ["B"])])
     #expect(try ids(database.snapshot()) == ["B"])
   }
@@ -190,7 +191,7 @@ import Testing
       _ = try scratch.write("advisories/\(name)", Array("half".utf8))
     }
     let database = try open()
-    #expect(try scratch.databaseFiles() == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
+    #expect(scratch.databaseFiles == ["advisories-1.mdb", "advisories-1.mdb-lock", "current"])
     #expect(database.generation == 1)
     #expect(try ids(database.snapshot()) == ["A"])
     _ = try await database.importSets([upload("Set", ids: ["B"])])
@@ -210,9 +211,9 @@ import Testing
     _ = try await database.importSets([upload("Set", ids: ["B"])])
     _ = try await database.importSets([upload("Set", ids: ["C"])])
     #expect(try snapshot.map { try ids($0) } == ["A"])
-    #expect(try scratch.databaseFiles().filter { $0.hasSuffix(".mdb") } == ["advisories-1.mdb", "advisories-3.mdb"])
+    #expect(scratch.databaseFiles.filter { $0.hasSuffix(".mdb") } == ["advisories-1.mdb", "advisories-3.mdb"])
     snapshot = nil
-    #expect(try scratch.databaseFiles().filter { $0.hasSuffix(".mdb") } == ["advisories-3.mdb"])
+    #expect(scratch.databaseFiles.filter { $0.hasSuffix(".mdb") } == ["advisories-3.mdb"])
     #expect(try ids(database.snapshot()) == ["C"])
   }
 

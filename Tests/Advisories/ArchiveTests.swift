@@ -1,10 +1,11 @@
+import TestSupport
 import Testing
 
 @testable import Advisories
 
 @Suite struct ArchiveTests {
-  private let scratch: Scratch
-  init() throws { scratch = try Scratch() }
+  private let scratch: TemporaryDirectory
+  init() throws { scratch = try TemporaryDirectory() }
 
   private func read(_ bytes: [UInt8]) throws -> [ArchiveEntry] { try Archives.read(scratch.write("archive", bytes)) }
 

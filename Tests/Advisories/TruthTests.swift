@@ -21,7 +21,7 @@ struct TruthTests {
   }
 
   @Test func everyImageHasExactlyItsMatches() async throws {
-    let scratch = try Scratch()
+    let scratch = try TemporaryDirectory()
     let database = try AdvisoryDatabase(directory: scratch.database)
     let uploads = try ["Alpine", "Debian", "AlmaLinux"].map {
       AdvisoryUpload(name: $0, file: try #require(Corpus.path("osv/\($0)/all.zip")))

@@ -1,4 +1,5 @@
 import Analysis
+import Inventory
 import StorageMessages
 import Testing
 

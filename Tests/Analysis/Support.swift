@@ -1,5 +1,6 @@
 import Analysis
 import FoundationEssentials
+import Inventory
 import StorageMessages
 import TestSupport
 

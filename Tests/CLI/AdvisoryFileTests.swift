@@ -1,5 +1,6 @@
 import CLIKit
 import Glibc
+import TestSupport
 import Testing
 
 @Suite("Advisory files on their way to the daemon")
@@ -20,7 +21,7 @@ struct AdvisoryFileTests {
   @Test(
     "A folder of records becomes one bundle, byte for byte, whatever the size of the chunks", arguments: [1, 7, 4096])
   func bundles(chunk: Int) throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     try folder.write("{}", to: "Set/b/2.json")
     try folder.write("", to: "Set/1.json")
     try folder.write("not a record", to: "Set/README")
@@ -38,7 +39,7 @@ struct AdvisoryFileTests {
 
   @Test("An archive goes as it is, under the name of its ecosystem")
   func archives() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let path = try folder.write(Self.zip, to: "Debian/all.zip")
     try folder.write(Self.zip, to: "alpine-edge.zip")
     var discovery = AdvisoryDiscovery()
@@ -53,7 +54,7 @@ struct AdvisoryFileTests {
 
   @Test("A folder laid out as OSV.dev does gives a set for each ecosystem")
   func layouts() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     try folder.write(Self.zip, to: "osv/Debian/all.zip")
     try folder.write("{}", to: "osv/Debian/DSA-1.json")
     try folder.write(Self.zip, to: "osv/Red Hat/all.zip")
@@ -66,7 +67,7 @@ struct AdvisoryFileTests {
 
   @Test("Links and special files in a folder are left out and named")
   func leavesOut() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     try folder.write("{}", to: "set/a.json")
     #expect(symlink("/etc/passwd", folder.path + "/set/l.json") == 0)
     #expect(symlink("/", folder.path + "/set/root") == 0)
@@ -84,7 +85,7 @@ struct AdvisoryFileTests {
   @Test(
     "What is nothing to import is refused", arguments: ["empty", "text.txt", "broken/all.zip", "missing", "broken"])
   func refuses(name: String) throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     #expect(mkdir(folder.path + "/empty", 0o700) == 0)
     try folder.write("hello", to: "text.txt")
     try folder.write("hello", to: "broken/all.zip")
@@ -96,7 +97,7 @@ struct AdvisoryFileTests {
 
   @Test("Two sets of one name are refused")
   func refusesTwins() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let one = try folder.write(Self.zip, to: "a/Debian/all.zip")
     let other = try folder.write(Self.zip, to: "b/Debian/all.zip")
     var discovery = AdvisoryDiscovery()
@@ -106,7 +107,7 @@ struct AdvisoryFileTests {
 
   @Test("A file that changed since it was found stops the upload", arguments: [0, 1, 5])
   func noticesChanges(size: Int) throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let path = try folder.write("{}", to: "set/a.json")
     var discovery = AdvisoryDiscovery()
     try discovery.add(path)

@@ -1,6 +1,7 @@
 import CLIKit
 import Glibc
 import Posix
+import TestSupport
 import Testing
 
 @Suite("Files that people name")
@@ -17,7 +18,7 @@ struct FileTests {
 
   @Test("A secret is read up to its bound, its line end not counted")
   func readsSecrets() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let longest = [UInt8](repeating: UInt8(ascii: "x"), count: SecretInput.maximumLength)
     let fits = try folder.write(longest + [13, 10], to: "fits")
     #expect(try SecretInput.read(file: fits) == Secret(longest))
@@ -34,7 +35,7 @@ struct FileTests {
 
   @Test("A report replaces a file whole and keeps its mode")
   func replaces() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let path = try folder.write("old", to: "report")
     try FileReplacement.write(Array("new".utf8), to: path)
     #expect(try File.read(path, limit: 100) == Array("new".utf8))
@@ -43,7 +44,7 @@ struct FileTests {
 
   @Test("A link is neither followed nor replaced, and a device is left alone")
   func refusesLinks() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let target = try folder.write("kept", to: "target")
     let link = folder.path + "/link"
     #expect(symlink("target", link) == 0)
@@ -57,7 +58,7 @@ struct FileTests {
 
   @Test("A write that fails leaves nothing behind")
   func leavesNothing() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     // The last part of the name fits, the temporary name does not.
     let name = String(repeating: "n", count: 255)
     #expect(throws: (any Error).self) { try FileReplacement.write(Array("new".utf8), to: "\(folder.path)/\(name)") }

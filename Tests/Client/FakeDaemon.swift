@@ -36,7 +36,7 @@ final class FakeDaemon: Sendable {
     let listener = cposix_listen_unix(socket, 0o600, -1, 128)
     guard listener >= 0 else { throw PosixError("listen on \(socket)") }
     let policy = RPCServer.Policy(
-      authorise: { _, _ in nil }, observe: { _, _, _, _ in },
+      rule: { _ in RPCServer.Policy.Rule(authorise: { _ in nil }, observe: { _, _, _ in }) },
       translate: { error in
         error as? RPCError ?? RPCError(error is CancellationError ? .cancelled : .unknown, "\(error)")
       })

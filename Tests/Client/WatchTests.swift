@@ -287,6 +287,32 @@ struct WatchTests {
       ])
   }
 
+  @Test("A watch of an import ends with its connection: the next daemon knows nothing of it")
+  func endsWithConnection() async throws {
+    let streams = Log()
+    let daemon = try FakeDaemon([
+      .stream("Advisories", "WatchImport") { (request: WatchImportRequest, responses) in
+        _ = streams.begin(request.id)
+        var status = Import()
+        status.id = request.id
+        try responses.send(status.packed())
+        try await waitForEnd()
+      }
+    ])
+    try daemon.start()
+    var request = WatchImportRequest()
+    request.id = "x"
+    var told: [String] = []
+    let error = await #expect(throws: TidewaiterError.self) {
+      for try await status in daemon.client().advisories.watchImport(request) {
+        told.append(status.id)
+        try daemon.restart()
+      }
+    }
+    #expect(error?.code == .unavailable)
+    #expect(told == ["x"] && streams.cursors == ["x"])
+  }
+
   @Test("Pauses double up to the longest, less a chance quarter")
   func pauses() {
     let policy = Reconnection(firstPause: .seconds(1), longestPause: .seconds(5))

@@ -41,8 +41,8 @@ struct AccessTests {
       Dictionary(uniqueKeysWithValues: told.methods.map { ($0.name, $0.role) }) == Access.methods.mapValues(\.name))
     #expect(
       Set(told.methods.filter(\.serverStreaming).map(\.name)) == [
-        "tidewaiter.v1.Integrations/WatchPoll", "tidewaiter.v1.Queue/WatchJobs", "tidewaiter.v1.System/WatchEvents",
-        "grpc.health.v1.Health/Watch",
+        "tidewaiter.v1.Integrations/WatchPoll", "tidewaiter.v1.Advisories/WatchImport", "tidewaiter.v1.Queue/WatchJobs",
+        "tidewaiter.v1.System/WatchEvents", "grpc.health.v1.Health/Watch",
       ])
   }
 
@@ -50,7 +50,7 @@ struct AccessTests {
     let access = Self.access
     #expect(access.role(of: peer(0)) == .admin)
     #expect(access.role(of: peer(Self.own)) == .admin)
-    #expect(access.role(of: peer(77)) == .anyone)
+    #expect(access.role(of: peer(77)) == nil)
     for (number, role) in [(UInt32(1), Access.Role.admin), (2, .operator), (3, .viewer)] {
       #expect(access.role(of: peer(number)) == role)
       #expect(access.role(of: peer(77, 100 + number)) == role)
@@ -58,15 +58,16 @@ struct AccessTests {
     }
     #expect(access.role(of: peer(3, 103, [102])) == .operator)
     // A group's number is no user's.
-    #expect(access.role(of: peer(101, 1)) == .anyone)
+    #expect(access.role(of: peer(101, 1)) == nil)
   }
 
-  @Test(arguments: Access.Role.allCases) func `A role may call what it includes and nothing else`(role: Access.Role) {
-    let peers: [Access.Role: Peer] = [.anyone: peer(77), .viewer: peer(3), .operator: peer(2), .admin: peer(1)]
+  @Test(arguments: [nil] + Access.Role.allCases)
+  func `A role may call what it includes and nothing else; without one nothing may be called`(role: Access.Role?) {
+    let peers: [Access.Role?: Peer] = [nil: peer(77), .viewer: peer(3), .operator: peer(2), .admin: peer(1)]
     for (method, needed) in Access.methods {
       guard let caller = peers[role] else { return }
-      let refusal = Self.access.refusal(caller, method)
-      #expect((refusal == nil) == (role >= needed), "\(method)")
+      let refusal = Self.access.refusal(caller, method, needs: needed)
+      #expect((refusal == nil) == (role.map { $0 >= needed } ?? false), "\(method)")
       if let refusal {
         #expect(refusal.code == .permissionDenied)
         #expect(refusal.reason == "ROLE_NEEDED")
@@ -76,7 +77,7 @@ struct AccessTests {
   }
 
   @Test func `A method without a rule is refused to everybody`() {
-    #expect(Self.access.refusal(peer(0), "tidewaiter.v1.System/Explode")?.reason == "NO_RULE")
+    #expect(Self.access.refusal(peer(0), "tidewaiter.v1.System/Explode", needs: nil)?.reason == "NO_RULE")
   }
 
   @Test func `Names are looked up, numbers are taken, unknown ones are refused by name`() throws {
@@ -98,8 +99,8 @@ struct AccessTests {
 
   @Test func `Without settings the socket's group administers; with them it has no role of its own`() throws {
     #expect(try Access(nil, socketGroup: "4242", own: Self.own).role(of: peer(77, 4242)) == .admin)
-    #expect(try Access(nil, socketGroup: nil, own: Self.own).role(of: peer(77, 4242)) == .anyone)
-    #expect(try Access(Configuration.Access(), socketGroup: "4242", own: Self.own).role(of: peer(77, 4242)) == .anyone)
+    #expect(try Access(nil, socketGroup: nil, own: Self.own).role(of: peer(77, 4242)) == nil)
+    #expect(try Access(Configuration.Access(), socketGroup: "4242", own: Self.own).role(of: peer(77, 4242)) == nil)
   }
 
   @Test func `Denials are recorded, each user's within a budget, and none is lost count of`() async throws {

@@ -84,12 +84,64 @@ struct ConfigurationTests {
     ("scanner: {workers: -1}", "scanner.workers"), ("store: {mapSizeBytes: 1}", "store.mapSizeBytes"),
     ("advisories: {mapSizeBytes: 99999999999999999}", "advisories.mapSizeBytes"),
     ("advisories: {uploadBytesMaximum: 5}", "advisories.uploadBytesMaximum"), ("drainSeconds: 3601", "drainSeconds"),
-    ("stateDirectory: ''", "stateDirectory"), ("socket: ''", "socket"),
+    ("rpc:\n\n  userBytes: 8388607", "rpc.userBytes"), ("socketMode: rwx", "socketMode"),
+    ("scanner: {slots: many}", "scanner.slots"), ("log: {format: [json]}", "log.format"),
   ])
-  func `A value out of its bounds is named`(file: String, field: String) throws {
+  func `A value that cannot be is named with its line`(file: String, field: String) throws {
     let refusal = try refusal(file: file)
-    #expect(refusal.description.hasPrefix(field + ": "))
+    #expect(refusal.description.contains("tidewaiterd.yaml, line \(file.contains("\n") ? 3 : 1): \(field): "))
     #expect(!refusal.hint.isEmpty)
+  }
+
+  @Test(arguments: ["stateDirectory", "socket"])
+  func `An empty path is refused`(field: String) throws {
+    #expect(try refusal(file: "\(field): ''").description == "\(field): is empty")
+  }
+
+  @Test func `A null setting keeps its default, and a section that says nothing is refused`() throws {
+    #expect(try configuration(file: "socketGroup: ~\nrpc: {connections: null}\ndrainSeconds:\n") == configuration())
+    #expect(
+      try refusal(file: "socket: /a\naccess:\n").description.hasSuffix(
+        "line 2: access: expected keys and values, found nothing"))
+  }
+
+  @Test func `Each setting of the file is taken over`() throws {
+    let all = try configuration(
+      file: """
+        stateDirectory: /a
+        socket: /b
+        socketGroup: c
+        socketMode: 0600
+        drainSeconds: 0
+        access: {adminUsers: [a], adminGroups: [b], operatorUsers: [c], operatorGroups: [d], viewerUsers: [e], viewerGroups: [f]}
+        rpc:
+          streamsPerConnection: 1
+          connections: 2
+          connectionsPerUser: 3
+          streamQueueBytes: 65536
+          unsentBytes: 65537
+          userBytes: 8388608
+          frameSeconds: 7
+          outputSeconds: 8
+          idleSeconds: 9
+        store: {mapSizeBytes: 1048577}
+        scanner: {slots: 256, workers: 255}
+        advisories: {mapSizeBytes: 1048578, uploadBytesMaximum: 1048579}
+        log: {level: debug, format: json}
+        """)
+    #expect((all.stateDirectory, all.socket, all.socketGroup, all.socketMode) == ("/a", "/b", "c", 0o600))
+    let access = try #require(all.access)
+    #expect(
+      [
+        access.adminUsers, access.adminGroups, access.operatorUsers, access.operatorGroups, access.viewerUsers,
+        access.viewerGroups,
+      ] == ["a", "b", "c", "d", "e", "f"].map { [$0] })
+    let rpc = all.rpc
+    #expect((rpc.streamsPerConnection, rpc.connections, rpc.connectionsPerUser) == (1, 2, 3))
+    #expect((rpc.streamQueueBytes, rpc.unsentBytes, rpc.userBytes) == (65_536, 65_537, 8_388_608))
+    #expect((rpc.frameSeconds, rpc.outputSeconds, rpc.idleSeconds, all.drainSeconds) == (7, 8, 9, 0))
+    #expect((all.storeMapBytes, all.advisoriesMapBytes, all.uploadBytesMaximum) == (1_048_577, 1_048_578, 1_048_579))
+    #expect((all.scannerSlots, all.scannerWorkers, all.logLevel, all.logFormat) == (256, 255, .debug, .json))
   }
 
   @Test(arguments: [
@@ -132,6 +184,7 @@ struct ConfigurationTests {
     #expect(access.adminGroups == ["wheel", "1000"])
     #expect(access.viewerUsers == ["7"])
     #expect(access.operatorGroups.isEmpty)
+    #expect(try configuration(file: "access: {}").access == Configuration.Access())
     #expect(try refusal(file: "access: {adminGroup: [x]}").description.contains("unknown setting access.adminGroup"))
     let many = (0..<300).map(String.init).joined(separator: ", ")
     #expect(try refusal(file: "access: {viewerGroups: [\(many)]}").description.contains("300"))

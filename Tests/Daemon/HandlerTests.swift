@@ -121,7 +121,7 @@ struct HandlerTests {
     var image = GetImageRequest()
     image.reference = name
     let errors = [
-      try await refusal { try await bench.integrations.getIntegration(get, bench.context) },
+      try await refusal { try bench.integrations.getIntegration(get, bench.context) },
       try await refusal { try await bench.integrations.deleteIntegration(remove, bench.context) },
       try await refusal { try await bench.integrations.pollIntegration(poll, bench.context) },
       try await refusal { try await bench.images.getImage(image, bench.context) },

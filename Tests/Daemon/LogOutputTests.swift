@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Posix
 import Testing
 
 @testable import Daemon
@@ -45,6 +46,17 @@ struct LogOutputTests {
   @Test func `Text quotes what is not plain, and orders by key`() {
     let line = line("poll ended", ["b": "two words", "a": "plain", "c": ""], .text)
     #expect(line.hasSuffix("Z info poll ended a=plain b=\"two words\" c=\"\"\n"))
+  }
+
+  @Test(
+    arguments: [
+      (0, "1970-01-01T00:00:00.000Z"), (951_827_696_007_999_999, "2000-02-29T12:34:56.007Z"),
+      (1_798_761_599_999_000_000, "2026-12-31T23:59:59.999Z"),
+    ] as [(Int64, String)])
+  func `The time is that of UTC to the millisecond`(nanoseconds: Int64, text: String) {
+    let settings = LogSettings(level: .info, format: .text)
+    let event = LogEvent(level: .info, message: "m", metadata: [:], source: "", file: "", function: "", line: 0)
+    #expect(LogOutput(settings, clock: WallClock { nanoseconds }).line(event) == "\(text) info m\n")
   }
 
   @Test func `Two values cannot be made to look like one another`() {

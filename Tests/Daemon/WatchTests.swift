@@ -32,7 +32,8 @@ struct WatchTests {
       server = try RPCServer(
         listener: listener.descriptor, methods: bench.methods,
         policy: RPCServer.Policy(
-          authorise: { _, _ in nil }, observe: { _, _, _, _ in }, translate: ErrorTranslation.status))
+          rule: { _ in RPCServer.Policy.Rule(authorise: { _ in nil }, observe: { _, _, _ in }) },
+          translate: ErrorTranslation.status))
       connection = try RPCConnection.connect(toSocket: configuration.socket, cancellation: .system)
       _ = try await bench.create("hub")
       integration = try bench.store.integration(named: "hub").id
@@ -198,6 +199,26 @@ struct WatchTests {
     let order: [API.JobState] = [.pending, .inProgress, .parsingResults, .finished]
     #expect(told.count == 900)
     #expect(told.values.allSatisfy { $0.elementsEqual(order.suffix($0.count)) })
+  }
+
+  @Test func `A job that leaves the states that were asked for is told once, as it then stands`() async throws {
+    let served = try await Served()
+    try await served.add(0..<2)
+    var stream = served.watchJobs { $0.states = [.pending, .parsingResults] }.makeAsyncIterator()
+    func next() async throws -> (UInt64, API.JobState)? { try await stream.next()?.job.map { ($0.id, $0.state) } }
+    for id in UInt64(1)...2 { #expect(try #require(try await next()) == (id, .pending)) }
+    #expect(try await stream.next()?.snapshotComplete == true)
+    let (first, second) = (try await served.lease(), try await served.lease())
+    for id in UInt64(1)...2 { #expect(try #require(try await next()) == (id, .inProgress)) }
+    try await served.finish(first)
+    #expect(try #require(try await next()) == (1, .parsingResults))
+    #expect(try #require(try await next()) == (1, .finished))
+    // It was not in these states: its end is not told.
+    try await served.bench.store.write { [queue = served.queue] in
+      try queue.fail(second, JobQueue.Failure(code: "BROKEN", message: "it is", hint: "mend it"), in: $0)
+    }
+    try await served.add(5..<6)
+    #expect(try #require(try await next()) == (3, .pending))
   }
 
   @Test func `A filter by state shows only these states; one by poll ends with the poll`() async throws {

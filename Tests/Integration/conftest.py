@@ -8,6 +8,7 @@ from support.registry import Registry
 from support.scripted import ScriptedRegistry
 from support.token_server import TokenServer
 from support.tls import authority
+from support.vendors import Benches
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -130,3 +131,18 @@ def tls(tmp_path_factory):
 def other_tls(tmp_path_factory):
     """An authority that certified nothing a test connects to."""
     return authority(tmp_path_factory.mktemp("other-tls"), "other")
+
+
+@pytest.fixture(scope="module")
+def benches(binaries, registry, tmp_path_factory):
+    made = Benches(binaries, registry, tmp_path_factory.mktemp("vendors"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench(request, benches, vendor, way):
+    yield benches.of(vendor, way)
+    if request.node.failed_before:
+        print(f"-- log of the daemon\n{benches.current.daemon.tail()}")
+        benches.close(sane=False)

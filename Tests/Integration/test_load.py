@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support.ttrpc import Caller, Connection, call_as, field, response
+from support.ttrpc import CallFailed, Caller, Connection, call_as, field, response, varint
 from support.waiting import eventually
 
 pytestmark = [
@@ -129,6 +129,42 @@ def crowded(make_daemon, tmp_path):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield daemon
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_user_with_too_much_keeps_nobody_out(crowded):
+    """10,000 connections of one user, and 10,000 streams on one of them (H119)."""
+    path, pid = crowded.socket, crowded.process.pid
+    before = descriptors(pid)
+    bystander = [(PING, field(1, "me too"), False), (LIST, b"", False), (WATCH, b"", True)]
+
+    def connected():
+        try:
+            return Connection(path)
+        except BlockingIOError:  # so many wait to be taken
+            return None
+
+    def is_served(connection):
+        try:
+            return connection.unary(PING) == b""
+        except ConnectionError:
+            return False
+        except CallFailed as failure:
+            assert failure.code == "RESOURCE_EXHAUSTED", failure
+            return False
+    with contextlib.ExitStack() as crowd:
+        with as_user(CROWD):
+            connections = [crowd.enter_context(eventually(connected, "a connection")) for _ in range(10_000)]
+        assert sum(map(is_served, connections)) == 1024
+        one = connections[0]
+        calls = [one.open(WATCH, field(1, "latest") + b"\x18\x01") for _ in range(10_000)]  # follow
+        for call in calls[64:]:
+            with pytest.raises(CallFailed) as refused:
+                one.next(call)
+            assert refused.value.code == "RESOURCE_EXHAUSTED"
+        assert call_as(path, bystander, BYSTANDER, BYSTANDER) == [["OK", "", ""]] * len(bystander)
+        assert one.unary("tidewaiter.v1.System/Cancel", b"\x08" + varint(calls[0])) == b"\x08\x01"
+    eventually(lambda: descriptors(pid) <= before, "all connections to be closed")
+    assert call_as(path, bystander, CROWD, CROWD) == [["OK", "", ""]] * len(bystander)
 
 
 def test_a_crowd(crowded):

@@ -3,6 +3,7 @@ integration is gone. What H138 damages is refused."""
 import base64
 import json
 import os
+import shutil
 import subprocess
 import urllib.parse
 from pathlib import Path
@@ -131,9 +132,11 @@ def test_no_argument_list_of_the_client_holds_a_secret(daemon, tmp_path, plant):
 @pytest.mark.skipif(os.geteuid() != 0, reason="another process's memory is root's to read")
 def test_no_secret_is_left_in_memory_when_its_integration_is_gone(make_daemon, make_registry, tls, plant, identity):
     daemon = make_daemon().start()
+    forms = all_spellings(identity[1]) | {"former key of the store": (daemon.state / "secrets.key").read_bytes()}
     names = use_every_secret(daemon, make_registry, tls, plant, identity)
-    forms = all_spellings(identity[1])
-    assert memory.search(daemon.process.pid, forms), "the search finds nothing at all: it does not work"
+    found = {remnant.form for remnant in memory.search(daemon.process.pid, forms)}
+    assert "password, raw" in found, "the search does not find what is in use: it does not work"
+    assert "former key of the store" not in found, "the key that was replaced is still in memory"
     for name in names:
         daemon.cli.run("integration", "remove", name)
     eventually(lambda: daemon.cli("integration", "list")["integrations"] == [], "the integrations to be gone")
@@ -190,6 +193,40 @@ def test_another_key_opens_nothing_and_says_so(sealed):
     sealed.cli.run("integration", "edit", "a", "--password-stdin", stdin="pw-" + CANARY)
     sealed.cli.run("integration", "test", "a")
     assert "another key" in sealed.cli.run("integration", "test", "b", code=1).err
+
+
+def change_cells(daemon, change):
+    """Rewrites the table of sealed secrets of a stopped daemon; `change` gets {key: value}, both in hexadecimal."""
+    store = str(daemon.state / "state.mdb")
+    text = subprocess.run(["mdb_dump", "-n", "-s", "secrets", store], check=True, capture_output=True, text=True).stdout
+    head, _, body = text.partition("HEADER=END\n")
+    lines = [line.strip() for line in body.splitlines() if line.startswith(" ")]
+    cells = dict(zip(lines[::2], lines[1::2]))
+    change(cells)
+    body = "".join(f" {key}\n {value}\n" for key, value in cells.items())
+    subprocess.run(["mdb_load", "-n", "-s", "secrets", store], check=True, capture_output=True, text=True,
+                   input=f"{head}HEADER=END\n{body}DATA=END\n")
+
+
+@pytest.mark.skipif(not shutil.which("mdb_dump"), reason="lmdb-utils is not installed")
+@pytest.mark.parametrize("damage", ["copied to another integration", "copied to another field", "cut", "changed"])
+def test_a_sealed_cell_opens_only_where_it_belongs_and_whole(sealed, damage):
+    def change(cells):
+        first, second = sorted(cells)
+        if damage == "copied to another integration":
+            cells[second] = cells[first]
+        elif damage == "copied to another field":
+            cells[second[:16] + b"session-token".hex()] = cells[second]
+        elif damage == "cut":
+            cells[second] = cells[second][:-16]
+        else:
+            at = len(cells[second]) // 2
+            cells[second] = cells[second][:at] + ("0" if cells[second][at] != "0" else "1") + cells[second][at + 1:]
+    change_cells(sealed, change)
+    sealed.start()
+    outcome = sealed.cli.run("integration", "test", "b", code=1)
+    assert "damaged or belongs to another record" in outcome.err or "does not decode" in outcome.err, outcome
+    sealed.cli.run("integration", "test", "a")
 
 
 def test_a_key_cannot_be_taken_from_a_half_made_rotation(sealed):

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from support.daemon import CANARY
+from support.scripted import Reply
 from support.terminal import Terminal
 from support.tls import openssl
 from support.waiting import eventually
@@ -136,6 +137,23 @@ def test_a_key_that_is_not_the_certificates_is_refused(cli, tls, other_tls):
     outcome = cli.fails("integration", "add", "x", "--type", "docker-registry", *URL, "--client-cert", tls.certificate)
     assert fields(outcome) == ["client_key_pem"]
     cli.fails("integration", "add", "x", "--type", "docker-registry", *URL, "--client-cert", tls.key)
+
+
+def test_the_budget_is_shown(cli, make_scripted):
+    """What the registry last said of its limits (registries.md 4.5), and what is unsafe about the way to it."""
+    scripted = make_scripted()
+    scripted.on("GET", r"^/v2/_catalog", lambda _: Reply(
+        200, (("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "76;w=21600")), b'{"repositories":[]}'))
+    cli.add_integration("it", scripted.url)
+    assert cli("integration", "show", "it")["budget"] is None
+    poll = cli("integration", "poll", "it", "--wait")
+    budget = cli("integration", "show", "it")["budget"]
+    assert (budget["limit"], budget["remaining"], budget["window"]) == (100, 76, 21600) and budget["throttledUntil"] is None
+    shown = cli.run("integration", "show", "it", output="table").out
+    assert "76 of 100 requests left in 6h" in shown
+    # Plain HTTP is said wherever the integration is shown, and in each poll's record.
+    for text in (shown, cli.run("integration", "list", output="table").out, " ".join(poll["notes"])):
+        assert "plain HTTP" in text, text
 
 
 # -- editing

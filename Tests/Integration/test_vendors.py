@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 from simulators.vendors import simulator
-from support.vendors import FEW, MANY, Benches, rows, told
-
-COMPLETE, PARTIAL = "complete", "partial, told"
+from support.vendors import COMPLETE, MANY, PARTIAL, complete, polled, rows, without_jobs
 
 
 @pytest.fixture(scope="module")
@@ -23,45 +21,6 @@ def table():
     print("\n" + "\n".join(lines))
     if path := os.environ.get("TIDEWAITER_VENDORS_TABLE"):
         Path(path).write_text("\n".join(lines) + "\n")
-
-
-@pytest.fixture(scope="module")
-def benches(binaries, registry, tmp_path_factory):
-    made = Benches(binaries, registry, tmp_path_factory.mktemp("vendors"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def bench(request, benches, vendor, way):
-    yield benches.of(vendor, way)
-    if request.node.failed_before:
-        print(f"-- log of the daemon\n{benches.current.daemon.tail()}")
-        benches.close(sane=False)
-
-
-def polled(bench, who="full", flags=FEW, **options):
-    """Polls with a new integration: everything is found, or what was missed is told."""
-    name = bench.add(who, *flags, *(["--include-remote"] if options else []))
-    poll = bench.poll(name)
-    assert poll["state"] == "finished"
-    found, expected = bench.images(name), bench.expected(who, flags, **options)
-    extra = set(found.items()) - set(expected.items())
-    assert not extra, f"these are not to be found: {sorted(extra)[:5]}"
-    if found == expected and not told(poll):
-        return COMPLETE, name, poll
-    assert told(poll), f"silently short of {len(expected) - len(found)}: {sorted(set(expected) - set(found))[:5]}; {without_jobs(poll)}"
-    return PARTIAL, name, poll
-
-
-def without_jobs(poll):
-    return {key: value for key, value in poll.items() if key != "jobs"}
-
-
-def complete(bench, **options):
-    result, name, poll = polled(bench, **options)
-    assert result == COMPLETE, told(poll)
-    return name, poll
 
 
 # -- cases
@@ -141,6 +100,20 @@ def remote_repositories(bench):
     return "pass"
 
 
+def either_way(bench):
+    """Where a product may behave in two ways, or nobody knows in which, any is as good."""
+    product = bench.product
+    several = {name: [value for value in values if (name, value) not in product.one_way] for name, values in product.knobs.items()}
+    for number in range(1, max(len(values) for values in several.values())):
+        wanted = {name: values[min(number, len(values) - 1)] for name, values in several.items() if len(values) > 1}
+        name = bench.add("full", *FEW)
+        for knob, value in wanted.items():
+            product.set_knob(knob, value)
+        poll = bench.poll(name)
+        assert bench.images(name) == bench.expected("full", FEW) and not told(poll), (wanted, told(poll), without_jobs(poll))
+    return "pass"
+
+
 def bent(kind, after=0):
     """A listing that goes wrong, one after the other."""
     def case(bench):
@@ -159,8 +132,8 @@ def bent(kind, after=0):
 CASES = {
     "right": right_credentials, "minimum rights": minimum_rights, "wrong": wrong_credentials, "3 x 3 pages": many_pages,
     "expired token": expired_token, "429": rate_limit, "5xx": server_errors, "broken off": broken_connections,
-    "remote": remote_repositories, "loop": bent("loop", after=1), "early end": bent("end", after=1), "repeats": bent("repeat"),
-    "shrinks": bent("shrink"),
+    "remote": remote_repositories, "either way": either_way, "loop": bent("loop", after=1), "early end": bent("end", after=1),
+    "repeats": bent("repeat"), "shrinks": bent("shrink"),
 }
 ALWAYS = {"right", "wrong", "expired token"}
 
@@ -171,7 +144,7 @@ def applies(vendor, way, case):
     if case == "remote":
         return product.has_remote and way not in product.one_area_ways
     if case == "early end":
-        return product.counts
+        return product.counted != ""
     return True
 
 
@@ -193,3 +166,36 @@ def test_vendor(bench, case, table):
     result = CASES[case](bench)
     assert bench.product.violations == [], "\n".join(map(str, bench.product.violations))
     table[row, case] = result
+
+
+# -- traps of single products
+
+@pytest.mark.parametrize("vendor, way", [("docker-hub", "")])
+def test_no_next_page_of_another_host_is_asked(bench):
+    bench.product.forget()
+    bench.product.set_knob("next", "foreign")
+    result, _, _ = polled(bench)
+    assert result == PARTIAL and bench.product.violations == []
+
+
+@pytest.mark.parametrize("vendor, way", [("docker-hub", "")])
+def test_a_token_that_hides_repositories_is_suspected(bench):
+    """An organization's token without the right to list sees public repositories only, and no error (registries.md 4.2)."""
+    bench.product.forget()
+    name = "blind"
+    bench.cli.run("integration", "add", name, "--type", "docker-hub", *bench.product.trust(), "--scope", "acme", "--auth", "account",
+                  "--username", "acme-blind", "--password-stdin", stdin=bench.product.accounts["acme-blind"].secret)
+    steps = bench.test(name, code=None)
+    assert any("scope to list" in one["detail"] + one["hint"] for one in steps), steps
+    assert bench.product.violations == []
+
+
+@pytest.mark.parametrize("vendor, way", [("harbor", "")])
+def test_a_pull_that_a_policy_forbids_is_not_tried_again(bench):
+    bench.product.forget()
+    bench.product.set_knob("policy", "on")
+    name = bench.add("full", "--criteria", "*/app-*99")
+    jobs = bench.poll(name, code=3)["jobs"]
+    assert {(one["state"], one["attempt"]) for one in jobs} == {("error", 1)}
+    assert all("policy" in one["error"]["message"] for one in jobs), jobs
+    assert bench.product.violations == []

@@ -3,6 +3,7 @@ import signal
 
 import pytest
 
+from support import osv
 from support.images import image, layer
 from support.packages import alpine
 from support.ttrpc import CallFailed, Caller, response
@@ -11,6 +12,7 @@ from support.waiting import eventually
 WATCH_EVENTS = "tidewaiter.v1.System/WatchEvents"
 WATCH_JOBS = "tidewaiter.v1.Queue/WatchJobs"
 WATCH_POLL = "tidewaiter.v1.Integrations/WatchPoll"
+ADVISORIES = "tidewaiter.v1.Advisories"
 ADD_IMAGE = "tidewaiter.v1.Images/AddImage"
 PENDING, IN_PROGRESS, PARSING, FINISHED, ERROR, CANCELLED = range(1, 7)
 
@@ -159,6 +161,39 @@ def test_jobs_while_a_scan_runs(daemon, cli, make_scripted):
         assert [(message.job.id, message.snapshot_complete) for message in again] == [(job, False), (0, True)]
 
 
+def test_a_job_that_leaves_the_states_that_are_watched(daemon, cli, make_scripted):
+    scripted = make_scripted()
+    for number in range(2):
+        scripted.push(f"app{number}", image([layer(alpine((f"package-{number}", "1.0-r0")))]), "1")
+    scripted.blobs_gate.close()
+    cli.add_integration("hub", scripted.url)
+    with Caller(daemon.socket) as caller:
+        add = lambda number: caller.call(ADD_IMAGE, reference=f"hub/app{number}:1").job.id
+        first = add(0)
+        eventually(lambda: caller.call("tidewaiter.v1.Queue/GetJob", id=first).state == IN_PROGRESS, "the first scan")
+        waiting = caller.open(WATCH_JOBS, states=[PENDING])
+        running = caller.open(WATCH_JOBS, states=[IN_PROGRESS, PARSING])
+        assert waiting.next().snapshot_complete
+        second = add(1)
+        scripted.blobs_gate.open()
+        cli.wait_idle()
+
+        def told(stream, count):
+            """Each job's states as they were told, until there are `count`; progress is no change of state."""
+            states = {}
+            while sum(map(len, states.values())) < count:
+                job = stream.next().job
+                if job.id and states.setdefault(job.id, [])[-1:] != [job.state]:
+                    states[job.id].append(job.state)
+            return states
+        assert told(waiting, 2) == {second: [PENDING, IN_PROGRESS]}
+        assert told(running, 6) == {job: [IN_PROGRESS, PARSING, FINISHED] for job in (first, second)}
+        # Nothing more is told of these two: a third is the next.
+        scripted.push("app2", image([layer(alpine(("package-2", "1.0-r0")))]), "1")
+        third = add(2)
+        assert waiting.next().job.id == running.next().job.id == third
+
+
 def test_a_poll_to_its_end(daemon, cli, registry_of_five):
     cli.add_integration("hub", registry_of_five.url)
     with Caller(daemon.socket) as caller:
@@ -175,6 +210,30 @@ def test_a_poll_to_its_end(daemon, cli, registry_of_five):
         assert (unknown.value.code, unknown.value.reason) == ("NOT_FOUND", "UNKNOWN_POLL")
         kinds = [event.kind for event in caller.open(WATCH_EVENTS, integration="hub")]
         assert kinds.index("poll.started") < kinds.index("job.queued") and "poll.ended" in kinds
+
+
+def test_an_import_is_told_until_it_has_ended(daemon, cli, tmp_path):
+    archive = osv.archive(tmp_path / "many.zip", [osv.advisory(f"MANY-{number}") for number in range(5_000)])
+    data = archive.read_bytes()
+    with Caller(daemon.socket) as caller:
+        upload = caller.call(f"{ADVISORIES}/CreateUpload", name="many", size=len(data)).id
+        for offset in range(0, len(data), 1 << 20):
+            caller.call(f"{ADVISORIES}/WriteUpload", id=upload, offset=offset, data=data[offset:offset + (1 << 20)])
+        begun = caller.call(f"{ADVISORIES}/ImportUploads", upload_ids=[upload])
+        told = list(caller.open(f"{ADVISORIES}/WatchImport", id=begun.id))
+        assert {one.id for one in told} == {begun.id}
+        running, finished = 1, 2
+        assert [one.state for one in told] == [running] * (len(told) - 1) + [finished]
+        read = [one.records_read for one in told]
+        assert read == sorted(read) and told[-1].records_kept == 5_000
+        # What has ended is told once more.
+        assert list(caller.open(f"{ADVISORIES}/WatchImport", id=begun.id)) == told[-1:]
+        with pytest.raises(CallFailed) as unknown:
+            caller.open(f"{ADVISORIES}/WatchImport", id="1").next()
+        assert (unknown.value.code, unknown.value.reason) == ("NOT_FOUND", "UNKNOWN_IMPORT")
+        cli.import_advisories(archive)
+        methods = {one.method: one.calls for one in caller.call("tidewaiter.v1.System/GetStatus").methods}
+        assert methods[f"{ADVISORIES}/WatchImport"] == 4 and f"{ADVISORIES}/GetImport" not in methods
 
 
 def test_watchers_that_leave_leave_nothing(daemon, cli):

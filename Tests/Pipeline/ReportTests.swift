@@ -1,5 +1,4 @@
 import Advisories
-import Analysis
 import Glibc
 import Model
 import Posix

@@ -1,4 +1,3 @@
-import Analysis
 import Model
 import Posix
 import Queue

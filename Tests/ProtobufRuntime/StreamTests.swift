@@ -4,12 +4,13 @@ import Glibc
 import Posix
 import ProtobufRuntime
 import RPC
+import TestSupport
 import Testing
 
 /// The generated stubs of both sides, over a real server.
 @Suite("Generated streams") struct StreamTests {
   private struct Health: HealthService {
-    func check(_ request: HealthCheckRequest, _ context: CallContext) async throws -> HealthCheckResponse {
+    func check(_ request: HealthCheckRequest, _ context: CallContext) throws -> HealthCheckResponse {
       var response = HealthCheckResponse()
       response.status = request.service.isEmpty ? .serving : .serviceUnknown
       return response
@@ -31,19 +32,17 @@ import Testing
   }
 
   private func withServer(_ body: (RPCConnection) async throws -> Void) async throws {
-    let directory = try #require(mkdtempPath())
-    defer { rmdir(directory) }
-    let path = directory + "/s"
+    let directory = try TemporaryDirectory()
+    let path = directory.path + "/s"
     let listener = cposix_listen_unix(path, 0o600, -1, 8)
     #expect(listener >= 0)
     let server = try RPCServer(
       listener: listener, methods: Health().healthMethods,
       policy: RPCServer.Policy(
-        authorise: { _, _ in nil }, observe: { _, _, _, _ in },
+        rule: { _ in RPCServer.Policy.Rule(authorise: { _ in nil }, observe: { _, _, _ in }) },
         translate: { _ in RPCError(.cancelled, "cancelled") }),
       limits: .standard)
     let connection = try RPCConnection.connect(toSocket: path, cancellation: .system)
-    unlink(path)
     defer {
       startThread(named: "stop") {
         connection.close()
@@ -51,12 +50,6 @@ import Testing
       }
     }
     try await body(connection)
-  }
-
-  private func mkdtempPath() -> String? {
-    var template = Array("/tmp/tidewaiter-api-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { return nil }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   @Test("a stream's messages, its end, and a call beside it") func whole() async throws {

@@ -63,6 +63,7 @@ struct QueueEventTests {
       let job = try #require(event.job)
       let isNew = event.kind == EventKind.jobQueued.rawValue
       #expect(isNew == (replayed[job.id] == nil))
+      #expect(event.previousState == replayed[job.id]?.state ?? .unspecified)
       replayed[job.id] = job
     }
     #expect(replayed == (try fixture.audit()))

@@ -4,6 +4,7 @@ import Queue
 import StorageMessages
 import Store
 import Synchronization
+import TestSupport
 
 /// A queue on a real store in a directory of its own, with a clock that the test moves.
 final class QueueFixture: Sendable {
@@ -20,25 +21,19 @@ final class QueueFixture: Sendable {
   let clock = Clock()
   let store: StateStore
   let queue: JobQueue
-  private let path: String
+  private let directory: TemporaryDirectory
 
   init() async throws {
-    var template = Array("/tmp/tidewaiter-queue-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw PosixError("make a scratch directory") }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    directory = try TemporaryDirectory()
     var options = Environment.Options()
     options.mapSizeBytes = 256 << 20
     options.isSynchronous = false
     store = try await StateStore(
-      directory: StateDirectory(opening: path + "/state"), tables: QueueTables.all, options: options)
+      directory: StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
     queue = JobQueue(store: store, clock: WallClock { [clock] in clock.now })
   }
 
-  deinit {
-    store.close()
-    for file in ["state.mdb", "state.mdb-lock", "secrets.key", "lock"] { unlink(path + "/state/" + file) }
-    for directory in ["/state/uploads", "/state/advisories", "/state", ""] { rmdir(path + directory) }
-  }
+  deinit { store.close() }
 
   static func image(_ number: Int, integration: UInt64 = 1) -> ImageKey {
     ImageKey(integration: integration, repository: "team/app\(number)", digest: "sha256:\(number)")

@@ -1,7 +1,9 @@
 import Glibc
 import Posix
-import RPC
+import Synchronization
 import Testing
+
+@testable import RPC
 
 /// Streaming calls of the client, against the real server and against a daemon played by hand.
 @Suite("The client's streams") struct ClientStreamTests {
@@ -156,6 +158,25 @@ import Testing
     daemon.hangUp()
     #expect(await code { try await sender.value } == .unavailable)
     #expect(await code { _ = try await stream.next() } == .unavailable)
+    try await blocking { connection.close() }
+  }
+
+  @Test("a sender hears of a connection that failed with much unsent", .timeLimit(.minutes(1))) func failedWithUnsent()
+    async throws
+  {
+    let daemon = try FakeDaemon()
+    let connection = try connect(daemon)
+    let stream = try open(connection, "Sum", .clientStreaming)
+    // More than the socket takes by far: the rest stays unsent, over the mark at which senders wait. Unlike one in
+    // writing, a failure that is found in reading leaves it there.
+    try await stream.send([UInt8](repeating: 1, count: Frame.dataMaximum))
+    daemon.send(header(UInt32(Frame.dataMaximum) + 1, 1, kind: 3))
+    #expect(await code { _ = try await stream.next() } == .internal)
+    #expect(connection.state.withLock { $0.unsentBytes } > RPCConnection.unsentStreamMaximum)
+    // A sender that turns round and round does not hear of the time limit.
+    let (codes, sent) = AsyncStream.makeStream(of: RPCError.Code?.self)
+    Task { sent.yield(await code { try await stream.send([1]) }) }
+    #expect(await codes.first { _ in true } == .internal)
     try await blocking { connection.close() }
   }
 

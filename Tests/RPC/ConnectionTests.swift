@@ -3,18 +3,19 @@ import Glibc
 import Posix
 import RPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// A daemon whose side of one connection the test plays by hand.
 final class FakeDaemon: Sendable {
   let path: String
-  private let directory: String
+  private let directory: TemporaryDirectory
   private let listener: Int32
   private let accepted = Mutex<Int32>(-1)
 
   init() throws {
-    directory = try scratchDirectory()
-    path = directory + "/s"
+    directory = try TemporaryDirectory()
+    path = directory.path + "/s"
     listener = cposix_listen_unix(path, 0o600, -1, 8)
     guard listener >= 0 else { throw PosixError("listen") }
   }
@@ -22,7 +23,6 @@ final class FakeDaemon: Sendable {
   deinit {
     hangUp()
     close(listener)
-    removeScratch(directory)
   }
 
   /// The connection is in the listener's queue as soon as the client has connected.

@@ -3,6 +3,7 @@ import Glibc
 import Posix
 import RPC
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Calls: deadlines, clients that leave, limits, stopping") struct LifeCycleTests {
@@ -174,9 +175,8 @@ import Testing
     #expect(await server.events.take(1) == [.began("h")])
     try await server.stop(drain: .zero)
     // Whatever numbers the server gave back are taken again, by files that must stay empty.
-    let directory = try scratchDirectory()
-    defer { removeScratch(directory) }
-    let files = (0..<64).map { open(directory + "/\($0)", O_RDWR | O_CREAT | O_CLOEXEC, 0o600) }
+    let directory = try TemporaryDirectory()
+    let files = (0..<64).map { open(directory.path + "/\($0)", O_RDWR | O_CREAT | O_CLOEXEC, 0o600) }
     defer { for file in files { close(file) } }
     server.gate.open()
     #expect(await server.events.take(1) == [.ended("h")])
@@ -191,9 +191,8 @@ import Testing
   // MARK: - The socket
 
   @Test("the socket has the mode asked for, and never a wider one") func mode() throws {
-    let directory = try scratchDirectory()
-    defer { removeScratch(directory) }
-    let path = directory + "/s"
+    let directory = try TemporaryDirectory()
+    let path = directory.path + "/s"
     // A mask of 0 is the worst case: bind alone would make the socket 0777.
     let mask = umask(0)
     let listener = cposix_listen_unix(path, 0o620, Int64(getegid()), 1)
@@ -204,9 +203,8 @@ import Testing
   }
 
   @Test("a dead socket's name is taken over; a served one and any other file are left alone") func takeOver() throws {
-    let directory = try scratchDirectory()
-    defer { removeScratch(directory) }
-    let path = directory + "/s"
+    let directory = try TemporaryDirectory()
+    let path = directory.path + "/s"
     let first = cposix_listen_unix(path, 0o600, -1, 1)
     #expect(first >= 0)
     #expect(cposix_listen_unix(path, 0o600, -1, 1) == -1 && errno == EADDRINUSE)
@@ -214,10 +212,10 @@ import Testing
     let second = cposix_listen_unix(path, 0o600, -1, 1)
     #expect(second >= 0)
     close(second)
-    try File.create(directory + "/f", mode: 0o600, contents: [1])
-    #expect(cposix_listen_unix(directory + "/f", 0o600, -1, 1) == -1 && errno == EEXIST)
-    #expect(try File.read(directory + "/f", limit: 10) == [1])
-    #expect(cposix_listen_unix(directory + "/" + String(repeating: "x", count: 100), 0o600, -1, 1) == -1)
+    try File.create(directory.path + "/f", mode: 0o600, contents: [1])
+    #expect(cposix_listen_unix(directory.path + "/f", 0o600, -1, 1) == -1 && errno == EEXIST)
+    #expect(try File.read(directory.path + "/f", limit: 10) == [1])
+    #expect(cposix_listen_unix(directory.path + "/" + String(repeating: "x", count: 100), 0o600, -1, 1) == -1)
     #expect(errno == ENAMETOOLONG)
   }
 

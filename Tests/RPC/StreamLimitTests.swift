@@ -148,6 +148,42 @@ import Testing
     }
   }
 
+  @Test("calls that outlive their connections count for their user, whoever connects anew", .timeLimit(.minutes(1)))
+  func abandonedHandlers() async throws {
+    var limits = RPCServer.Limits()
+    limits.abandonedPerUser = 3
+    limits.exemptMethods = ["demo.Echo/Cancel"]
+    try await withServer(limits: limits) { server in
+      func leave(_ method: String, _ count: UInt32) async throws {
+        let client = try RawClient(server.path)
+        for number in 0..<count { try await client.request(2 * number + 1, method, [UInt8(number)]) }
+        _ = await server.events.take(Int(count))
+      }
+      /// Returns when the server answers so; it learns of what has ended in its own time.
+      func ping(until code: RPCError.Code?) async throws {
+        while true {
+          let client = try RawClient(server.path)
+          try await client.request(1, "PingNow")
+          if try await client.answer().code == code { return }
+          try Task.checkCancellation()
+        }
+      }
+      try await leave("Held", 2)
+      // Those that listen to their cancellation leave nothing.
+      try await leave("Wait", 5)
+      var cancelled = 0
+      while cancelled < 5 { if case .cancelled = await server.events.take(1)[0] { cancelled += 1 } }
+      try await ping(until: nil)
+      try await leave("Held", 1)
+      try await ping(until: .resourceExhausted)
+      let client = try RawClient(server.path)
+      try await client.request(1, "Cancel", [0, 0, 0, 9])
+      #expect(try await client.answer() == .init(stream: 1, result: .success([0])))
+      server.gate.open()
+      try await ping(until: nil)
+    }
+  }
+
   @Test("one user's connections are bounded; the one too many hears so at its first call") func connectionsPerUser()
     async throws
   {

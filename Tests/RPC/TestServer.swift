@@ -3,6 +3,7 @@ import Glibc
 import Posix
 import RPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// A condition that handlers wait for and a test brings about.
@@ -101,6 +102,7 @@ final class Events: Sendable {
 ///     Fail   NOT_FOUND "nope"                           Held   as Wait, deaf to cancellation
 ///     Empty  answers nothing                            Big    as many bytes as its payload (big-endian) says
 ///     Odd    throws an error that is no RPCError        Cancel  ends the call its payload names (big-endian)
+///     PingNow, FailNow, OddNow, BigNow   the same as immediate methods
 ///
 ///     Count  streams as many messages as field 2 of its request says: field 1 is 0, 1, …
 ///     Sum    of field 1 of its requests, and their number
@@ -116,7 +118,7 @@ final class TestServer: Sendable {
   let path: String
   let gate = Gate()
   let events: Events
-  private let directory: String
+  private let directory: TemporaryDirectory
   private let server: RPCServer
 
   init(
@@ -124,14 +126,19 @@ final class TestServer: Sendable {
     isQuiet: Bool = false
   ) throws {
     events = Events(isQuiet: isQuiet)
-    directory = try scratchDirectory()
-    path = directory + "/s"
+    directory = try TemporaryDirectory()
+    path = directory.path + "/s"
     let listener = cposix_listen_unix(path, 0o600, -1, 128)
     guard listener >= 0 else { throw PosixError("listen on \(path)") }
     let policy = RPCServer.Policy(
-      authorise: authorise,
-      observe: { [events] method, _, _, failure in
-        if method.hasSuffix("Wait") || method.hasSuffix("Watch") { events.record(.observed(method, failure?.code)) }
+      rule: { [events] method in
+        RPCServer.Policy.Rule(
+          authorise: { authorise($0, method) },
+          observe: { _, _, failure in
+            if ["Wait", "Watch", "FailNow"].contains(where: method.hasSuffix) {
+              events.record(.observed(method, failure?.code))
+            }
+          })
       },
       translate: { error in
         error is CancellationError ? RPCError(.cancelled, "cancelled") : RPCError(.unknown, "an odd error")
@@ -146,6 +153,11 @@ final class TestServer: Sendable {
       _ name: String, _ handle: @escaping @Sendable ([UInt8], CallContext) async throws -> [UInt8]
     ) -> RPCMethod {
       RPCMethod(service: "demo.Echo", name: name, handler: .unary(handle))
+    }
+    func immediate(
+      _ name: String, _ handle: @escaping @Sendable (UnsafeRawBufferPointer, CallContext) throws -> [UInt8]
+    ) -> RPCMethod {
+      RPCMethod(service: "demo.Echo", name: name, handler: .immediate(handle))
     }
     return [
       method("Ping") { payload, context in
@@ -177,6 +189,13 @@ final class TestServer: Sendable {
         [await context.cancelStream(payload.reduce(0) { $0 << 8 | UInt32($1) }) ? 1 : 0]
       },
       method("Big") { payload, _ in [UInt8](repeating: 7, count: payload.reduce(0) { $0 << 8 | Int($1) }) },
+      immediate("PingNow") { payload, context in
+        events.record(.called(context.peer, metadata: context.metadata.flatMap { [$0.key, $0.value] }))
+        return Array(payload)
+      },
+      immediate("FailNow") { _, _ in throw RPCError(.notFound, "nope") },
+      immediate("OddNow") { _, _ in throw Odd() },
+      immediate("BigNow") { payload, _ in [UInt8](repeating: 7, count: payload.reduce(0) { $0 << 8 | Int($1) }) },
     ]
   }
 
@@ -274,8 +293,6 @@ final class TestServer: Sendable {
   func stop(drain: Duration = .seconds(60)) async throws {
     try await blocking { [server] in server.stop(drain: drain) }
   }
-
-  deinit { removeScratch(directory) }
 }
 
 /// `number`, then zeros up to the size given in big-endian bytes.
@@ -298,21 +315,4 @@ func withServer(
     throw error
   }
   try await server.stop(drain: .zero)
-}
-
-func scratchDirectory() throws -> String {
-  var template = Array("/tmp/tidewaiter-rpc-XXXXXX".utf8CString)
-  guard mkdtemp(&template) != nil else { throw PosixError("make a scratch directory") }
-  return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-/// Removes a scratch directory of sockets and files.
-func removeScratch(_ directory: String) {
-  guard let entries = opendir(directory) else { return }
-  while let entry = readdir(entries) {
-    let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    unlink(directory + "/" + name)
-  }
-  closedir(entries)
-  rmdir(directory)
 }

@@ -65,7 +65,7 @@ struct EndpointTests {
       (403, "NAME_UNKNOWN", .notFound, false), (400, "", .requestRefused, false), (405, "", .requestRefused, false),
       (408, "", .timeout, true), (429, "", .rateLimited, true), (400, "TOOMANYREQUESTS", .rateLimited, true),
       (500, "", .serverError, true), (503, "", .serverError, true), (404, "UNAVAILABLE", .serverError, true),
-      (204, "", .malformed, false), (304, "", .malformed, false),
+      (400, "invalid_grant", .unauthorized, false), (204, "", .malformed, false), (304, "", .malformed, false),
     ])
   func `each status has its code`(status: Int, code: String, expected: RegistryError.Code, isTransient: Bool)
     async throws

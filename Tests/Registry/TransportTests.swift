@@ -234,7 +234,7 @@ struct TransportTests {
   }
 
   private func gzipOfZeros(byteCount: Int) throws -> [UInt8] {
-    let scratch = try ScratchDirectory()
+    let scratch = try TemporaryDirectory()
     let path = scratch.path + "/zeros"
     try Command.run(["sh", "-c", "head -c \(byteCount) /dev/zero | gzip -9 > \(path)"])
     return try File.read(path, limit: 1 << 20)

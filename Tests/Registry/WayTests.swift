@@ -212,7 +212,7 @@ struct WayTests {
 
   @Test(.enabled(if: Command.path(of: "openssl") != nil, "openssl is not installed"))
   func `a client certificate is checked with its key`() throws {
-    let scratch = try ScratchDirectory()
+    let scratch = try TemporaryDirectory()
     func make(_ name: String) throws {
       try Command.run([
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",

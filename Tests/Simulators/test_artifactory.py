@@ -96,6 +96,7 @@ def test_queries(art):
     (QUERY, "application/json", 415, "a query is text/plain"),
     (QUERY.replace('"path",', ""), "text/plain", 400, "repo, path and name are to be included"),
     (QUERY + '.sort({"$asc":["path"]})', "text/plain", 403, "sorting is for administrators"),
+    (QUERY.replace('"created"', '"colour"'), "text/plain", 400, "no fields of an item: colour"),
     (QUERY.replace('"repo":"docker-local",', ""), "text/plain", 200, "a query that names no repository key"),
 ])
 def test_bad_queries(art, text, kind, status, rule):

@@ -2,6 +2,7 @@ import Glibc
 import Posix
 import Store
 import Synchronization
+import TestSupport
 import Testing
 
 private struct Refusal: Error, Equatable { let number: Int }
@@ -13,8 +14,8 @@ private final class Counter: Sendable {
 }
 
 @Suite("An environment") struct EnvironmentTests {
-  private let scratch: Scratch
-  init() throws { scratch = try Scratch() }
+  private let scratch: TemporaryDirectory
+  init() throws { scratch = try TemporaryDirectory() }
 
   @Test("what is written is read, also after reopening") func roundTrip() async throws {
     let environment = try Environment(scratch)
@@ -309,7 +310,7 @@ private final class Counter: Sendable {
   }
 
   static let canMount: Bool = {
-    guard geteuid() == 0, let scratch = try? Scratch() else { return false }
+    guard geteuid() == 0, let scratch = try? TemporaryDirectory() else { return false }
     return run("mount", "-t", "tmpfs", "none", scratch.path) && run("umount", scratch.path)
   }()
 

@@ -1,13 +1,14 @@
 import Posix
 import StorageMessages
+import TestSupport
 import Testing
 
 @testable import Store
 
 struct EventLogTests {
-  private let scratch: Scratch
+  private let scratch: TemporaryDirectory
 
-  init() throws { scratch = try Scratch() }
+  init() throws { scratch = try TemporaryDirectory() }
 
   private func open(kept: Int = StateStore.eventsKept) async throws -> StateStore {
     var options = Environment.Options()

@@ -1,12 +1,13 @@
 import Glibc
 import Posix
 import Store
+import TestSupport
 import Testing
 
 @Suite("Files that are damaged, and files that only look so") struct FileCheckTests {
-  private let scratch: Scratch
+  private let scratch: TemporaryDirectory
   private var file: String { scratch.path + "/test.mdb" }
-  init() throws { scratch = try Scratch() }
+  init() throws { scratch = try TemporaryDirectory() }
 
   /// A store in which the last pages of the map are free and were never written.
   private func makeShort() async throws -> Int {

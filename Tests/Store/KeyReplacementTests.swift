@@ -1,16 +1,17 @@
 import Glibc
 import Posix
 import StorageMessages
+import TestSupport
 import Testing
 
 @testable import Store
 
 /// The key is replaced, and no secret is ever without the key it is sealed with.
 struct KeyReplacementTests {
-  private let scratch: Scratch
+  private let scratch: TemporaryDirectory
   private var path: String { scratch.path + "/state" }
   private var keyFile: String { path + "/secrets.key" }
-  init() throws { scratch = try Scratch() }
+  init() throws { scratch = try TemporaryDirectory() }
 
   private static let secrets: [SecretField: Secret] = [
     .main: Secret("main"), .sessionToken: Secret("token"), .clientKey: Secret("key"), .proxyPassword: Secret("proxy"),

@@ -1,4 +1,5 @@
 import Store
+import TestSupport
 import Testing
 
 @testable import struct Store.KeyReader
@@ -121,7 +122,7 @@ import Testing
   }
 
   @Test("scans: from the start, from a key, backwards, by prefix, stopped") func scans() async throws {
-    let scratch = try Scratch()
+    let scratch = try TemporaryDirectory()
     let environment = try Environment(scratch)
     defer { environment.close() }
     var generator = SystemRandomNumberGenerator()

@@ -1,14 +1,15 @@
 import Glibc
 import Posix
 import StorageMessages
+import TestSupport
 import Testing
 
 @testable import Store
 
 @Suite("Sealed secrets") struct SecretSealerTests {
-  private let scratch: Scratch
+  private let scratch: TemporaryDirectory
   private var keyFile: String { scratch.path + "/secrets.key" }
-  init() throws { scratch = try Scratch() }
+  init() throws { scratch = try TemporaryDirectory() }
 
   private func ring(hasSecrets: Bool = false, credentials: String? = nil) throws -> KeyRing {
     try KeyRing(file: keyFile, credentials: credentials, hasSecrets: hasSecrets)

@@ -1,14 +1,15 @@
 import Glibc
 import Posix
 import StorageMessages
+import TestSupport
 import Testing
 
 @testable import Store
 
 @Suite("The state directory and its store") struct StateTests {
-  private let scratch: Scratch
+  private let scratch: TemporaryDirectory
   private var path: String { scratch.path + "/state" }
-  init() throws { scratch = try Scratch() }
+  init() throws { scratch = try TemporaryDirectory() }
 
   private static let options: Environment.Options = {
     var options = Environment.Options()

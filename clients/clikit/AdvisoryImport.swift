@@ -57,19 +57,15 @@ struct AdvisoryImport {
     request.uploadIds = uploads.map(\.id)
     let started = try await session.advisories.importUploads(request)
     if started.state != .running { return started }
-    var question = GetImportRequest()
+    var question = WatchImportRequest()
     question.id = started.id
     return try await session.wait(orFail: "the import did not end within --timeout") { rest in
-      let begin = ContinuousClock.now
-      while true {
-        let left = rest.map { $0 - (.now - begin) }
-        let state = try await session.advisories.getImport(question, timeout: left)
-        if state.state != .running { return state }
+      var latest = started
+      for try await state in session.advisories.watchImport(question, timeout: rest) {
+        latest = state
         progress.show("importing: \(state.recordsRead) records read, \(state.recordsSkipped) skipped")
-        // No call watches an import. Asking adds a tenth to the wait at most.
-        let pause = min(max((.now - begin) / 10, .milliseconds(20)), .milliseconds(500))
-        try await Task.sleep(for: left.map { min(pause, $0) } ?? pause)
       }
+      return latest
     }
   }
 

@@ -1,11 +1,9 @@
 import ArgumentParser
 import Glibc
+import Model
 
 /// The client's entry.
 package enum CommandLineClient {
-  /// Of the client; the daemon has its own.
-  static let version = "0.1.0"
-
   /// Runs one command line (without the program's name) and returns the exit code.
   package static func run(_ arguments: [String]) async -> Int32 {
     // A reader that goes away shows as EPIPE, not as our death.
@@ -89,7 +87,7 @@ struct TidewaiterCommand: CommandGroup {
         tidewaiter image add hub/library/alpine:3.20 --wait
         tidewaiter image report hub/library/alpine:3.20
       """,
-    version: CommandLineClient.version,
+    version: Build.version,
     subcommands: [
       IntegrationCommand.self, ImageCommand.self, QueueCommand.self, DatabaseCommand.self, EventsCommand.self,
       StatusCommand.self, SystemCommand.self, VersionCommand.self,

@@ -1,14 +1,15 @@
 import ArgumentParser
-import Glibc
+import Model
 import Posix
 import TidewaiterClient
-import Yams
+import YAML
 
 /// A file of `integration apply`: a list of integrations whose keys are the names of the options of `integration add`,
 /// without dashes. Secrets stand in other files or in environment variables, never in this one.
 struct IntegrationFile {
   /// Longest file, in bytes.
-  private static let bytesMaximum = 1 << 20
+  private static let bytesMaximum = 4 << 20
+  private static let nodesMaximum = 500_000
   private static let integrationsMaximum = 10_000
 
   struct Entry {
@@ -41,14 +42,14 @@ struct IntegrationFile {
     } catch {
       throw CommandFailure.local(error)
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw CommandFailure.local("\(path) is not UTF-8", hint: "save it as UTF-8")
-    }
-    let root: Node?
-    do {
-      root = try compose(yaml: text)
-    } catch let error as YamlError {
-      throw CommandFailure.local("\(path): \(error)", hint: "correct the YAML")
+    let root: YAMLNode?
+    do throws(YAMLError) {
+      var limits = YAMLDocument.Limits()
+      limits.bytes = Self.bytesMaximum
+      limits.nodes = Self.nodesMaximum
+      root = try YAMLDocument(bytes, limits: limits).root
+    } catch {
+      throw CommandFailure.local("\(path):\(error.line ?? 1): \(error.message)", hint: error.hint)
     }
     guard let root else { throw CommandFailure.local("\(path) is empty", hint: "begin with integrations:") }
     var reader = EntryReader(path: path)
@@ -89,33 +90,31 @@ private struct EntryReader {
 
   init(path: String) { self.path = path }
 
-  private mutating func refuse(_ node: Node, _ message: String) { refuse(line: Self.line(of: node), message) }
+  private mutating func refuse(_ node: YAMLNode, _ message: String) { refuse(line: node.line, message) }
 
   private mutating func refuse(line: Int, _ message: String) {
     if problems.count < Self.problemsMaximum { problems.append("\(path):\(line): \(message)") }
   }
 
-  private static func line(of node: Node) -> Int { node.mark?.line ?? 1 }
-
-  mutating func read(_ root: Node) -> [IntegrationFile.Entry] {
-    guard let mapping = root.mapping else {
+  mutating func read(_ root: YAMLNode) -> [IntegrationFile.Entry] {
+    guard case .mapping(let keys) = root.content else {
       refuse(root, "the file must begin with integrations:")
       return []
     }
     var entries: [IntegrationFile.Entry] = []
-    for (key, value) in mapping {
-      guard key.string == "integrations" else {
-        refuse(key, "\"\((key.string ?? "?").excerpt)\" is no key here: only integrations is")
+    for key in keys {
+      guard key.key == "integrations" else {
+        refuse(line: key.line, "\"\(key.key.excerpt())\" is no key here: only integrations is")
         continue
       }
-      if value.scalar?.string.isEmpty == true { continue }
-      guard let sequence = value.sequence else {
-        refuse(value, "integrations must be a list")
+      if key.value.isNull { continue }
+      guard case .sequence(let nodes) = key.value.content else {
+        refuse(key.value, "integrations must be a list")
         continue
       }
-      for node in sequence { if let entry = read(entry: node) { entries.append(entry) } }
+      for node in nodes { if let entry = read(entry: node) { entries.append(entry) } }
     }
-    if !mapping.contains(where: { $0.key.string == "integrations" }) { refuse(root, "integrations: is missing") }
+    if !keys.contains(where: { $0.key == "integrations" }) { refuse(root, "integrations: is missing") }
     var lines: [String: Int] = [:]
     for entry in entries {
       if let first = lines.updateValue(entry.line, forKey: entry.integration.name) {
@@ -125,8 +124,8 @@ private struct EntryReader {
     return entries
   }
 
-  private mutating func read(entry node: Node) -> IntegrationFile.Entry? {
-    guard let mapping = node.mapping else {
+  private mutating func read(entry node: YAMLNode) -> IntegrationFile.Entry? {
+    guard case .mapping(let keys) = node.content else {
       refuse(node, "an integration must be a mapping that begins with its name")
       return nil
     }
@@ -135,11 +134,11 @@ private struct EntryReader {
     var arguments: [String] = []
     var secrets: [SecretPart: SecretSource] = [:]
     var keyLines: [String: Int] = [:]
-    for (keyNode, value) in mapping {
-      let key = keyNode.string ?? ""
-      keyLines[key] = Self.line(of: keyNode)
+    for entry in keys {
+      let (key, value) = (entry.key, entry.value)
+      keyLines[key] = entry.line
       if SecretKeys.literal.contains(key) {
-        refuse(keyNode, "a secret cannot stand in this file: use \(Self.reference(for: key))")
+        refuse(line: entry.line, "a secret cannot stand in this file: use \(Self.reference(for: key))")
       } else if let part = SecretKeys.environment[key] {
         if let variable = text(of: value, key) { secrets[part] = .environment(variable) }
       } else if key == "name" {
@@ -147,7 +146,7 @@ private struct EntryReader {
       } else {
         let added = options(of: key, value)
         // Each key alone first, so that what is wrong has a line.
-        if !added.isEmpty && isUnderstood(added, keyNode) { arguments += added }
+        if !added.isEmpty && isUnderstood(added, entry) { arguments += added }
       }
     }
     guard let name else {
@@ -155,7 +154,7 @@ private struct EntryReader {
       return nil
     }
     guard problems.count == before else { return nil }
-    return entry(name, arguments, secrets, Self.line(of: node), keyLines)
+    return entry(name, arguments, secrets, node.line, keyLines)
   }
 
   private static func reference(for key: String) -> String {
@@ -163,8 +162,8 @@ private struct EntryReader {
     return "\(stem)-file or \(stem)-env"
   }
 
-  private mutating func text(of node: Node, _ key: String) -> String? {
-    guard let text = node.scalar?.string, !text.isEmpty else {
+  private mutating func text(of node: YAMLNode, _ key: String) -> String? {
+    guard case .scalar(let text, _) = node.content, !node.isNull, !text.isEmpty else {
       refuse(node, "\(key) must be one text")
       return nil
     }
@@ -172,16 +171,16 @@ private struct EntryReader {
   }
 
   /// A key and its value as they would stand on the command line.
-  private mutating func options(of key: String, _ value: Node) -> [String] {
+  private mutating func options(of key: String, _ value: YAMLNode) -> [String] {
     let flags: Set = ["insecure", "rescan", "include-remote", "no-condition"]
     guard key.allSatisfy({ $0 == "-" || $0.isLetter }), !key.hasPrefix("-"), !key.isEmpty else {
-      refuse(value, "\"\(key.excerpt)\" is no setting")
+      refuse(value, "\"\(key.excerpt())\" is no setting")
       return []
     }
     if flags.contains(key) {
-      switch value.scalar?.string {
-      case "true": return ["--" + key]
-      case "false": return key.hasPrefix("no-") ? [] : ["--no-" + key]
+      switch value.content {
+      case .scalar("true", isPlain: true): return ["--" + key]
+      case .scalar("false", isPlain: true): return key.hasPrefix("no-") ? [] : ["--no-" + key]
       default:
         refuse(value, "\(key) must be true or false")
         return []
@@ -191,7 +190,7 @@ private struct EntryReader {
       refuse(value, "\(key) is for the command line only")
       return []
     }
-    let nodes = value.sequence.map { Array($0) } ?? [value]
+    let nodes: [YAMLNode] = if case .sequence(let items) = value.content { items } else { [value] }
     return nodes.flatMap { node -> [String] in
       guard let text = text(of: node, key) else { return [] }
       return ["--\(key)=" + (SecretKeys.files.contains(key) ? beside(text) : text)]
@@ -204,13 +203,14 @@ private struct EntryReader {
     return path[...slash] + file
   }
 
-  private mutating func isUnderstood(_ arguments: [String], _ key: Node) -> Bool {
+  private mutating func isUnderstood(_ arguments: [String], _ entry: YAMLNode.Entry) -> Bool {
     do {
       _ = try IntegrationSettings.parse(arguments)
       return true
     } catch {
       let message = IntegrationSettings.message(for: error)
-      refuse(key, message.hasPrefix("Unknown option") ? "\"\(key.string ?? "")\" is no setting" : message)
+      refuse(
+        line: entry.line, message.hasPrefix("Unknown option") ? "\"\(entry.key)\" is no setting" : message)
       return false
     }
   }
@@ -244,9 +244,4 @@ private struct EntryReader {
     }
     return nil
   }
-}
-
-extension String {
-  /// For quoting in a message: what a file holds may be long.
-  fileprivate var excerpt: String { count <= 64 ? self : prefix(64) + "…" }
 }

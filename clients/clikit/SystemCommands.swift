@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import ProtobufRuntime
 import TidewaiterClient
 
@@ -43,11 +44,11 @@ struct VersionCommand: AsyncParsableCommand {
     }
     let console = global.console
     let document = JSONValue.object([
-      ("client", .object([("version", .string(CommandLineClient.version))])), ("daemon", daemon?.json ?? .null),
+      ("client", .object([("version", .string(Build.version))])), ("daemon", daemon?.json ?? .null),
     ])
     try console.show(document) {
       var facts = FactList()
-      facts.add("client", CommandLineClient.version)
+      facts.add("client", Build.version)
       if let daemon {
         facts.add("daemon", daemon.commit.isEmpty ? daemon.version : "\(daemon.version) (\(daemon.commit))")
         facts.add("protocol", daemon.protocol)

@@ -1,7 +1,7 @@
 internal import ProtobufRuntime
 
 /// What a watch tells, in order. It begins with the iteration, and goes on over losses of the connection and restarts of
-/// the daemon, as its `Reconnection` says. The iteration ends when the daemon has no more to tell, and throws
+/// the daemon, as its `Reconnection` says, unless the method that makes it says otherwise. The iteration ends when the daemon has no more to tell, and throws
 /// `TidewaiterError` when the watch cannot go on. Leaving the loop, or cancelling its task, ends the watch at the daemon.
 ///
 /// Each iteration is a watch of its own. A reader that is slow for long loses its stream, and the watch begins it anew.
@@ -10,23 +10,29 @@ public struct Watch<Element: Sendable>: AsyncSequence, Sendable {
 
   private let channel: Channel
   private let timeout: Duration?
+  private let outlivesConnection: Bool
   private let makeSource: @Sendable () -> any WatchSource<Element>
 
   init(
-    _ channel: Channel, timeout: Duration?, _ makeSource: @escaping @Sendable () -> any WatchSource<Element>
+    _ channel: Channel, timeout: Duration?, outlivesConnection: Bool = true,
+    _ makeSource: @escaping @Sendable () -> any WatchSource<Element>
   ) {
     self.channel = channel
     self.timeout = timeout
+    self.outlivesConnection = outlivesConnection
     self.makeSource = makeSource
   }
 
   public func makeAsyncIterator() -> Iterator {
-    Iterator(channel: channel, deadline: timeout.map { .now + $0 }, source: makeSource())
+    Iterator(
+      channel: channel, deadline: timeout.map { .now + $0 }, outlivesConnection: outlivesConnection,
+      source: makeSource())
   }
 
   public struct Iterator: AsyncIteratorProtocol {
     private let channel: Channel
     private let deadline: ContinuousClock.Instant?
+    private let outlivesConnection: Bool
     private var source: any WatchSource<Element>
     /// Since when there is a stream, and whether it has told anything.
     private var openedAt: ContinuousClock.Instant?
@@ -36,9 +42,12 @@ public struct Watch<Element: Sendable>: AsyncSequence, Sendable {
     private var attempts = 0
     private var lostAt: ContinuousClock.Instant?
 
-    fileprivate init(channel: Channel, deadline: ContinuousClock.Instant?, source: any WatchSource<Element>) {
+    fileprivate init(
+      channel: Channel, deadline: ContinuousClock.Instant?, outlivesConnection: Bool, source: any WatchSource<Element>
+    ) {
       self.channel = channel
       self.deadline = deadline
+      self.outlivesConnection = outlivesConnection
       self.source = source
     }
 
@@ -96,7 +105,7 @@ public struct Watch<Element: Sendable>: AsyncSequence, Sendable {
     private func canGoOn(after error: TidewaiterError) -> Bool {
       switch error.code {
       // Gone, or stopping. A daemon that was never there is not waited for.
-      case .unavailable: wasEverOpen
+      case .unavailable: wasEverOpen && outlivesConnection
       // The reader was slow, or the daemon is behind. One that refuses from the start is not asked again and again.
       case .resourceExhausted, .aborted: openedAt != nil && hasTold
       default: false

@@ -43,6 +43,20 @@ extension IntegrationsClient {
   }
 }
 
+extension AdvisoriesClient {
+  /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
+  /// daemon: when the connection is lost the watch throws `unavailable`.
+  ///
+  /// - Parameter timeout: Limit of the whole watch; nil: none. Throws `deadlineExceeded`.
+  public func watchImport(_ request: WatchImportRequest, timeout: Duration? = nil) -> Watch<Import> {
+    Watch(channel, timeout: timeout, outlivesConnection: false) {
+      PlainSource { channel, timeout throws(TidewaiterError) in
+        try AdvisoriesClient(channel).openWatchImport(request, timeout: timeout)
+      }
+    }
+  }
+}
+
 extension HealthClient {
   /// The state as it is, then as it is after each change. After a loss of the connection it is told as it is then.
   ///
@@ -66,7 +80,7 @@ public enum JobUpdate: Sendable, Equatable {
   case present(Job)
   /// Every job that stood has been told.
   case snapshotEnds
-  /// A job has changed, or has come.
+  /// A job has changed, or has come. With states in the request, it may also have left them: once, in its new state.
   case changed(Job)
 }
 

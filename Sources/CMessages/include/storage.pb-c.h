@@ -527,10 +527,11 @@ struct  Tidewaiter__Storage__V1__EventRecord
   ProtobufCBinaryData actor;
   Tidewaiter__Storage__V1__JobRecord *job;
   uint64_t integration_id;
+  Tidewaiter__Storage__V1__JobState previous_state;
 };
 #define TIDEWAITER__STORAGE__V1__EVENT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__event_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0 }
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0, TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_UNSPECIFIED }
 
 
 struct  Tidewaiter__Storage__V1__AdvisoryRecord

@@ -68,6 +68,7 @@ typedef struct Tidewaiter__V1__DeleteUploadRequest Tidewaiter__V1__DeleteUploadR
 typedef struct Tidewaiter__V1__DeleteUploadResponse Tidewaiter__V1__DeleteUploadResponse;
 typedef struct Tidewaiter__V1__ImportUploadsRequest Tidewaiter__V1__ImportUploadsRequest;
 typedef struct Tidewaiter__V1__GetImportRequest Tidewaiter__V1__GetImportRequest;
+typedef struct Tidewaiter__V1__WatchImportRequest Tidewaiter__V1__WatchImportRequest;
 typedef struct Tidewaiter__V1__Import Tidewaiter__V1__Import;
 typedef struct Tidewaiter__V1__GetAdvisoryStatusRequest Tidewaiter__V1__GetAdvisoryStatusRequest;
 typedef struct Tidewaiter__V1__AdvisoryStatus Tidewaiter__V1__AdvisoryStatus;
@@ -873,6 +874,16 @@ struct  Tidewaiter__V1__GetImportRequest
 };
 #define TIDEWAITER__V1__GET_IMPORT_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__get_import_request__descriptor) \
+    , {0,NULL} }
+
+
+struct  Tidewaiter__V1__WatchImportRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData id;
+};
+#define TIDEWAITER__V1__WATCH_IMPORT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__watch_import_request__descriptor) \
     , {0,NULL} }
 
 
@@ -2091,6 +2102,25 @@ Tidewaiter__V1__GetImportRequest *
 void   tidewaiter__v1__get_import_request__free_unpacked
                      (Tidewaiter__V1__GetImportRequest *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__WatchImportRequest methods */
+void   tidewaiter__v1__watch_import_request__init
+                     (Tidewaiter__V1__WatchImportRequest         *message);
+size_t tidewaiter__v1__watch_import_request__get_packed_size
+                     (const Tidewaiter__V1__WatchImportRequest   *message);
+size_t tidewaiter__v1__watch_import_request__pack
+                     (const Tidewaiter__V1__WatchImportRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__watch_import_request__pack_to_buffer
+                     (const Tidewaiter__V1__WatchImportRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__WatchImportRequest *
+       tidewaiter__v1__watch_import_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__watch_import_request__free_unpacked
+                     (Tidewaiter__V1__WatchImportRequest *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Import methods */
 void   tidewaiter__v1__import__init
                      (Tidewaiter__V1__Import         *message);
@@ -2677,6 +2707,9 @@ typedef void (*Tidewaiter__V1__ImportUploadsRequest_Closure)
 typedef void (*Tidewaiter__V1__GetImportRequest_Closure)
                  (const Tidewaiter__V1__GetImportRequest *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__WatchImportRequest_Closure)
+                 (const Tidewaiter__V1__WatchImportRequest *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__Import_Closure)
                  (const Tidewaiter__V1__Import *message,
                   void *closure_data);
@@ -2811,6 +2844,7 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__delete_upload_request__d
 extern const ProtobufCMessageDescriptor tidewaiter__v1__delete_upload_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__import_uploads_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_import_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_import_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__import__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_advisory_status_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__advisory_status__descriptor;

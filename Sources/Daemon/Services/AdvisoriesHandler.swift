@@ -41,9 +41,13 @@ struct AdvisoriesHandler: AdvisoriesService {
   }
 
   func getImport(_ request: GetImportRequest, _ context: CallContext) async throws -> API.Import {
-    guard let found = imports.status(request.id) else {
+    try status(request.id)
+  }
+
+  func status(_ id: String) throws -> API.Import {
+    guard let found = imports.status(id) else {
       throw RPCError(
-        .notFound, reason: "UNKNOWN_IMPORT", "no import \(request.id.excerpt()) is known",
+        .notFound, reason: "UNKNOWN_IMPORT", "no import \(id.excerpt()) is known",
         hint: "the daemon forgets imports when it stops: see what is in force with: tidewaiter db status")
     }
     return found

@@ -9,7 +9,7 @@ struct HealthHandler: HealthService {
   /// Full names.
   let services: Set<String>
 
-  func check(_ request: HealthCheckRequest, _ context: CallContext) async throws -> HealthCheckResponse {
+  func check(_ request: HealthCheckRequest, _ context: CallContext) throws -> HealthCheckResponse {
     guard isKnown(request.service) else {
       throw RPCError(
         .notFound, reason: "UNKNOWN_SERVICE", "no service \(request.service.excerpt())",

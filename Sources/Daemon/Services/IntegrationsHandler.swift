@@ -45,7 +45,7 @@ struct IntegrationsHandler: IntegrationsService {
     return integration
   }
 
-  func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
+  func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) throws -> API.Integration {
     shown(try store.integration(named: request.name))
   }
 
@@ -140,7 +140,7 @@ struct IntegrationsHandler: IntegrationsService {
     return API.Poll(try await poller.start(record, actor: context.peer.actor), integration: record.name)
   }
 
-  func getPoll(_ request: GetPollRequest, _ context: CallContext) async throws -> API.Poll {
+  func getPoll(_ request: GetPollRequest, _ context: CallContext) throws -> API.Poll {
     let record = try store.integration(named: request.integration)
     guard let poll = try poller.poll(PollKey(integration: record.id, poll: request.id)) else {
       throw RPCError(

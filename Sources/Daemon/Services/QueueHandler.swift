@@ -44,7 +44,7 @@ struct QueueHandler: QueueService {
     }
   }
 
-  func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> API.Job {
+  func getJob(_ request: GetJobRequest, _ context: CallContext) throws -> API.Job {
     guard let job = try queue.job(request.id), let converted = try convert([job]).first else {
       throw Self.unknown(request.id)
     }

@@ -1,6 +1,7 @@
 import API
 import Advisories
-import Analysis
+import Inventory
+import Model
 import Posix
 import Queue
 import RPC
@@ -20,13 +21,13 @@ struct SystemHandler: SystemService {
   let events: EventReader
   let catalogue: Catalogue
 
-  func ping(_ request: PingRequest, _ context: CallContext) async throws -> PingResponse {
+  func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse {
     var response = PingResponse()
     response.payload = request.payload
     return response
   }
 
-  func getVersion(_ request: GetVersionRequest, _ context: CallContext) async throws -> API.Version {
+  func getVersion(_ request: GetVersionRequest, _ context: CallContext) throws -> API.Version {
     var version = API.Version()
     version.version = Build.version
     version.commit = Build.commit

@@ -1,4 +1,5 @@
 import API
+import Model
 import Pipeline
 import Posix
 import Queue
@@ -12,10 +13,26 @@ extension IntegrationsHandler {
     _ request: WatchPollRequest, _ responses: ResponseStream<API.Poll>, _ context: CallContext
   ) async throws {
     let record = try store.integration(named: request.integration)
-    let watch = PollWatch(
-      poller: poller, feed: store.feed, key: PollKey(integration: record.id, poll: request.id),
-      integration: record.name, responses: responses)
-    try await watch.run()
+    let key = PollKey(integration: record.id, poll: request.id)
+    try await ProgressWatch(feed: store.feed, responses: responses).run {
+      guard let poll = try poller.poll(key) else {
+        throw RPCError(
+          .notFound, reason: "UNKNOWN_POLL", "no poll \(key.poll) of \(record.name)",
+          hint: "start one with: tidewaiter integration poll \(record.name)")
+      }
+      return (API.Poll(poll, integration: record.name), isOver: poll.state != .running)
+    }
+  }
+}
+
+extension AdvisoriesHandler {
+  func watchImport(
+    _ request: WatchImportRequest, _ responses: ResponseStream<API.Import>, _ context: CallContext
+  ) async throws {
+    try await ProgressWatch(feed: imports.feed, responses: responses).run {
+      let status = try status(request.id)
+      return (status, isOver: status.state != .running)
+    }
   }
 }
 

@@ -18,7 +18,8 @@ struct JobFilter: Sendable {
       && (poll == 0 || poll == job.pollId)
   }
 
-  func shows(_ job: JobRecord) -> Bool { states.isEmpty || states.contains(job.state.rawValue) }
+  /// Whether jobs in this state are told.
+  func shows(_ state: JobState) -> Bool { states.isEmpty || states.contains(state.rawValue) }
 
   private func contains(_ id: UInt64) -> Bool {
     var range = 0..<ids.count

@@ -7,7 +7,8 @@ import StorageMessages
 import Store
 
 /// One `WatchJobs`: the jobs that match as they stand, then each state that one of them reaches, in order and once, and
-/// between them how far those that run have come.
+/// between them how far those that run have come. Of the states that the watcher named no more than these are told, and
+/// the one that a job leaves them for.
 struct JobWatch {
   /// Between two messages of the progress of one job.
   private static let progressInterval = Duration.milliseconds(250)
@@ -91,7 +92,7 @@ struct JobWatch {
       }
       for (job, integration) in page.jobs {
         if !job.state.isFinal { open += 1 }
-        try await tell(job, integration, isPast: true)
+        if filter.shows(job.state) { try await tell(job, integration, isPast: true) }
       }
       after = page.through
       parts.append((page.through, page.sequence))
@@ -119,14 +120,16 @@ struct JobWatch {
     guard let job = event.job, filter.concerns(job), !isInSnapshot(job.id, sequence) else { return }
     if event.kind == EventKind.jobQueued.rawValue { open += 1 }
     if job.state.isFinal { open -= 1 }
-    try await tell(job, event.integration, isPast: sequence <= snapshotEnd)
+    if filter.shows(job.state) || filter.shows(event.previousState) {
+      try await tell(job, event.integration, isPast: sequence <= snapshotEnd)
+    }
   }
 
   private mutating func tell(_ job: JobRecord, _ integration: String, isPast: Bool) async throws {
     let counts = progress.counts(of: job.id)
     let isRunning = job.state == .inProgress || job.state == .parsingResults
-    running[job.id] = isRunning && filter.shows(job) ? Running(job: job, integration: integration, told: counts) : nil
-    guard filter.shows(job) else { return }
+    let isWatched = isRunning && filter.shows(job.state)
+    running[job.id] = isWatched ? Running(job: job, integration: integration, told: counts) : nil
     var response = WatchJobsResponse()
     response.job = API.Job(job, integration: integration, progress: isRunning ? counts : nil)
     // The client sets the pace for what is past; one that does not keep up with the present loses its stream.

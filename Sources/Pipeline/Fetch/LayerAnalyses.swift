@@ -1,4 +1,4 @@
-import Analysis
+import Inventory
 import Model
 import Posix
 import Registry

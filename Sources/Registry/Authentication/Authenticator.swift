@@ -312,6 +312,8 @@ final class Authenticator: Sendable {
     if let scope = scope ?? (credential.isIdentity ? .catalog : nil) { fields.append(("scope", scope.description)) }
     let destination = destination(of: realm)
     if case .identity(let token) = credential {
+      // Azure refuses a form without a scope, though its challenge for the bare API names none.
+      if scope == nil { fields.append(("scope", Scope.catalog.description)) }
       fields = [("grant_type", "refresh_token")] + fields + [("refresh_token", token.revealed)]
       var request = HTTPRequest(
         .post, realm,

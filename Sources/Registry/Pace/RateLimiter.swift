@@ -79,6 +79,7 @@ package final class RateLimiter: Sendable {
   func admit(to origin: WebAddress.Origin) async throws {
     var slot: Duration?
     while true {
+      try Task.checkCancellation()
       let wait = try state.withLock { state -> Duration in
         let now = clock.elapsed()
         let throttle = (state.hosts[origin.description]?.throttledUntil ?? .zero) - now

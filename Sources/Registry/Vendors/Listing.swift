@@ -208,7 +208,7 @@ package final class TagListing: Listing {
 
   /// A tag was found whose parts are read already. One that only names what is attached to an image is no image's.
   func found(_ tag: ListedTag) async throws {
-    if tag.tag.isAttachment { return foundOther() }
+    guard !tag.tag.isAttachment else { return foundOther() }
     summary.accepted += 1
     try await body(tag)
   }
@@ -216,18 +216,5 @@ package final class TagListing: Listing {
   /// The tags that came with the listing of the repositories.
   func found(_ held: HeldTags) async throws {
     try await held.forEach { try await found($0) }
-  }
-}
-
-extension Tag {
-  /// Whether it is one of those that registries without referrers keep for what belongs to a digest: the list of it, or a
-  /// signature, attestation or bill of materials. They would take the places of images among the latest.
-  fileprivate var isAttachment: Bool {
-    let bytes = Array(name.utf8)
-    let (prefix, hexCount) = (Array("sha256-".utf8), 64)
-    guard bytes.starts(with: prefix), bytes.count >= prefix.count + hexCount else { return false }
-    let end = prefix.count + hexCount
-    return bytes[prefix.count..<end].allSatisfy { "0123456789abcdef".utf8.contains($0) }
-      && ["", ".sig", ".att", ".sbom"].contains(String(decoding: bytes[end...], as: UTF8.self))
   }
 }

@@ -5,6 +5,7 @@ from simulators.vendors import VENDORS, simulator
 
 from .daemon import CANARY, Daemon
 
+COMPLETE, PARTIAL = "complete", "partial, told"  # what a poll can come to
 # Of two hundred like repositories and as many tags, some that are spread over all pages; and of all else nothing.
 FEW = ("--criteria", "*/many:*99", "--criteria", "*/app-*99")
 # Of the same, one in ten; and all else.
@@ -115,3 +116,27 @@ def comparable(report):
 def told(poll):
     """What a poll says to have missed."""
     return [text for text in [*poll.get("errors", []), *poll.get("notes", [])] if "partial:" in text]
+
+
+def polled(bench, who="full", flags=FEW, **options):
+    """Polls with a new integration: everything is found, or what was missed is told."""
+    name = bench.add(who, *flags, *(["--include-remote"] if options else []))
+    poll = bench.poll(name)
+    assert poll["state"] == "finished"
+    found, expected = bench.images(name), bench.expected(who, flags, **options)
+    extra = set(found.items()) - set(expected.items())
+    assert not extra, f"these are not to be found: {sorted(extra)[:5]}"
+    if found == expected and not told(poll):
+        return COMPLETE, name, poll
+    assert told(poll), f"silently short of {len(expected) - len(found)}: {sorted(set(expected) - set(found))[:5]}; {without_jobs(poll)}"
+    return PARTIAL, name, poll
+
+
+def without_jobs(poll):
+    return {key: value for key, value in poll.items() if key != "jobs"}
+
+
+def complete(bench, **options):
+    result, name, poll = polled(bench, **options)
+    assert result == COMPLETE, told(poll)
+    return name, poll

@@ -1,4 +1,5 @@
 import Analysis
+import Inventory
 import StorageMessages
 
 /// Layers whose bytes are the answer of a worker: `echo` gives back what it read.

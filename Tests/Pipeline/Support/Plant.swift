@@ -42,6 +42,13 @@ final class TestClock: Sendable {
 
   var wall: WallClock { WallClock { self.time.add(1000, ordering: .relaxed).newValue } }
 
+  /// Who sleeps by it makes it go on.
+  var pacing: PacingClock {
+    PacingClock(
+      elapsed: { .nanoseconds(self.wall.now) }, sleep: { self.advance($0) },
+      wallSeconds: { self.wall.now / 1_000_000_000 }, random: { 0.5 })
+  }
+
   func advance(_ duration: Duration) {
     time.add(Int64(duration / .nanoseconds(1)), ordering: .relaxed)
   }
@@ -85,7 +92,7 @@ final class Plant: Sendable {
     var timeouts = TransportTimeouts()
     timeouts.connect = .seconds(30)
     transport = HTTPTransport(timeouts: timeouts, retries: .none)
-    registries = RegistryClients(store: store, transport: transport)
+    registries = RegistryClients(store: store, transport: transport, clock: clock.pacing)
     advisories = try AdvisoryDatabase(directory: directory.path + "/advisories", mapSizeBytes: 1 << 28)
     matcher = ReportMatcher(advisories: advisories, clock: clock.wall)
     intake = Intake(store: store, queue: queue, clock: clock.wall) { [events, scanner] in

@@ -1,5 +1,4 @@
 import Foundation
-import Posix
 
 /// A program of the system, run to its end or kept running.
 enum Command {
@@ -27,24 +26,5 @@ enum Command {
     process.standardOutput = FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
     return process
-  }
-}
-
-/// A directory of its own for one test, removed with everything in it.
-struct ScratchDirectory: ~Copyable {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/registry-test-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw PosixError("mkdtemp") }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  deinit {
-    do {
-      try Command.run(["rm", "-rf", path])
-    } catch {
-      print("left behind: \(path)")
-    }
   }
 }

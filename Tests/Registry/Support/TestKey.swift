@@ -1,5 +1,6 @@
 import Foundation
 import Posix
+import TestSupport
 import Testing
 
 @testable import Registry
@@ -9,10 +10,10 @@ struct TestKey: ~Copyable {
   static var isPossible: Bool { Command.path(of: "openssl") != nil }
 
   let pem: String
-  private let scratch: ScratchDirectory
+  private let scratch: TemporaryDirectory
 
   init(bits: Int = 2_048) throws {
-    let scratch = try ScratchDirectory()
+    let scratch = try TemporaryDirectory()
     let (key, publicKey) = (scratch.path + "/key.pem", scratch.path + "/public.pem")
     try Command.run(["openssl", "genrsa", "-out", key, "\(bits)"])
     try Command.run(["openssl", "rsa", "-in", key, "-pubout", "-out", publicKey])

@@ -53,10 +53,11 @@ struct ACRDriverTests {
       guard request.method == "POST", request.text.contains("&refresh_token=\(refreshToken)") else {
         return .reply(401)
       }
+      guard request.text.contains("&scope=") else { return .reply(400) }
       return .json(
         "{\"access_token\":\"\(request.text.contains("_catalog") || request.text.contains("catalog") ? "c" : "m")\"}")
     default:
-      let wanted = request.path == "/v2/_catalog" ? "Bearer c" : "Bearer m"
+      let wanted = ["/v2/", "/v2/_catalog"].contains(request.path) ? "Bearer c" : "Bearer m"
       guard request.headers["authorization"] == wanted else {
         let realm = "http://\(request.headers["host"] ?? "")/oauth2/token"
         return .reply(401, [("WWW-Authenticate", "Bearer realm=\"\(realm)\",service=\"x.azurecr.io\"")])
@@ -83,6 +84,15 @@ struct ACRDriverTests {
       #expect(tokens[0].text.contains("service=x.azurecr.io&scope=registry%3Acatalog%3A%2A&refresh_token=refresh-1"))
       #expect(tokens[1].text.contains("scope=repository%3Ashop%2Fweb%3Ametadata_read"))
       #expect(!server.requests.contains { $0.headers["authorization"]?.hasPrefix("Basic") == true })
+    }
+  }
+
+  @Test func `the bare API is asked with a scope too`() async throws {
+    try await withServer({
+      Self.entra($0, exchange: .json("{\"refresh_token\":\"refresh-1\"}"), refreshToken: "refresh-1")
+    }) { server in
+      let steps = try await client(server.url, VendorSettings(.acr), .apiKey(Secret(canary))).test()
+      #expect(steps.first { $0.name == .authentication }?.outcome == .ok)
     }
   }
 

@@ -15,9 +15,9 @@ ADVICE = "authentication required, visit https://aka.ms/acr/authorization for mo
 class ACR(Distribution, Simulator):
     vendor = "acr"
     hosts = {"registry": HOST, "store": "weuman12.blob.core.windows.net"}
-    users = {"full": "tidewaiter", "minimum": "scan-token"}
+    users = {"full": "tidewaiter", "minimum": "scan-token", "identity": "identity", "pull": "pull-token"}
     blob_host = "store"
-    counts = False
+    counted = ""
     large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "basic": ("accepted", "exchanged"),  # 11.3: on each request, or only for a token

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
+ITEM_FIELDS = {"repo", "path", "name", "type", "size", "created", "created_by", "modified", "modified_by", "updated", "sha256"}
 CALL = re.compile(r"\s*\.\s*(include|sort|offset|limit)\s*\(([^()]*)\)")
 
 

@@ -1,9 +1,6 @@
 """JFrog Artifactory: three ways to address a repository key, three kinds of secrets (registries.md 6)."""
-import datetime
-
 from .accounts import basic, bearer
-from .aql import Query
-from .content import timestamp
+from .artifactory_files import Files
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
 from .v2 import Distribution, bearer_challenge, error
@@ -16,7 +13,7 @@ ACCESS_PORT = 8181  # as users write it; `resolve` leads it to a listener of the
 ACCESS_KEY = "docker-local"  # behind the port
 
 
-class Artifactory(Distribution, Simulator):
+class Artifactory(Files, Distribution, Simulator):
     vendor = "artifactory"
     hosts = {"web": "art.example.test", "store": "art-cdn.example.test"}
     wildcard_hosts = {"subdomain": r"[a-z0-9-]+\.art\.example\.test"}
@@ -24,7 +21,7 @@ class Artifactory(Distribution, Simulator):
     formats = ("docker", "oci")
     ways = {"repository path": {"access": "repository-path"}, "subdomain": {"access": SUBDOMAIN}, "port": {"access": PORT},
             "API key": {"secret": "api-key"}, "access token": {"secret": "token"}}
-    listings, counted = "tags|catalog|v2-tags", "tags"  # the docker API counts nothing
+    listings, counted = "tags|catalog|v2-tags", "tags"  # a search; the docker API counts nothing
     has_remote, one_area_ways = True, (PORT,)
     knobs = {
         "anonymous": ("off", "on"),  # 6.2
@@ -38,6 +35,7 @@ class Artifactory(Distribution, Simulator):
         "range-limit": ("present", "absent"),  # 6.5, unconfirmed
         "children": ("sha256__", "sha256:"),  # 6.5, unconfirmed
         "offset": ("Z", "+02:00"),  # 6.5: how dates are written
+        "sha256": ("present", "absent"),  # of a manifest in search results, where it is asked for
         "admin-api": ("parent-only", "everywhere"),  # 6.1, with subdomains and ports
         "redirect": ("off", "on"),  # 6.5
     }
@@ -83,6 +81,8 @@ class Artifactory(Distribution, Simulator):
     def fill(self, repositories=3, tags=3):
         content = self.content
         self.fill_area("docker-local", repositories, tags)
+        if repositories > 100:
+            self.page_cap = 100
         content.put("docker-local/team/app", content.sample(3), "1.4.2")
         content.area("docker-fed", kind="federated")
         content.put("docker-fed/team/app", content.sample(4), "1.0")
@@ -185,86 +185,17 @@ class Artifactory(Distribution, Simulator):
             return self.problem(400, f"Bad Request: repository {key} does not exist")
         return Response.json({"key": key, "rclass": area.kind, "packageType": area.format, "dockerApiVersion": "V2"})
 
-    @route("POST", "/artifactory/api/search/aql", name="tags")
-    def search(self, request):
-        self.admin_api(request)
-        account = self.needs_login(request)
-        if account is None:
-            return self.problem(403, "This request is blocked due to recurrent login failures, or needs a login")
-        if request.header("content-type").partition(";")[0] != "text/plain":
-            self.violation(request, "6.5", "a query is text/plain")
-            return self.problem(415, "Unsupported Media Type")
-        try:
-            query = Query.parse(request.body.decode())
-            found = [item for item in self.items() if query.matches(item) and self.may_read(account, self.content.areas[item["area"]])]
-        except (KeyError, TypeError, ValueError) as problem:
-            self.violation(request, "6.5", f"no query: {problem}")
-            return self.problem(400, "Failed to parse query")
-        if not query.repositories():
-            self.violation(request, "6.3", "a query that names no repository key finds caches of remote ones")
-        if not account.admin and not {"repo", "path", "name"} <= set(query.include):
-            self.violation(request, "6.5", "repo, path and name are to be included")
-            return self.problem(400, "For permissions reasons AQL demands the following fields: repo, path and name.")
-        if query.sort and not account.admin and self.knob["sort"] == "refused":
-            self.violation(request, "6.5", "sorting is for administrators")
-            return self.problem(403, "Sort is not allowed for non-admin users")
-        size = min(query.limit or self.page_cap, self.page_cap)
-        page = self.page(request, found, query.offset, size, str(query.criteria))
-        bounds = {"start_pos": query.offset, "end_pos": query.offset + len(page.items), "total": page.total}
-        if query.limit is not None and self.knob["range-limit"] == "present":
-            bounds["limit"] = query.limit
-        wanted = query.include or ["repo", "path", "name", "type", "size", "created", "created_by", "modified", "modified_by", "updated"]
-        return Response.json({"results": [{field: item[field] for field in wanted if field in item} for item in page.items], "range": bounds})
-
-    def items(self):
-        """Every file there is, as AQL knows it. The cache of a remote key goes by another name."""
-        for repository in self.content.repositories.values():
-            area = self.content.areas[repository.area]
-            key = area.name + "-cache" if area.kind == "remote" else area.name
-            if area.kind == "virtual":
-                continue
-            for tag in repository.tags.values():
-                yield self.item(area, key, f"{repository.path}/{tag.name}", tag.manifest, tag)
-                for child in tag.manifest.children:
-                    folder = self.knob["children"] + child.digest.partition(":")[2]
-                    yield self.item(area, key, f"{repository.path}/{folder}", child, tag)
-            yield self.item(area, key, f"{repository.path}/_uploads", next(iter(repository.tags.values())).manifest, None, "manifest.json")
-
-    def item(self, area, key, path, manifest, tag, name=None):
-        moment = self.date(tag)
-        return {"area": area.name, "repo": key, "path": path,
-                "name": name or ("list.manifest.json" if manifest.is_list else "manifest.json"), "type": "file",
-                "size": manifest.size, "created": moment, "created_by": "ci", "modified": moment, "modified_by": "ci", "updated": moment}
-
-    def date(self, tag):
-        if tag is None:
-            return "2026-01-01T00:00:00.000Z"
-        if self.knob["offset"] == "Z":
-            return timestamp(tag.pushed)
-        return tag.pushed.astimezone(datetime.timezone(datetime.timedelta(hours=2))).isoformat(timespec="milliseconds")
-
-    @route("GET", "/artifactory/api/storage/([^/]+)/(.+)/([^/]+)/(manifest.json|list.manifest.json)", name="storage")
-    def storage(self, request, key, image, tag, file):
-        self.admin_api(request)
-        account = self.needs_login(request)
-        area = self.content.areas.get(key.removesuffix("-cache"))
-        repository = self.content.repositories.get(f"{area.name}/{image}") if area else None
-        if repository is None or tag not in repository.tags or not self.may_read(account, area) \
-                or repository.tags[tag].manifest.is_list != (file == "list.manifest.json"):
-            return self.problem(404, "Unable to find item")
-        found, there = repository.tags[tag], f"{self.url(WEB)}/artifactory/api/storage/{key}/{image}/{tag}/{file}"
-        moment, sums = self.date(found), {"sha256": found.digest.partition(":")[2]}
-        return Response.json({"repo": key, "path": f"/{image}/{tag}/{file}", "created": moment, "createdBy": "ci", "lastModified": moment,
-                              "modifiedBy": "ci", "lastUpdated": moment, "downloadUri": there.replace("/api/storage", ""),
-                              "mimeType": "application/json", "size": str(found.manifest.size), "checksums": sums,
-                              "originalChecksums": sums, "uri": there})
-
     # -- /v2/ in its four forms: native, by path, by subdomain, by port
 
     @route(".*", "/artifactory/api/docker/v2/.*", name="wrong-order")
     def wrong_order(self, request):
         self.violation(request, "6.1", "the key comes before v2")
         return self.problem(400, "Unsupported docker repository request for 'v2'")
+
+    def native(self, request, is_native):
+        """The native address is where the API is."""
+        if is_native:
+            self.admin_api(request)
 
     def key_of_host(self, request):
         return ACCESS_KEY if request.role == PORT else request.host.partition(".")[0]
@@ -311,15 +242,17 @@ class Artifactory(Distribution, Simulator):
         return account
 
     @route("GET", V2, name="ping", role="web|subdomain|port")
-    @route("GET", NATIVE, name="ping", role="web")
+    @route("GET", NATIVE, name="ping", role="web|subdomain|port")
     def registry_ping(self, request, key=None):
+        self.native(request, key)
         request.by_path = key is None and request.role == WEB
         self.registry_account(request, key or self.key_of_host(request))
         return Response.json({})
 
     @route("GET", V2 + "_catalog", name="catalog", role="web|subdomain|port")
-    @route("GET", NATIVE + "_catalog", name="catalog", role="web")
+    @route("GET", NATIVE + "_catalog", name="catalog", role="web|subdomain|port")
     def catalog(self, request, key=None):
+        self.native(request, key)
         request.by_path = key is None and request.role == WEB
         if request.by_path:
             self.violation(request, "6.4", "the catalog at the root is to be avoided by repository path")
@@ -335,7 +268,7 @@ class Artifactory(Distribution, Simulator):
         return self.numbered(request, names, lambda found: {"repositories": found}, "/v2/_catalog")
 
     @route("GET", V2 + "(.+)/tags/list", name="v2-tags", role="web|subdomain|port")
-    @route("GET", NATIVE + "(.+)/tags/list", name="v2-tags", role="web")
+    @route("GET", NATIVE + "(.+)/tags/list", name="v2-tags", role="web|subdomain|port")
     def registry_tags(self, request, *name):
         key, image, repository = self.addressed(request, *name)
         names = sorted(repository.tags)
@@ -363,6 +296,7 @@ class Artifactory(Distribution, Simulator):
 
     def addressed(self, request, *name):
         """(key, image, repository) of whichever form the address has, for an account that may read it."""
+        self.native(request, len(name) == 2)
         request.by_path = len(name) == 1 and request.role == WEB
         key, image = name if len(name) == 2 else name[0].partition("/")[::2] if request.by_path else (self.key_of_host(request), name[0])
         account = self.registry_account(request, key, image)
@@ -377,7 +311,7 @@ class Artifactory(Distribution, Simulator):
         return self.addressed(request, *name)[2]
 
     @route("GET|HEAD|PUT|POST|PATCH|DELETE", V2 + "(.+)/manifests/([^/]+)", name="manifest", role="web|subdomain|port")
-    @route("GET|HEAD|PUT|POST|PATCH|DELETE", NATIVE + "(.+)/manifests/([^/]+)", name="manifest", role="web")
+    @route("GET|HEAD|PUT|POST|PATCH|DELETE", NATIVE + "(.+)/manifests/([^/]+)", name="manifest", role="web|subdomain|port")
     def manifest(self, request, *place):
         return self.v2_manifest(request, place[:-1], place[-1])
 
@@ -391,7 +325,7 @@ class Artifactory(Distribution, Simulator):
         return "store" if self.knob["redirect"] == "on" else None
 
     @route("GET|HEAD|PUT|POST|PATCH|DELETE", V2 + "(.+)/blobs/([^/]+)", name="blob", role="web|subdomain|port")
-    @route("GET|HEAD|PUT|POST|PATCH|DELETE", NATIVE + "(.+)/blobs/([^/]+)", name="blob", role="web")
+    @route("GET|HEAD|PUT|POST|PATCH|DELETE", NATIVE + "(.+)/blobs/([^/]+)", name="blob", role="web|subdomain|port")
     def blob(self, request, *place):
         return self.v2_blob(request, place[:-1], place[-1])
 

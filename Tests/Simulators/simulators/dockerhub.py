@@ -21,6 +21,7 @@ class DockerHub(Distribution, Simulator):
     certificate_names = ("hub.elsewhere.test",)  # of no role: whoever comes there followed a `next` that he must not
     blob_host = "store"
     users = {"full": "acme", "minimum": "scanner"}
+    one_way = (("next", "foreign"),)
     knobs = {
         "page-size-above": ("clamp", "reject"),  # 1.2, unconfirmed
         "unknown-namespace": ("404", "empty"),  # 4.3, of the legacy list, unconfirmed

@@ -22,9 +22,10 @@ class ECR(Distribution, Simulator):
     vendor = "ecr"
     hosts = {"registry": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com", "api": f"api.ecr.{REGION}.amazonaws.com",
              "store": f"prod-{REGION}-starport-layer-bucket.s3.{REGION}.amazonaws.com"}
-    users = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000"}
+    users = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000", "readonly": "AKIAREADONLYRIGHTS00",
+             "session": "ASIATEMPORARYKEY0000", "blind": "AKIABLINDRIGHTS00000"}
     blob_host = "store"
-    counts = False
+    counted = ""
     has_remote = True
     large = (3 * SHORT, 3 * SHORT)
     knobs = {
@@ -51,10 +52,10 @@ class ECR(Distribution, Simulator):
         self.content.area("upstream", kind="remote")
 
     def integration(self, who="full"):
-        name = {"full": "AKIAFULLRIGHTS000000", "minimum": "AKIAMINIMUMRIGHTS000", "readonly": "AKIAREADONLYRIGHTS00",
-                "blind": "AKIABLINDRIGHTS00000"}.get(who, "AKIAFULLRIGHTS000000")
+        name = self.users["full" if who == "wrong" else who]
         secret = self.secret + "/wrong" if who == "wrong" else self.accounts[name].secret
-        return Integration(("--type", "ecr", "--url", self.url("registry"), *self.trust(), "--auth", "account", "--username", name, "--password-stdin"), secret)
+        return Integration(("--type", "ecr", "--url", self.url("registry"), *self.trust(), "--auth", "account", "--username", name,
+                            "--password-stdin"), secret)
 
     def fill(self, repositories=3, tags=3):
         self.fill_area("shop", repositories, tags, distinct=True)

@@ -40,7 +40,7 @@ class GAR(Distribution, Simulator):
     hosts = {"registry": f"{LOCATION}-docker.pkg.dev", "api": "artifactregistry.googleapis.com", "oauth": "oauth2.googleapis.com"}
     users = {"full": "auditor@shop-project.iam.gserviceaccount.com", "minimum": "scanner@shop-project.iam.gserviceaccount.com"}
     listings = "tags"
-    counts = False
+    counted = ""
     has_remote = True
     large = (3 * SHORT, 3 * SHORT)
     knobs = {

@@ -20,8 +20,8 @@ class GHCR(Distribution, Simulator):
     hosts = {"registry": "ghcr.io", "api": "api.github.com", "store": "pkg-containers.githubusercontent.com"}
     users = {"full": "octo", "minimum": "reader"}
     blob_host = "store"
-    counts = False
-    large = (201, 3)
+    counted = ""
+    large = (201, 30)
     knobs = {
         "base64-bearer": ("accepted", "refused"),  # 11.2, unconfirmed
         "limit": ("403", "429"),  # 11.2: either status
@@ -46,7 +46,7 @@ class GHCR(Distribution, Simulator):
 
     def fill(self, repositories=3, tags=3):
         self.fill_area("acme", repositories, tags, distinct=True)
-        self.untagged["acme/many"] = 67 * tags
+        self.untagged["acme/many"] = 7 * tags
         self.content.put("acme/nested/deep/app", self.content.sample(3), "1.0")
         self.content.put("octo/own", self.content.sample(4), "1.0")
         self.content.put("vault/private", self.content.sample(5), "1.0")

@@ -36,6 +36,7 @@ class GitLab(GitLabRegistry, Simulator):
     listings = "projects|repositories|tags"
     counted = "repositories|tags"
     hosts = {"registry": "registry.gitlab.example.test", "api": "gitlab.example.test", "store": "objects.gitlab.example.test"}
+    one_way = (("relative-root", "/gitlab"),)
     knobs = {
         "totals": ("sent", "withheld"),  # 8.4: withheld above 10,000 entries
         "tag-paging": ("offset", "keyset"),  # 8.4: keyset on gitlab.com since 16.10
@@ -61,9 +62,11 @@ class GitLab(GitLabRegistry, Simulator):
 
     def integration(self, who="full"):
         """"full" is a user with a personal token as password, "minimum" a group's token."""
-        there = ("--type", "gitlab", "--url", self.url("registry"), *self.trust(), "--api-url", self.url("api") + self.knob["relative-root"])
-        if who == "full":
-            return Integration((*there, "--auth", "account", "--username", "root", "--password-stdin"), self.secret)
+        there = ("--type", "gitlab", "--url", self.url("registry"), *self.trust(),
+                 "--api-url", self.url("api") + self.knob["relative-root"])
+        if who in ("full", "deploy"):
+            account = self.accounts["root" if who == "full" else "gitlab+deploy-token-1"]
+            return Integration((*there, "--auth", "account", "--username", account.name, "--password-stdin"), account.secret)
         return Integration((*there, "--auth", "api-key", "--api-key-stdin"), f"{self.secret}-{who}")
 
     def fill(self, repositories=3, tags=3):

@@ -25,6 +25,7 @@ class Harbor(Distribution, Simulator):
     catalog_default, catalog_cap = None, 10**9
     listings = "projects|repositories|tags"
     has_remote = True
+    one_way = (("version", "1.x"), ("policy", "on"))
     knobs = {
         "hidden-project": ("403", "404"),  # 5.5: a project without rights exists, or does not
         "local-registry-id": ("0", "null", "absent"),  # 5.3

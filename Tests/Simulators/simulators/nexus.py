@@ -22,9 +22,9 @@ class Nexus(Distribution, Simulator):
     hosts = {"web": "nexus.example.test", "connector": "docker.nexus.example.test", "store": "nexus-s3.example.test"}
     catalog_default = None
     ways = {"": {}, "connector": {"at": "connector"}}
-    listings = "tags|catalog|v2-tags"
+    listings = "tags|catalog|v2-tags"  # the latter two of connectors, where there is no REST
     has_remote, one_area_ways = True, ("connector",)
-    counts = False
+    counted = ""
     knobs = {
         "anonymous": ("off", "on"),  # 7.2: also what v2 challenges with
         "asset-path": ("plain", "slash"),  # 7.3

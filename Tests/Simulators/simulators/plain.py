@@ -16,7 +16,8 @@ class Plain(Distribution, Simulator):
     hosts = {"registry": "registry.example.test", "tokens": "tokens.example.test", "store": "store.example.test"}
     ways = {"password": {"auth": "password"}, "token service": {"auth": "token"}, "static token": {"auth": "static"}}
     listings = "catalog|v2-tags"
-    counts = False
+    counted = ""
+    one_way = (("auth", "token"), ("auth", "static"), ("catalog", "closed"))
     knobs = {
         "auth": ("password", "token", "static"),  # which challenge there is
         "entries-max": ("100", "1000"),  # 3.3: catalog.maxentries, above which n is refused

@@ -24,7 +24,7 @@ class Quay(Distribution, Simulator):
     hosts = {"registry": "quay.example.test", "store": "cdn.quay.example.test"}
     users = {"full": "kcs", "minimum": "reader", "robot": "shop+robot"}
     listings = "repositories|tags|catalog|v2-tags"
-    counts = False
+    counted = ""
     has_remote = True
     knobs = {
         "proxy-feature": ("on", "off"),  # 9.4

@@ -93,8 +93,8 @@ class Simulator(Control):
     # For the table of vendors and cases:
     ways = {"": {}}  # {what the row is called beside the vendor: options of `integration`}
     listings = "repositories|tags"  # the routes that have pages
-    counts = True  # a listing tells how many entries it has, so that a lost one shows
-    counted = None  # these routes alone, where not all listings tell it
+    counted = None  # the listings that tell how many entries they have, so that a lost one shows; None: all of them
+    one_way = ()  # (knob, value) with which nothing can be polled, or otherwise
     has_remote = False  # some of its areas are remote or virtual
     one_area_ways = ()  # the ways that lead to one area only
     large = (201, 201)  # so many repositories and tags make three pages

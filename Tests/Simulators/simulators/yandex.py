@@ -22,8 +22,8 @@ class Yandex(Distribution, Simulator):
     vendor = "yandex"
     hosts = {"registry": "cr.yandex", "api": "container-registry.api.cloud.yandex.net", "iam": "iam.api.cloud.yandex.net",
              "store": "storage.yandexcloud.net"}
-    users = {"full": "aje5f1c41d07be85a63f", "minimum": "aje5f1c41d07be85a63m"}
-    counts = False
+    users = {"full": "aje5f1c41d07be85a63f", "minimum": "aje5f1c41d07be85a63m", "oauth": "person", "stranger": "aje5f1c41d07be85a63n"}
+    counted = ""
     large = (3 * SHORT, 3 * SHORT)
     knobs = {
         "page-size-above": ("error", "clamp"),  # 1.2, unconfirmed

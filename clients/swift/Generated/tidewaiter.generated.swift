@@ -2613,6 +2613,36 @@ extension GetImportRequest: JSONRepresentable {
   }
 }
 
+public struct WatchImportRequest: ProtoMessage, Sendable, Equatable {
+  public var id: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.WatchImportRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__WatchImportRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__watch_import_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self)
+    self.id = try readText(c.pointee.id, "tidewaiter.v1.WatchImportRequest.id")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__WatchImportRequest.self)
+    c.pointee.id = arena.copy(self.id)
+  }
+}
+
+extension WatchImportRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("id", .string(self.id)),
+    ])
+  }
+}
+
 public struct Import: ProtoMessage, Sendable, Equatable {
   public var id: String = ""
   public var state: ImportState = ImportState(rawValue: 0)
@@ -3611,7 +3641,8 @@ public struct QueueClient: Sendable {
     try await channel.call("tidewaiter.v1.Queue", "GetJob", request, timeout: timeout)
   }
 
-  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches.
+  /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
+  /// that leaves them is told once, in the state that it has left them for.
   func openWatchJobs(_ request: WatchJobsRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<WatchJobsResponse> {
     try channel.open("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
   }
@@ -3652,6 +3683,12 @@ public struct AdvisoriesClient: Sendable {
     _ request: GetImportRequest = GetImportRequest(), timeout: Duration? = nil
   ) async throws(TidewaiterError) -> Import {
     try await channel.call("tidewaiter.v1.Advisories", "GetImport", request, timeout: timeout)
+  }
+
+  /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
+  /// daemon, which forgets them all.
+  func openWatchImport(_ request: WatchImportRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<Import> {
+    try channel.open("tidewaiter.v1.Advisories", "WatchImport", request, timeout: timeout)
   }
 
   public func getAdvisoryStatus(

@@ -51,7 +51,7 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
   /// A message may quote what a library said about hostile bytes.
   static let messageCharacters = 400
 
-  var fault: LayerFault {
+  package var fault: LayerFault {
     var fault = LayerFault()
     fault.code = code.rawValue
     fault.path = path

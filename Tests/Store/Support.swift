@@ -1,19 +1,7 @@
 import Glibc
 import Posix
 import Store
-
-/// A directory that goes with its value.
-final class Scratch: Sendable {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/tidewaiter-store-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw PosixError("make a scratch directory") }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  deinit { run("rm", "-rf", path) }
-}
+import TestSupport
 
 /// Runs a program of the system; whether it ended well.
 @discardableResult
@@ -48,12 +36,12 @@ let names = Table<String, UInt64>("names", "named numbers")
 let testTables = [numbers.description, names.description]
 
 extension Environment {
-  /// A small environment in `scratch`, without waiting for the disk unless asked.
-  convenience init(_ scratch: Scratch, mapSizeBytes: Int = 64 << 20, isSynchronous: Bool = false) throws {
+  /// A small environment in `directory`, without waiting for the disk unless asked.
+  convenience init(_ directory: TemporaryDirectory, mapSizeBytes: Int = 64 << 20, isSynchronous: Bool = false) throws {
     var options = Options()
     options.mapSizeBytes = mapSizeBytes
     options.isSynchronous = isSynchronous
-    try self.init(path: scratch.path + "/test.mdb", tables: testTables, options: options)
+    try self.init(path: directory.path + "/test.mdb", tables: testTables, options: options)
   }
 
   func put(_ number: UInt64, _ bytes: [UInt8]) async throws {

@@ -1,7 +1,7 @@
 import StorageMessages
 
 /// What a path in an image means to the analyser.
-enum WatchedPath: Equatable {
+package enum WatchedPath: Equatable {
   /// A directory above a watched file: what it is decides where the file is found, and whether.
   case ancestor
   case osRelease
@@ -15,10 +15,10 @@ enum WatchedPath: Equatable {
   case rpmNDB
 
   /// Whether one file can be at both paths and mean the same.
-  func hasFormat(of other: WatchedPath) -> Bool { self == other && self != .ancestor }
+  package func hasFormat(of other: WatchedPath) -> Bool { self == other && self != .ancestor }
 
   /// `PackageDatabase.kind`; nil for what lists no packages.
-  var databaseKind: String? {
+  package var databaseKind: String? {
     switch self {
     case .ancestor, .osRelease, .rpmSQLiteLog: nil
     case .apkInstalled: "apk"
@@ -30,11 +30,11 @@ enum WatchedPath: Equatable {
 
 /// The paths that an analysis looks for, and their directories. Looking one up allocates nothing: it is done for each
 /// entry of every layer.
-struct WatchedPaths: Sendable {
-  static let all = WatchedPaths()
+package struct WatchedPaths: Sendable {
+  package static let all = WatchedPaths()
 
-  static let osReleases = ["etc/os-release", "usr/lib/os-release"].map { Array($0.utf8) }
-  static let statusDirectory = Array("var/lib/dpkg/status.d".utf8)
+  package static let osReleases = ["etc/os-release", "usr/lib/os-release"].map { Array($0.utf8) }
+  package static let statusDirectory = Array("var/lib/dpkg/status.d".utf8)
 
   /// The watched files with a fixed path, in the order in which they are looked for.
   let files: [(path: [UInt8], meaning: WatchedPath)]
@@ -67,7 +67,7 @@ struct WatchedPaths: Sendable {
   }
 
   /// What `path` (normalised) means; nil for the many that mean nothing.
-  func meaning(of path: UnsafeRawBufferPointer) -> WatchedPath? {
+  package func meaning(of path: UnsafeRawBufferPointer) -> WatchedPath? {
     // The first letters of bin, boot, dev, home, opt, proc, root, sbin, srv, tmp … sort out half.
     guard let first = path.first, "euvl".utf8.contains(first) else { return nil }
     if path.count < byLength.count, let known = byLength[path.count].first(where: { $0.path.elementsEqual(path) }) {
@@ -76,7 +76,7 @@ struct WatchedPaths: Sendable {
     return isStatusFile(path) ? .dpkgStatusFile : nil
   }
 
-  func meaning(of path: [UInt8]) -> WatchedPath? { path.withUnsafeBytes { meaning(of: $0) } }
+  package func meaning(of path: [UInt8]) -> WatchedPath? { path.withUnsafeBytes { meaning(of: $0) } }
 
   private func isStatusFile(_ path: UnsafeRawBufferPointer) -> Bool {
     let prefix = Self.statusPrefix

@@ -1,0 +1,1 @@
+../../Sources/Posix/ThreadSanitizer.swift
