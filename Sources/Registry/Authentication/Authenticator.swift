@@ -117,7 +117,8 @@ final class Authenticator: Sendable {
     }
     // A token that has expired may earn a 401 without a word; the first challenge tells where there are others.
     if challenges.isEmpty, case .bearer = sent, case .token(let service) = method {
-      return try await exchanged(credential, service, remember(service, asked: nil, for: scope, sent: sent))
+      let (scope, isOutlived) = remember(service, asked: nil, for: scope, sent: sent)
+      return Better(authorization: try await exchanged(credential, service, scope), isNew: !isOutlived)
     }
     // Without a challenge the registry is half-configured; the password may still be what it wants.
     guard challenges.isEmpty || challenges.contains(where: { $0.scheme == "basic" }) else { return nil }
