@@ -107,16 +107,21 @@ struct ArtifactoryDriver: RegistryDriver {
         "the repository key \(ForeignText.escaped(key, lengthMax: 80)) is not among those that may be read")
     }
     for key in wanted {
-      try await listing.tolerating("repository key \(key.key)") { try await images(of: key, api.withPermit, listing) }
+      try await listing.tolerating("repository key \(key.key)") {
+        try await images(of: key, api.withPermit, site, listing)
+      }
     }
   }
 
-  private func images(of key: ArtifactoryKey, _ api: VendorAPI, _ listing: RepositoryListing) async throws {
+  private func images(
+    of key: ArtifactoryKey, _ api: VendorAPI, _ site: ArtifactorySite, _ listing: RepositoryListing
+  ) async throws {
     guard Repository(key.key) != nil else { return listing.reject(key.key, "no image's name can begin with this key") }
     // The catalog of a remote key would be its upstream's: what is here already is in its cache.
     if key.kind == .remote { return try await cachedImages(of: key, api, listing) }
-    let native = api.address("/api/docker/\(key.key)")
-    try await listing.client.catalog(of: native, last: .count, in: listing) {
+    // Where the address is that of one key, its catalog is there too; the native path leads to every key.
+    let place = site.key == nil ? api.address("/api/docker/\(key.key)") : base
+    try await listing.client.catalog(of: place, last: .count, in: listing) {
       try await listing.found("\(key.key)/\($0)", key.kind)
     }
   }

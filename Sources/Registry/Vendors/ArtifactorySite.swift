@@ -55,20 +55,21 @@ struct ArtifactorySite: Sendable {
           session, address.replacing(path: address.path + "/artifactory"),
           authorization: header.map { .header($0) } ?? .none
         ).withoutPermit
+        let answer: VendorAPI.Answer
         do {
-          let answer = try await api.send(.get("/api/system/ping"))
-          // Something else may answer to everything.
-          guard answer.text.allSatisfy({ "OK \r\n".contains($0) }), answer.text.contains("OK") else { break }
-          return try await site(session, root, api, header, answer.headers["x-jfrog-version"])
+          answer = try await api.send(.get("/api/system/ping"))
+        } catch let error as RegistryError where error.code == .unauthorized || error.code == .forbidden {
+          refusal = refusal ?? error
+          continue
         } catch let error as RegistryError {
-          switch error.code {
-          case .unauthorized, .forbidden: refusal = refusal ?? error
-          case .notFound, .malformed, .requestRefused, .redirectRefused: break
-          default:
-            guard number > 0 else { throw error }
-          }
-          guard error.code == .unauthorized || error.code == .forbidden else { break }
+          // At the address itself a failure is one; elsewhere it says that nothing is there.
+          let isAbsent = [.notFound, .malformed, .requestRefused, .redirectRefused].contains(error.code)
+          guard isAbsent || number > 0 else { throw error }
+          break
         }
+        // Something else may answer to everything.
+        guard answer.text.contains("OK"), answer.text.allSatisfy({ "OK \r\n".contains($0) }) else { break }
+        return try await site(session, root, api, header, answer.headers["x-jfrog-version"])
       }
     }
     if let refusal { throw refusal }

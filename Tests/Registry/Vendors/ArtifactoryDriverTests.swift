@@ -51,16 +51,23 @@ struct ArtifactoryDriverTests {
         return search.map { $0(request.text) }
           ?? .reply(403, [], Array("{\"errors\":[{\"status\":403,\"message\":\"no\"}]}".utf8))
       case "/artifactory/api/docker/docker-local/v2/_catalog":
-        // `last` is a number, and the path lacks the key.
-        return request.query == "n=100"
-          ? .json("{\"repositories\":[\"team/app\"]}", [("Link", "</v2/_catalog?last=1&n=100>; rel=\"next\"")])
-          : .json("{\"repositories\":[\"team/web\"]}")
+        return catalog(request.query)
       case let path where path.hasSuffix("/_catalog"): return .json("{\"repositories\":[\"x\"]}")
       case "/v2/docker-local/team/app/tags/list":
         return .json("{\"name\":\"team/app\",\"tags\":[\"1.0\",\"\(digest("d"))\"]}")
       case "/v2/": return .json("{}")
       default: return .reply(404)
       }
+    }
+  }
+
+  /// `last` is a number, and the path lacks the key.
+  private static func catalog(_ query: String) -> ScriptedServer.Answer {
+    switch query {
+    case "n=100": .json("{\"repositories\":[\"team/app\"]}", [("Link", "</v2/_catalog?last=1&n=100>; rel=\"next\"")])
+    case "last=1&n=100": .json("{\"repositories\":[\"team/web\"]}")
+    case "n=1000": .json("{\"repositories\":[\"team/app\",\"team/web\"]}")
+    default: .reply(400)
     }
   }
 
@@ -213,7 +220,7 @@ struct ArtifactoryDriverTests {
       try await withServer({ request in
         switch request.path {
         case "/v2/_catalog":
-          request.query.contains("last") ? .json("{\"repositories\":[]}") : .json("{\"repositories\":[\"team/app\"]}")
+          Self.catalog(request.query)
         case "/v2/team/app/tags/list": .json("{\"tags\":[\"1.0\"]}")
         case "/v2/": .json("{}")
         default: .reply(404)
@@ -234,6 +241,19 @@ struct ArtifactoryDriverTests {
           try RegistryEndpoint(url: port.url, vendor: found2, credential: account), transport: patient)
         let route2 = try await discovering.driver.route(for: repository("docker-local/team/app"))
         #expect(route2.name.path == "team/app")
+        let error2 = try await registryError { try await discovering.driver.route(for: repository("other/app")) }
+        #expect(error2.message.contains("docker-local alone"))
+      }
+    }
+  }
+
+  @Test func `by port a key that cannot be told from others is asked for`() async throws {
+    try await withServer(Self.server()) { main in
+      try await withServer({ _ in .json("{\"repositories\":[\"x\"]}") }) { port in
+        let vendor = try VendorSettings(.artifactory, apiURL: main.url, repositoryAccess: .port)
+        let error = try await registryError { try await client(port.url, vendor).allRepositories() }
+        #expect(error.message.contains("3 keys hold the same images"))
+        #expect(error.hint?.contains("--repository-key") == true)
       }
     }
   }
