@@ -12,8 +12,8 @@ import Synchronization
 struct Command {
   let flags: Configuration.Flags
 
-  /// Returns when the daemon has stopped as it was asked to; false where it did not start, after having said why.
-  func run() -> Bool {
+  /// Ends the process when the daemon has stopped; returns when it did not start.
+  func run() {
     // The next file to be opened must not become standard output: what is printed would be written into it.
     var descriptor: Int32 = -1
     repeat { descriptor = cposix_open("/dev/null", O_RDWR, 0) } while (0...2).contains(descriptor)
@@ -39,15 +39,15 @@ struct Command {
     var noCore = rlimit()
     if setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &noCore) != 0 {
       Self.say("\(PosixError("allow no core files"))", "look at what confines the daemon")
-      return false
+      return
     }
     if cposix_not_dumpable() != 0 {
       Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
-      return false
+      return
     }
     guard cwipe_works() else {
       Self.say("freed memory would not be wiped", "this program was linked wrongly: build it anew")
-      return false
+      return
     }
     let environment = ProcessEnvironment.variables
     let inherited: InheritedSocket?
@@ -55,14 +55,15 @@ struct Command {
       inherited = try InheritedSocket.take(from: environment)
     } catch {
       Self.say(error.description, error.hint)
-      return false
+      return
     }
     for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] { unsetenv(name) }
-    guard let daemon = start(environment, inherited) else { return false }
+    guard let daemon = start(environment, inherited) else { return }
     print("tidewaiterd \(Build.version) ready on \(daemon.socket)")
     fflush(nil)
     serve(daemon, environment, &signals)
-    return true
+    // Not exit: handlers of a normal end would free what threads of the pool and of libraries still use.
+    _exit(EXIT_SUCCESS)
   }
 
   /// Sent by the daemon to itself when it has stopped.
@@ -156,7 +157,9 @@ do {
   switch try Arguments.parse(Array(CommandLine.arguments.dropFirst())) {
   case .help: print(Arguments.helpText)
   case .version: print("tidewaiterd \(Build.version)")
-  case .run(let flags): if !Command(flags: flags).run() { exit(EXIT_FAILURE) }
+  case .run(let flags):
+    Command(flags: flags).run()
+    exit(EXIT_FAILURE)
   }
 } catch {
   Command.say(error.description, error.hint)
