@@ -111,9 +111,10 @@ def flood(caller):
             response(caller.connection.receive(call)[2])
     yield lambda: together(CREATE, lambda name: {
         "integration": {"name": name, "type": "docker-registry", "url": "http://127.0.0.1:9"}})
-    for _ in range(ROUNDS):
-        yield lambda: together(UPDATE, lambda name: {
-            "integration": {"name": name, "description": "d"}, "update_mask": {"paths": ["description"]}})
+    for turn in range(ROUNDS):
+        # Another description each time: an update that changes nothing is no event.
+        yield lambda turn=turn: together(UPDATE, lambda name: {
+            "integration": {"name": name, "description": f"d{turn}"}, "update_mask": {"paths": ["description"]}})
 
 
 @pytest.fixture
