@@ -157,6 +157,53 @@ def test_config_that_is_missing(hostile, registry):
     assert job["state"] == "error" and job["attempt"] == 1 and job["error"]["code"] == "NOT_FOUND", job
 
 
+def test_no_layer_and_one_layer_many_times(hostile, registry):
+    """H51: an image may have no layer, or the same one 500 times, which is fetched once."""
+    only = layer(alpine(("libsame", "1.0-r0")))
+    put_manifest(registry, "layers/none", "1", config_of(), [])
+    put_manifest(registry, "layers/same", "1", config_of(*[only] * 500), [descriptor(only.blob)] * 500, [only.blob])
+    assert hostile.scan("hostile/layers/none:1")["packages"] == []
+    assert [one["name"] for one in hostile.scan("hostile/layers/same:1")["packages"]] == ["libsame"]
+    assert len(registry.requests("GET", f"/v2/layers/same/blobs/{sha256(only.blob)}$")) == 1
+
+
+def test_layers_that_the_config_does_not_know(hostile, registry):
+    """H51: a config that counts otherwise than the manifest is a finding."""
+    only = layer(alpine(("libcounted", "1.0-r0")))
+    put_manifest(registry, "layers/odd", "1", config_of(only, only), [descriptor(only.blob)], [only.blob])
+    report = hostile.scan("hostile/layers/odd:1")
+    assert [one["name"] for one in report["packages"]] == ["libcounted"]
+    assert "DIFF_IDS_MISMATCH" in {one["id"] for one in report["findings"]}
+
+
+@pytest.mark.parametrize("head, name", [(b"\xfd7zXZ\0\0", "xz"), (b"BZh91AY&SY", "bzip2"), (b"\x04\x22\x4d\x18", "lz4")])
+def test_layers_packed_as_none_is_read(hostile, registry, head, name):
+    """H56: never silence: the report says that it is partial, and what the layer is."""
+    packed, known = head + b"\0" * 500, layer(alpine(("libknown", "1.0-r0")))
+    put_manifest(registry, f"packed/{name}", "1", config_of(known, known), [
+        descriptor(known.blob), descriptor(packed, f"application/vnd.oci.image.layer.v1.tar+{name}")], [known.blob, packed])
+    report = hostile.scan(f"hostile/packed/{name}:1")
+    assert [one["name"] for one in report["packages"]] == ["libknown"]
+    found = [one for one in report["findings"] if "compress" in json.dumps(one).lower()]
+    assert found, report["findings"]
+
+
+def test_a_config_that_talks_too_much(hostile, registry):
+    """H54: what a config says is data, bounded and harmless in every output."""
+    only = layer(alpine(("libloud", "1.0-r0")))
+    config = json.dumps({
+        "os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [only.diff_id]},
+        "history": [{"created_by": "\x1b[2J<script>" + "x" * (5 << 20)}],
+        "config": {"User": "\x1b[31mroot\n", "Env": ["A=\x1b]0;title\x07"], "Labels": {"<b>": "$(reboot)\r\n"}},
+    }).encode()
+    put_manifest(registry, "loud/app", "1", config, [descriptor(only.blob)], [only.blob])
+    report = hostile.scan("hostile/loud/app:1")
+    assert [one["name"] for one in report["packages"]] == ["libloud"]
+    for output in ("json", "table"):
+        shown = hostile.run("image", "report", "hostile/loud/app:1", "-o", output).out
+        assert not set(shown) & {"\x1b", "\x07", "\r"} and len(shown) < 200_000
+
+
 def test_tag_that_moves_between_two_looks(hostile, registry):
     """H39: what was read, and its digest, are what counts."""
     first, second = small("libfirst"), small("libsecond")

@@ -129,6 +129,7 @@ struct ScannerTests {
     #expect(try plant.store.image(plant.key(image, hub))?.status == .failed)
   }
 
+  /// H43.
   @Test func `A layer whose bytes are others ends the job, and no analysis is kept under its digest`() async throws {
     let image = FakeImage(layers: [Layers.plain("a")])
     registry.put(image, "app")

@@ -90,6 +90,7 @@ struct AuthenticationTests {
     }
   }
 
+  /// H25.
   @Test func `a token that is refused is renewed once a request`() async throws {
     let count = Counter()
     try await withTokenRegistry(accepts: { _ in false }, token: { _ in .json("{\"token\":\"T\(count.add())\"}") }) {
@@ -146,6 +147,7 @@ struct AuthenticationTests {
         == "repository:host:5000/team/app:metadata_read,pull")
   }
 
+  /// H21.
   @Test func `a token service on another host gets nothing unless it is allowed by name`() async throws {
     try await withServer(host: "127.0.0.2", { _ in .json(#"{"token":"T1"}"#) }) { realm in
       let served = served
@@ -164,6 +166,7 @@ struct AuthenticationTests {
     }
   }
 
+  /// H22.
   @Test(arguments: [
     "http://user:pw@127.0.0.1/token", "http://127.0.0.1/token#part", "ftp://127.0.0.1/token", "", "/token",
     "http://169.254.169.254/token",
@@ -184,6 +187,7 @@ struct AuthenticationTests {
     }
   }
 
+  /// H24.
   @Test func `the token service does not redirect`() async throws {
     try await withServer({ _ in .json(#"{"token":"T1"}"#) }) { other in
       try await withTokenRegistry(token: { _ in .reply(307, [("Location", other.url + "/token")]) }) { server in
@@ -194,6 +198,7 @@ struct AuthenticationTests {
     }
   }
 
+  /// H26.
   @Test(arguments: [
     "{}", "[]", "no JSON", #"{"token":7}"#, #"{"token":"a\r\nX-Evil: 1"}"#, #"{"token":""}"#, #"{"token":"ä"}"#,
   ])
@@ -205,6 +210,7 @@ struct AuthenticationTests {
     }
   }
 
+  /// H26.
   @Test(arguments: [(40_000, RegistryError.Code.malformed), (10 << 20, .tooLarge)])
   func `a token of any length is cut off`(length: Int, code: RegistryError.Code) async throws {
     let answer = #"{"token":""# + String(repeating: "t", count: length) + #""}"#
@@ -214,6 +220,7 @@ struct AuthenticationTests {
     }
   }
 
+  /// H26.
   @Test(arguments: ["0", "-1", "9223372036854775807", "9223372036854775808", "\"abc\"", "1.5", "null", "{}"])
   func `a token lives between a minute and a day whatever is said`(life: String) throws {
     let now = ContinuousClock.now
@@ -274,6 +281,7 @@ struct AuthenticationTests {
     }
   }
 
+  /// H30.
   @Test(arguments: ["application/json", "text/plain"])
   func `an echo of the credential is not repeated`(type: String) async throws {
     try await withServer({ request in

@@ -18,6 +18,7 @@ struct ChallengeTests {
       ])
   }
 
+  /// H27.
   @Test func `several challenges come in one header or many`() {
     let expected = [
       Challenge(scheme: "basic", parameters: ["realm": "x"]),
@@ -33,6 +34,7 @@ struct ChallengeTests {
         == [Challenge(scheme: "bearer", parameters: ["realm": "https://auth.test/token", "service": "reg"])])
   }
 
+  /// H27.
   @Test(arguments: [
     "", ",,,", "=", "\"", "Bearer", "Bearer realm", "Bearer realm=", "Bearer realm=\"", "Bearer realm=\"\\",
     "\u{0}\u{ff}",
@@ -42,6 +44,7 @@ struct ChallengeTests {
     #expect(parse(header).count <= 3)
   }
 
+  /// H27.
   @Test func `long headers are left alone and many challenges are cut`() {
     #expect(parse("Bearer realm=\"" + String(repeating: "a", count: 64 * 1024) + "\"").isEmpty)
     #expect(parse(String(repeating: "Basic,", count: 2000)).count == Challenge.challengesMax)

@@ -52,6 +52,7 @@ struct ConfigAndBlobTests {
     #expect(try await registryError { try await fetch(promised, serving: [], status: 404) }.code == .notFound)
   }
 
+  /// H50.
   @Test(arguments: [
     "{}", "[]", "{\"rootfs\":{\"diff_ids\":[\"sha256:x\"]}}", "{\"rootfs\":{\"diff_ids\":7}}", "{\"rootfs\":7}",
   ])
@@ -59,6 +60,7 @@ struct ConfigAndBlobTests {
     #expect(try await registryError { try parse(text) }.code == .malformed)
   }
 
+  /// H40.
   @Test(arguments: [
     "null", "\"\"", "\"0001-01-01T00:00:00Z\"", "\"9999-12-31T23:59:59+14:00\"", "\"yesterday\"",
   ])
@@ -67,6 +69,7 @@ struct ConfigAndBlobTests {
     #expect((config.created ?? "") == date.filter { $0 != "\"" }.replacing("null", with: ""))
   }
 
+  /// H54.
   @Test func `texts of any length are cut`() throws {
     let long = String(repeating: "ä", count: 100_000)
     let config = try parse(

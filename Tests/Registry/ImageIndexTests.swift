@@ -41,6 +41,7 @@ struct ImageIndexTests {
     #expect(twins.select(try platforms("windows/amd64")).children.map(\.digest) == [Self.digest(1)])
   }
 
+  /// H55.
   @Test func `attestations, unknown platforms and artifacts are passed over`() {
     let index = index(
       child(1, "linux/amd64"), child(1, "linux/amd64"), child(2, "unknown/unknown"), child(3, nil),
@@ -82,6 +83,7 @@ struct ImageIndexTests {
     return TestImage.json(descriptor(of: manifest, mediaType: type), extra: platform)
   }
 
+  /// H46.
   @Test func `an index within an index is read`() async throws {
     let image = TestImage(layers: [])
     let inner = Self.index(Self.entry(image.manifest, "amd64"))
@@ -92,6 +94,7 @@ struct ImageIndexTests {
     }
   }
 
+  /// H46.
   @Test func `indexes nested too deeply are refused`() async throws {
     var chain = [Self.index()]
     for _ in 0..<50 { chain.append(Self.index(Self.entry(chain.last ?? [], nil))) }

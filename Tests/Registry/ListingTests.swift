@@ -55,6 +55,7 @@ struct ListingTests {
     #expect(summary.incomplete == nil)
   }
 
+  /// H34.
   @Test func `a server that ignores last is believed to have sent everything`() async throws {
     let (names, summary, requests) = try await list { _ in Self.page(["a", "b"]) }
     #expect(names == ["a", "b"])
@@ -62,6 +63,7 @@ struct ListingTests {
     #expect(requests.count == 2)
   }
 
+  /// H32.
   @Test func `a link to the same page ends the listing`() async throws {
     let (names, summary, requests) = try await list { _ in
       Self.page(["a", "b"], link: "</v2/_catalog?n=2>; rel=\"next\"")
@@ -71,6 +73,7 @@ struct ListingTests {
     #expect(requests.count == 1)
   }
 
+  /// H34.
   @Test func `new links to the same names end the listing`() async throws {
     let count = Counter()
     let (_, summary, requests) = try await list { _ in
@@ -80,6 +83,7 @@ struct ListingTests {
     #expect(requests.count == 2)
   }
 
+  /// H35.
   @Test func `a link to another origin is not followed`() async throws {
     try await withServer({ _ in Self.page(["evil"]) }) { other in
       let (names, summary, _) = try await list { _ in
@@ -91,6 +95,32 @@ struct ListingTests {
     }
   }
 
+  /// H36: each page is asked for when all of the one before has been handed out.
+  @Test func `a million names are listed with one page in hand`() async throws {
+    let namesAPage = 1000
+    let handedOut = Counter()
+    let early = Counter()
+    try await withServer({ request in
+      if request.path == "/v2/" { return .json("{}") }
+      // The last page is full and has no link.
+      if request.query.contains("last=") { return Self.page([]) }
+      let page = request.query.hasPrefix("page=") ? Int(request.query.dropFirst(5)) ?? 0 : 0
+      if handedOut.count != page * namesAPage { early.add() }
+      let names = (0..<namesAPage).map { "team/app-\(page)-\($0)" }
+      return Self.page(names, link: page < 999 ? "</v2/_catalog?page=\(page + 1)>; rel=\"next\"" : nil)
+    }) { server in
+      let client = try client(server)
+      let listing = RepositoryListing(client) { _ in handedOut.add() }
+      try await client.catalog(of: client.driver.base, pageSize: namesAPage, in: listing) {
+        try await listing.found($0)
+      }
+      #expect(listing.summary.incomplete == nil)
+      #expect(handedOut.count == 1_000_000)
+      #expect(early.count == 0)
+    }
+  }
+
+  /// H33.
   @Test func `endless pages end`() throws {
     var walk = PageWalk(pageSize: 1)
     let url = try WebAddress("http://127.0.0.1/v2/_catalog")
@@ -105,6 +135,7 @@ struct ListingTests {
     #expect(walk.incomplete?.contains("more than") == true)
   }
 
+  /// H37.
   @Test func `bad names are left out one by one`() async throws {
     let bad = [
       "../../v2/x", "%2e%2e/", "A/B", "a//b", String(repeating: "a", count: 300), "a b", "a\\u0000", "a\\n",
@@ -120,6 +151,7 @@ struct ListingTests {
     #expect(!summary.rejectedExamples.contains { $0.name.utf8.contains { $0 < 0x20 } })
   }
 
+  /// H38.
   @Test(arguments: ["{\"tags\":null}", "{}", "{\"name\":\"a\",\"tags\":[]}"])
   func `no tags is no error`(body: String) async throws {
     try await withServer({ _ in .json(body) }) { server in
@@ -129,6 +161,7 @@ struct ListingTests {
     }
   }
 
+  /// H38.
   @Test(arguments: ["{\"tags\":{}}", "{\"tags\":7}", "[]", "", "<html>"])
   func `tags of another shape are malformed`(body: String) async throws {
     try await withServer({ _ in .json(body) }) { server in

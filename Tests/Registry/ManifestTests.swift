@@ -58,6 +58,7 @@ struct ManifestTests {
     }
   }
 
+  /// H45.
   @Test func `a manifest that could be read as two is malformed`() async throws {
     #expect(try await code(text, type: MediaType.ociIndex) == .malformed)
     #expect(try await code(text, type: "application/vnd.example+json") == .malformed)
@@ -69,6 +70,7 @@ struct ManifestTests {
     #expect(try await code(Self.image(config: Self.config, rest: ",\"l\\u0061yers\":[]")) == .malformed)
   }
 
+  /// H55.
   @Test func `schema 1 is refused by name`() async throws {
     #expect(try await code("{\"schemaVersion\":1,\"fsLayers\":[]}") == .unsupportedManifest)
     #expect(try await code("{}", type: MediaType.schema1Signed) == .unsupportedManifest)
@@ -98,6 +100,7 @@ struct ManifestTests {
     #expect(!error.isTransient)
   }
 
+  /// H44.
   @Test(arguments: [
     "sha256:../../x", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:", "", "sha256",
     "sha256:" + String(repeating: "A", count: 64), "sha256:" + String(repeating: "a", count: 63),
@@ -108,11 +111,13 @@ struct ManifestTests {
       try await code(Self.image(config: Self.config, layers: Self.descriptor(digest: digest))) == .malformed)
   }
 
+  /// H49.
   @Test(arguments: ["-1", "9223372036854775808", "1e400", "1.5", "\"12\"", "null", "[]"])
   func `sizes that are none are malformed`(size: String) async throws {
     #expect(try await code(Self.image(config: Self.config, layers: Self.descriptor(size: size))) == .malformed)
   }
 
+  /// H48 and H50.
   @Test func `JSON that is none is malformed, at any depth`() async throws {
     let deep = String(repeating: "[", count: 100_000)
     for text in [
@@ -151,6 +156,7 @@ struct ManifestTests {
     }
   }
 
+  /// H42.
   @Test func `the bytes decide the digest, not the header`() async throws {
     let image = Self.image
     let other = try #require(Digest(Self.digest))
@@ -169,6 +175,7 @@ struct ManifestTests {
     }
   }
 
+  /// H47.
   @Test func `a manifest over its bound is cut off`() async throws {
     let big = [UInt8](repeating: 0x20, count: RegistryClient.manifestBytesMax + 1)
     try await withServer(Self.serve(["1": big], MediaType.ociManifest)) { server in
