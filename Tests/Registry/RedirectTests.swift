@@ -85,6 +85,7 @@ struct RedirectTests {
     }
   }
 
+  /// H09.
   @Test func `a loop ends`() async throws {
     try await withServer(Self.redirecting(to: "/v2/again")) { server in
       let error = try await registryError { try await read(client(server)) }
@@ -94,6 +95,7 @@ struct RedirectTests {
     }
   }
 
+  /// H10.
   @Test(arguments: [
     "file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1/x", "dict://127.0.0.1/x",
     "http://user:\(canary)@127.0.0.1/x", "http://", "http://[::1", "http://127.0.0.1:99999/",

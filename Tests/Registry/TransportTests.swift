@@ -43,6 +43,7 @@ struct TransportTests {
     }
   }
 
+  /// H03.
   @Test func `a chunked body cut in the middle is a lost connection`() async throws {
     let answer = head("HTTP/1.1 200 OK\nTransfer-Encoding: chunked") + Array("186A0\r\nabc".utf8)
     try await withServer(Self.registry { _ in .raw(answer) }) { server in
@@ -52,6 +53,7 @@ struct TransportTests {
     }
   }
 
+  /// H02.
   @Test(arguments: [true, false])
   func `a body longer than the descriptor is not read further`(isAnnounced: Bool) async throws {
     let promised = descriptor(of: layer)
@@ -97,6 +99,7 @@ struct TransportTests {
     }
   }
 
+  /// H05.
   @Test func `silence after the connection is a timeout`() async throws {
     try await withServer({ _ in .silence() }) { server in
       let error = try await registryError {
@@ -120,6 +123,7 @@ struct TransportTests {
     }
   }
 
+  /// H05.
   @Test func `a cancelled request leaves a silent registry at once`() async throws {
     let (asked, hasAsked) = AsyncStream.makeStream(of: Void.self)
     try await withServer({ _ in
@@ -163,6 +167,7 @@ struct TransportTests {
     }
   }
 
+  /// H06.
   @Test(arguments: [(lines: 1, length: 70_000), (lines: 6000, length: 10)])
   func `endless headers are cut off`(lines: Int, length: Int) async throws {
     let line = "X: " + String(repeating: "a", count: length) + "\n"
@@ -202,6 +207,7 @@ struct TransportTests {
     }
   }
 
+  /// H16.
   @Test func `integrations do not share connections`() async throws {
     try await withServer({ _ in .json("{}") }) { server in
       let clients = [
