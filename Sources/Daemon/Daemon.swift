@@ -211,10 +211,8 @@ package final class Daemon: Sendable {
 
 extension RPCServer.Limits {
   init(_ settings: Configuration.RPC) {
-    self.init()
+    self = .standard
     streamsPerConnection = settings.streamsPerConnection
-    // Who has used up the calls of a connection must be able to end some.
-    exemptMethods = ["tidewaiter.v1.System/Cancel"]
     connections = settings.connections
     connectionsPerUser = settings.connectionsPerUser
     streamQueueBytes = settings.streamQueueBytes

@@ -139,14 +139,7 @@ extension JobQueue {
     in transaction: WriteTransaction
   ) throws {
     try transaction.put(QueueTables.jobs, job.id, job)
-    var event = EventRecord(kind, time: clock.now)
-    event.integration = try store.integrationName(job.integrationId, in: transaction)
-    event.integrationId = job.integrationId
-    event.repository = job.repository
-    event.tag = job.tag
-    event.digest = job.digest
-    event.jobId = job.id
-    event.pollId = job.pollId
+    var event = try store.event(kind, of: job, time: clock.now, in: transaction)
     event.state = job.state.name
     event.detail = job.errorCode.isEmpty ? "" : "\(job.errorCode): \(job.errorMessage)"
     event.actor = actor

@@ -29,6 +29,21 @@ extension StateStore {
 
   // MARK: - Writing
 
+  /// An event that is about a job or its image, without what came of them.
+  package func event(
+    _ kind: EventKind, of job: JobRecord, time: Int64, in transaction: ReadTransaction
+  ) throws -> EventRecord {
+    var event = EventRecord(kind, time: time)
+    event.integration = try integrationName(job.integrationId, in: transaction)
+    event.integrationId = job.integrationId
+    event.repository = job.repository
+    event.tag = job.tag
+    event.digest = job.digest
+    event.jobId = job.id
+    event.pollId = job.pollId
+    return event
+  }
+
   /// Adds to the log.
   package func append(_ event: EventRecord, in transaction: WriteTransaction) throws {
     let sequence = try transaction.get(Self.meta, "next_event") ?? 1

@@ -66,7 +66,9 @@ REFUSED = [
     ("docker-registry", (*URL, "--api-url", "https://api.example"), ["api_url"]),
     ("quay", URL, ["scopes"]), ("ghcr", URL, ["scopes"]), ("yandex", URL, ["scopes"]),
     ("harbor", (*URL, "--scope", "a b", "--scope", ".."), ["scopes[0]", "scopes[1]"]),
-    ("ecr", URL, ["region"]), ("harbor", (*URL, "--region", "eu-west-1"), ["region"]),
+    ("ecr", URL, ["region"]),
+    # Only looks like an address that tells its region.
+    ("ecr", ("--url", "https://x.dkr.ecr-like.nowhere.amazonaws.com"), ["region"]), ("harbor", (*URL, "--region", "eu-west-1"), ["region"]),
     ("harbor", (*URL, "--repository-access", "port"), ["repository_access"]),
     ("artifactory", (*URL, "--repository-access", "path"), ["repository_access"]),
     ("artifactory", (*URL, "--repository-key", "k"), ["repository_keys"]),

@@ -39,6 +39,7 @@ extension IntegrationReader {
     checkMain(record, given[.main], isNeeded: needed.contains(.main))
     checkSessionToken(record, given[.sessionToken])
     checkClientKey(record, given[.clientKey], isNeeded: needed.contains(.clientKey))
+    // A proxy that does not read was refused when it was read alone.
     if given[.proxyPassword] != nil && (try? ProxyChoice(record.proxy))?.user == nil {
       refuse("proxy_password", "goes with a proxy whose address has a user name")
     }

@@ -20,7 +20,8 @@ extension IntegrationReader {
       what: "the address of the vendor's own API, such as https://gitlab.example.com")
     checkScopes(record, rules)
     check(
-      ECRHostName.tellsRegion(record.url) && rules.region == .required ? .optional : rules.region,
+      rules.region == .required && Self.address(record.url).flatMap { ECRHost($0.host) } != nil
+        ? .optional : rules.region,
       isGiven: !record.region.isEmpty, "region", record.type,
       what: "the address does not tell it: such as eu-west-1")
     check(
@@ -36,7 +37,8 @@ extension IntegrationReader {
   }
 
   private mutating func completeAddress(_ record: inout IntegrationRecord, _ rules: VendorRules) {
-    if record.type == "docker-hub", let host = Self.host(record.url), VendorRules.dockerHubHosts.contains(host) {
+    if record.type == "docker-hub", let host = Self.address(record.url)?.host, VendorRules.dockerHubHosts.contains(host)
+    {
       record.url = VendorRules.dockerHub
     }
     guard record.url.isEmpty else { return }
@@ -44,7 +46,8 @@ extension IntegrationReader {
     record.url = fixed
   }
 
-  private static func host(_ url: String) -> String? { (try? WebAddress(url))?.host }
+  /// Nil for an address that does not read: that was refused when it was read alone.
+  private static func address(_ url: String) -> WebAddress? { try? WebAddress(url) }
 
   private mutating func checkScopes(_ record: IntegrationRecord, _ rules: VendorRules) {
     var need = rules.scopes
@@ -61,7 +64,7 @@ extension IntegrationReader {
     if record.repositoryAccess != "port" && !record.repositoryKeys.isEmpty {
       refuse("repository_keys", "goes with the repository access port only")
     }
-    if record.repositoryAccess == "subdomain", let address = try? WebAddress(record.url), address.isLiteral {
+    if record.repositoryAccess == "subdomain", Self.address(record.url)?.isLiteral == true {
       refuse("repository_access", "subdomain needs a host name in the address, not a number")
     }
   }
@@ -86,14 +89,5 @@ extension IntegrationReader {
     case .refused where isGiven: refuse(field, "is not for \(type)")
     default: break
     }
-  }
-}
-
-/// Reads `ACCOUNT.dkr.ecr.REGION.amazonaws.com`.
-private enum ECRHostName {
-  static func tellsRegion(_ url: String) -> Bool {
-    guard let address = try? WebAddress(url) else { return false }
-    let labels = address.host.split(separator: ".", omittingEmptySubsequences: false)
-    return labels.count >= 6 && labels[1] == "dkr" && labels[2].hasPrefix("ecr") && labels[4] == "amazonaws"
   }
 }

@@ -17,14 +17,7 @@ extension StateStore {
     _ kind: EventKind, _ job: JobRecord, _ detail: String, time: Int64, in transaction: WriteTransaction
   ) throws {
     guard let image = try transaction.get(Self.images, job.imageKey) else { return }
-    var event = EventRecord(kind, time: time)
-    event.integration = try integrationName(job.integrationId, in: transaction)
-    event.integrationId = job.integrationId
-    event.repository = job.repository
-    event.tag = job.tag
-    event.digest = job.digest
-    event.jobId = job.id
-    event.pollId = job.pollId
+    var event = try self.event(kind, of: job, time: time, in: transaction)
     event.state = image.status.name
     event.detail = detail
     try append(event, in: transaction)

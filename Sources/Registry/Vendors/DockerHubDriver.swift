@@ -64,7 +64,7 @@ struct DockerHubDriver: RegistryDriver {
       guard item.isImage else { return listing.foundOther() }
       try await listing.found(
         item.name, digest: item.digest?.value, pushedAt: item.lastPushed?.date ?? item.lastUpdated?.date,
-        mediaType: item.mediaType?.value, isImage: item.contentType?.value != nil)
+        isImage: item.contentType?.value != nil)
     }
   }
 
@@ -162,14 +162,12 @@ struct DockerHubDriver: RegistryDriver {
   private struct TagItem: VendorItem {
     let name: String
     let digest: Loose<String>?
-    let mediaType: Loose<String>?
     let contentType: Loose<String>?
     let lastPushed: Loose<String>?
     let lastUpdated: Loose<String>?
 
     enum CodingKeys: String, CodingKey {
       case name, digest
-      case mediaType = "media_type"
       case contentType = "content_type"
       case lastPushed = "tag_last_pushed"
       case lastUpdated = "last_updated"

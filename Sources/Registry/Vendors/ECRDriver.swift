@@ -74,7 +74,7 @@ struct ECRDriver: RegistryDriver {
         } else {
           try await listing.found(
             tag, digest: item.imageDigest, pushedAt: item.imagePushedAt?.value.flatMap(Timestamp.init(unixSeconds:)),
-            mediaType: item.imageManifestMediaType?.value, isImage: item.isImage ?? false)
+            isImage: item.isImage ?? false)
         }
       }
     }
@@ -241,7 +241,6 @@ struct ECRDriver: RegistryDriver {
       let imageDigest: String
       let imageTags: [String]?
       let imagePushedAt: Loose<Double>?
-      let imageManifestMediaType: Loose<String>?
       /// The config's.
       let artifactMediaType: Loose<String>?
       let imageStatus: Loose<String>?

@@ -1,6 +1,6 @@
 /// What the host name of a private ECR registry tells: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `-fips` after `ecr`
 /// and `.cn` at the end where that applies.
-struct ECRHost: Sendable, Equatable {
+package struct ECRHost: Sendable, Equatable {
   static let accountDigits = 12
 
   let account: String
@@ -9,7 +9,7 @@ struct ECRHost: Sendable, Equatable {
   private let domain: String
 
   /// Nil for every other host: the region must then be given, and nothing is guessed.
-  init?(_ host: String) {
+  package init?(_ host: String) {
     let labels = host.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     guard labels.count >= 6, Self.isAccount(labels[0]), labels[1] == "dkr",
       labels[2] == "ecr" || labels[2] == "ecr-fips",

@@ -97,8 +97,7 @@ struct GARDriver: RegistryDriver {
         full += gathering.add(
           "\(path)/\(name)",
           ListedTag(
-            tag, digest: Digest(digest), pushedAt: image.uploadTime?.date, createdAt: image.buildTime?.date,
-            mediaType: image.mediaType?.value))
+            tag, digest: Digest(digest), pushedAt: image.uploadTime?.date, createdAt: image.buildTime?.date))
       }
       for path in full { try await listing.found(path, area.kind) }
     }
@@ -161,8 +160,7 @@ struct GARDriver: RegistryDriver {
     for (digest, manifest) in (page.manifest ?? [:]).sorted(by: { $0.key < $1.key }) {
       for tag in manifest.tag ?? [] where told.insert(tag).inserted {
         try await listing.found(
-          tag, digest: digest, pushedAt: manifest.uploadedAt, createdAt: manifest.createdAt,
-          mediaType: manifest.mediaType?.value)
+          tag, digest: digest, pushedAt: manifest.uploadedAt, createdAt: manifest.createdAt)
       }
     }
     for tag in page.tags ?? [] where !told.contains(tag) { try await listing.found(tag) }
@@ -242,7 +240,6 @@ extension GARDriver {
     let tags: [String]?
     let uploadTime: Loose<String>?
     let buildTime: Loose<String>?
-    let mediaType: Loose<String>?
     var identity: String { name }
 
     var parts: (image: String, digest: String)? {
@@ -262,7 +259,6 @@ extension GARDriver {
   private struct ExtendedTags: Decodable {
     struct Manifest: Decodable {
       let tag: [String]?
-      let mediaType: Loose<String>?
       let timeCreatedMs: Loose<String>?
       let timeUploadedMs: Loose<String>?
 

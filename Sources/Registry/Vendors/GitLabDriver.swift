@@ -30,10 +30,7 @@ struct GitLabDriver: RegistryDriver {
   }
 
   func credential(after refused: WireCredential?) async throws -> WireCredential {
-    guard case .apiKey(let token) = session.endpoint.credential else {
-      return WireCredential(session.endpoint.credential)
-    }
-    return .basic(user: Self.tokenUser, password: token)
+    WireCredential(session.endpoint.credential, keyUser: Self.tokenUser)
   }
 
   // MARK: repositories

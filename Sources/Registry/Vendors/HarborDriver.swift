@@ -69,7 +69,7 @@ struct HarborDriver: RegistryDriver {
           }
           try await listing.found(
             tag.name, digest: artifact.digest, pushedAt: tag.pushTime?.date ?? artifact.pushTime?.date,
-            createdAt: artifact.createdAt, mediaType: artifact.mediaType?.value,
+            createdAt: artifact.createdAt,
             isImage: artifact.type?.value != nil)
         }
       }

@@ -10,12 +10,8 @@ struct HeldTags: Sendable, Hashable {
   /// What it takes, its own fixed part included.
   var byteCount: Int { bytes.count + 64 }
 
-  private static let mediaTypes = [
-    MediaType.ociIndex, MediaType.dockerIndex, MediaType.ociManifest, MediaType.dockerManifest,
-  ]
   private static let algorithms: [Digest.Algorithm] = [.sha256, .sha512]
 
-  /// A media type that is no manifest's is not kept.
   mutating func append(_ tag: ListedTag) {
     count += 1
     bytes.append(UInt8(tag.tag.name.utf8.count))
@@ -26,7 +22,6 @@ struct HeldTags: Sendable, Hashable {
     } else {
       bytes.append(0)
     }
-    bytes.append(UInt8(tag.mediaType.flatMap { Self.mediaTypes.firstIndex(of: $0) }.map { $0 + 1 } ?? 0))
     bytes.append(tag.isImage ? 1 : 0)
     append(tag.pushedAt)
     append(tag.createdAt)
@@ -58,14 +53,12 @@ struct HeldTags: Sendable, Hashable {
         : Digest(
           algorithm: HeldTags.algorithms[algorithm - 1],
           bytes: take(HeldTags.algorithms[algorithm - 1].hexLength / 2))
-      let mediaType = Int(byte())
       let isImage = byte() == 1
       let pushedAt = time()
       let createdAt = time()
       guard let tag = Tag(String(decoding: name, as: UTF8.self)) else { preconditionFailure("a packed tag is no tag") }
       return ListedTag(
-        tag, digest: digest, pushedAt: pushedAt, createdAt: createdAt,
-        mediaType: mediaType == 0 ? nil : HeldTags.mediaTypes[mediaType - 1], isImage: isImage)
+        tag, digest: digest, pushedAt: pushedAt, createdAt: createdAt, isImage: isImage)
     }
 
     private mutating func byte() -> UInt8 { take(1).first ?? 0 }

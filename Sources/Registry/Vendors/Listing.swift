@@ -40,21 +40,17 @@ package struct ListedTag: Sendable, Hashable {
   package let pushedAt: Timestamp?
   /// The image config's `created`.
   package let createdAt: Timestamp?
-  /// Of the top manifest.
-  package let mediaType: String?
   /// Whether the vendor itself says that it is an image, so that nobody needs to look.
   package let isImage: Bool
 
   package init(
     _ tag: Tag, digest: Digest? = nil, pushedAt: Timestamp? = nil, createdAt: Timestamp? = nil,
-    mediaType: String? = nil,
     isImage: Bool = false
   ) {
     self.tag = tag
     self.digest = digest
     self.pushedAt = pushedAt
     self.createdAt = createdAt
-    self.mediaType = mediaType
     self.isImage = isImage
   }
 }
@@ -197,13 +193,12 @@ package final class TagListing: Listing {
   /// A tag was found. A digest that cannot be read counts as not told.
   func found(
     _ name: String, digest: String? = nil, pushedAt: Timestamp? = nil, createdAt: Timestamp? = nil,
-    mediaType: String? = nil, isImage: Bool = false
+    isImage: Bool = false
   ) async throws {
     guard let tag = Tag(name) else { return reject(name, "not a tag") }
     try await found(
       ListedTag(
-        tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, mediaType: mediaType,
-        isImage: isImage))
+        tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, isImage: isImage))
   }
 
   /// A tag was found whose parts are read already. One that only names what is attached to an image is no image's.

@@ -133,7 +133,7 @@ struct NexusDriver: RegistryDriver {
       guard let tag = Tag(version) else { return listing.reject("\(path):\(version)", "not a tag") }
       let manifest = component.manifest
       let listed = ListedTag(
-        tag, digest: manifest?.digest, pushedAt: manifest?.uploadedAt, mediaType: manifest?.contentType?.value)
+        tag, digest: manifest?.digest, pushedAt: manifest?.uploadedAt)
       for early in gathering.add(path, listed) { try await listing.found(early, key.kind) }
     }
     for (path, tags) in gathering.rest() { try await listing.found(path, key.kind, held: tags) }
@@ -242,7 +242,6 @@ struct NexusDriver: RegistryDriver {
     struct Checksum: Decodable { let sha256: Loose<String>? }
     let path: Loose<String>?
     let checksum: Checksum?
-    let contentType: Loose<String>?
     let lastModified: Loose<String>?
     let blobCreated: Loose<String>?
 

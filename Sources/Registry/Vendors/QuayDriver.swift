@@ -32,10 +32,7 @@ struct QuayDriver: RegistryDriver {
   var base: WebAddress { session.endpoint.url.withoutTail(["/api/v1", "/api", "/repository"]) }
 
   func credential(after refused: WireCredential?) async throws -> WireCredential {
-    guard case .apiKey(let token) = session.endpoint.credential else {
-      return WireCredential(session.endpoint.credential)
-    }
-    return .basic(user: Self.tokenUser, password: token)
+    WireCredential(session.endpoint.credential, keyUser: Self.tokenUser)
   }
 
   func repositories(_ listing: RepositoryListing) async throws {

@@ -103,12 +103,13 @@ package enum WireCredential: Sendable, Hashable {
 
   static func bearer(_ token: Secret) -> WireCredential { .header(.bearer(token)) }
 
-  init(_ credential: Credential) {
+  /// `keyUser`: the name that a key goes with as a password; nil sends it as it is.
+  init(_ credential: Credential, keyUser: String? = nil) {
     self =
       switch credential {
       case .anonymous: .anonymous
       case .account(let user, let password): .basic(user: user, password: password)
-      case .apiKey(let key): .bearer(key)
+      case .apiKey(let key): keyUser.map { .basic(user: $0, password: key) } ?? .bearer(key)
       }
   }
 }

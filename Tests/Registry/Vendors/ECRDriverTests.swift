@@ -89,7 +89,6 @@ struct ECRDriverTests {
       #expect(found.map(\.tag.name) == ["1.0", "latest", "odd"])
       #expect(found[0].digest == Digest(digest("a")))
       #expect(found[0].pushedAt == Timestamp(seconds: 1_772_183_502, nanoseconds: 500_000_000))
-      #expect(found[0].mediaType == MediaType.dockerManifest)
       #expect(found[2].digest == nil && found[2].pushedAt == nil)
       #expect(summary.notImages == 1)
       #expect(summary.rejected == 2)

@@ -77,7 +77,6 @@ struct GARDriverTests {
       let (pushed, built) = (try time("2026-02-27T09:11:42Z"), try time("2026-02-26T00:00:00Z"))
       #expect(tags[2].pushedAt == pushed)
       #expect(tags[2].createdAt == built)
-      #expect(tags[2].mediaType == MediaType.ociManifest)
       #expect(tagSummary.accepted == 3)
       #expect(server.requests.count == count)
       #expect(server.requests.last?.headers["authorization"] == "Bearer ya29.1")
@@ -171,8 +170,7 @@ struct GARDriverTests {
 struct RepositoryGatheringTests {
   private func tag(_ name: String) throws -> ListedTag {
     ListedTag(
-      try #require(Tag(name)), digest: Digest(digest("e")), pushedAt: Timestamp(seconds: -1, nanoseconds: 7),
-      mediaType: MediaType.ociIndex)
+      try #require(Tag(name)), digest: Digest(digest("e")), pushedAt: Timestamp(seconds: -1, nanoseconds: 7))
   }
 
   @Test func `what was held comes out as it went in`() async throws {

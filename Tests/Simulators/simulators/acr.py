@@ -3,7 +3,7 @@ from .accounts import basic, bearer
 from .content import sparse, timestamp
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
-from .v2 import VERSION, Distribution, Scope, bearer_challenge, error
+from .v2 import VERSION, OpenPaths, Scope, bearer_challenge, error
 
 HOST = "tidewaiter.azurecr.io"
 REFRESH_SECONDS, ACCESS_SECONDS = 3 * 3600, 75 * 60
@@ -12,7 +12,7 @@ REFRESH_USER = "00000000-0000-0000-0000-000000000000"  # 11.3
 ADVICE = "authentication required, visit https://aka.ms/acr/authorization for more information."
 
 
-class ACR(Distribution, Simulator):
+class ACR(OpenPaths, Simulator):
     vendor = "acr"
     hosts = {"registry": HOST, "store": "weuman12.blob.core.windows.net"}
     users = {"full": "tidewaiter", "minimum": "scan-token", "identity": "identity", "pull": "pull-token"}
@@ -247,11 +247,3 @@ class ACR(Distribution, Simulator):
             self.violation(request, "11.3", "a tag whose readEnabled is false is left alone")
             return error(405, "UNSUPPORTED", "The operation is disallowed on this registry, repository or image.")
         return self.v2_manifest(request, name, reference)
-
-    @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
-    def blob(self, request, name, digest):
-        return self.v2_blob(request, name, digest)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)

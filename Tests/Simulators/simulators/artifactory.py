@@ -328,7 +328,3 @@ class Artifactory(Files, Distribution, Simulator):
     @route("GET|HEAD|PUT|POST|PATCH|DELETE", NATIVE + "(.+)/blobs/([^/]+)", name="blob", role="web|subdomain|port")
     def blob(self, request, *place):
         return self.v2_blob(request, place[:-1], place[-1])
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)

@@ -320,7 +320,3 @@ class DockerHub(Distribution, Simulator):
         if self.knob["v2-tags"] == "whole":
             return Response.json({"name": name, "tags": self.v2_tag_names(self.v2_repository(request, name))})
         return self.v2_tags(request, name)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)

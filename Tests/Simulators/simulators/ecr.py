@@ -8,7 +8,7 @@ from .content import sparse
 from .places import Places
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
-from .v2 import VERSION, Distribution, basic_challenge, error
+from .v2 import VERSION, OpenPaths, basic_challenge, error
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 TARGET = "AmazonEC2ContainerRegistry_V20150921."
@@ -19,7 +19,7 @@ PULL = {"GetAuthorizationToken", "DescribeRepositories", "DescribeImages", "Batc
         "BatchCheckLayerAvailability", "ListImages"}
 
 
-class ECR(Distribution, Simulator):
+class ECR(OpenPaths, Simulator):
     vendor = "ecr"
     hosts = {"registry": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com", "api": f"api.ecr.{REGION}.amazonaws.com",
              "store": f"prod-{REGION}-starport-layer-bucket.s3.{REGION}.amazonaws.com"}
@@ -260,20 +260,12 @@ class ECR(Distribution, Simulator):
             raise Refusal(error(403, "DENIED", f"User is not authorized to perform: ecr:BatchGetImage on resource: {name}"))
         return repository
 
-    @route(".*", "/v2/(.+)/manifests/([^/]+)", name="manifest", role="registry")
-    def manifest(self, request, name, reference):
-        return self.v2_manifest(request, name, reference)
-
     @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
     def blob(self, request, name, digest):
         if request.method == "HEAD" and self.knob["head-blob"] == "refused":
             self.v2_repository(request, name)
             return error(401, "UNAUTHORIZED", "Not Authorized")
         return self.v2_blob(request, name, digest)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)
 
     # -- errors
 

@@ -12,7 +12,7 @@ from .places import Places
 from .server import Response
 from .service_accounts import Unsigned, verified
 from .simulator import Integration, Refusal, Simulator, route
-from .v2 import VERSION, Distribution, Scope, bearer_challenge, error
+from .v2 import VERSION, OpenPaths, Scope, bearer_challenge, error
 
 LOCATION = "europe-west1"
 TOKEN_URI = "https://oauth2.googleapis.com/token"
@@ -35,7 +35,7 @@ class Store:
         return f"{self.project}/{self.name}"
 
 
-class GAR(Distribution, Simulator):
+class GAR(OpenPaths, Simulator):
     vendor = "gar"
     hosts = {"registry": f"{LOCATION}-docker.pkg.dev", "api": "artifactregistry.googleapis.com", "oauth": "oauth2.googleapis.com"}
     users = {"full": "auditor@shop-project.iam.gserviceaccount.com", "minimum": "scanner@shop-project.iam.gserviceaccount.com"}
@@ -324,14 +324,6 @@ class GAR(Distribution, Simulator):
         children = sorted({other[len(name) + 1:].partition("/")[0] for other in self.content.repositories if other.startswith(name + "/")})
         return self.v2_listing(request, self.v2_tag_names(repository), None, self.catalog_cap, "clamp", lambda names: {
             "child": children, "manifest": manifests, "name": name, "tags": names}, request.raw_path)
-
-    @route(".*", "/v2/(.+)/manifests/([^/]+)", name="manifest", role="registry")
-    def manifest(self, request, name, reference):
-        return self.v2_manifest(request, name, reference)
-
-    @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
-    def blob(self, request, name, digest):
-        return self.v2_blob(request, name, digest)
 
     # -- errors
 

@@ -7,7 +7,7 @@ from .accounts import basic, bearer
 from .content import sparse, timestamp
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
-from .v2 import Distribution, Scope, bearer_challenge, error
+from .v2 import OpenPaths, Scope, bearer_challenge, error
 
 PER_PAGE, PER_PAGE_MAX = 30, 100  # 1.2
 TOKEN_SECONDS = 300
@@ -15,7 +15,7 @@ ACCEPT, VERSION_HEADER = "application/vnd.github+json", "2022-11-28"
 DOCS = "https://docs.github.com/rest/packages/packages"
 
 
-class GHCR(Distribution, Simulator):
+class GHCR(OpenPaths, Simulator):
     vendor = "ghcr"
     hosts = {"registry": "ghcr.io", "api": "api.github.com", "store": "pkg-containers.githubusercontent.com"}
     users = {"full": "octo", "minimum": "reader"}
@@ -248,22 +248,6 @@ class GHCR(Distribution, Simulator):
         if repository is None or not (self.public(name) or (account and account.may_read(self.content.areas[repository.area]))):
             raise Refusal(error(403, "DENIED", "requested access to the resource is denied"))
         return repository
-
-    @route("GET", "/v2/(.+)/tags/list", name="v2-tags", role="registry")
-    def tags_by_v2(self, request, name):
-        return self.v2_tags(request, name)
-
-    @route(".*", "/v2/(.+)/manifests/([^/]+)", name="manifest", role="registry")
-    def manifest(self, request, name, reference):
-        return self.v2_manifest(request, name, reference)
-
-    @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
-    def blob(self, request, name, digest):
-        return self.v2_blob(request, name, digest)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)
 
     # -- errors
 

@@ -4,14 +4,14 @@ import re
 from .accounts import basic, bearer
 from .server import Response
 from .simulator import Refusal, route
-from .v2 import VERSION, Distribution, Scope, bearer_challenge, error
+from .v2 import VERSION, OpenPaths, Scope, bearer_challenge, error
 
 TOKEN_SECONDS = 300  # 8.2: never told to the client
 BAN_FAILURES, BAN_WITHIN_SECONDS, BAN_SECONDS = 30, 180, 3600  # 8.2
 REGISTRY_SCOPES = {"api", "read_registry"}
 
 
-class GitLabRegistry(Distribution):
+class GitLabRegistry(OpenPaths):
     """The half of GitLab that docker speaks to."""
 
     @property
@@ -97,19 +97,3 @@ class GitLabRegistry(Distribution):
             self.violation(request, "8.1", "an image's name is the project's path in lower case")
         self.entitled(request, Scope("repository", name, ("pull",)), f"repository:{name}:pull")
         return self.content.repositories[name]
-
-    @route("GET", "/v2/(.+)/tags/list", name="v2-tags", role="registry")
-    def tags_by_v2(self, request, name):
-        return self.v2_tags(request, name)
-
-    @route(".*", "/v2/(.+)/manifests/([^/]+)", name="manifest", role="registry")
-    def manifest(self, request, name, reference):
-        return self.v2_manifest(request, name, reference)
-
-    @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
-    def blob(self, request, name, digest):
-        return self.v2_blob(request, name, digest)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)

@@ -354,7 +354,3 @@ class Harbor(Distribution, Simulator):
     @route("GET", "/v2/(.+)/tags/list", name="v2-tags", role="harbor")
     def registry_tags(self, request, name):
         return self.v2_tags(request, name)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)

@@ -277,7 +277,3 @@ class Nexus(Distribution, Simulator):
     @route("GET|HEAD|PUT|POST|PATCH|DELETE", KEY + "(.+)/blobs/([^/]+)", name="blob", role="web")
     def blob(self, request, *place):
         return self.v2_blob(request, place, place[-1])
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)

@@ -144,7 +144,3 @@ class Plain(Distribution, Simulator):
     @route("GET|HEAD|PUT|POST|PATCH|DELETE", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
     def blob(self, request, name, digest):
         return self.v2_blob(request, name, digest)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)

@@ -7,7 +7,7 @@ from .content import FIRST_PUSH
 from .places import Places
 from .server import Response
 from .simulator import Integration, Refusal, Simulator, route
-from .v2 import VERSION, Distribution, Scope, bearer_challenge, error
+from .v2 import VERSION, OpenPaths, Scope, bearer_challenge, error
 
 PAGE = 100  # 1.2: of repositories; not selectable
 TAGS_DEFAULT, TAGS_MAX = 50, 100  # 1.2
@@ -19,7 +19,7 @@ TITLES = {"invalid_token": (401, "Invalid token"), "expired_token": (401, "Expir
           "invalid_request": (400, "Bad Request"), "not_found": (404, "Not Found")}
 
 
-class Quay(Distribution, Simulator):
+class Quay(OpenPaths, Simulator):
     vendor = "quay"
     hosts = {"registry": "quay.example.test", "store": "cdn.quay.example.test"}
     users = {"full": "kcs", "minimum": "reader", "robot": "shop+robot"}
@@ -327,14 +327,6 @@ class Quay(Distribution, Simulator):
         if (name, reference) in self.dead:
             return error(404, "TAG_EXPIRED", f"Tag {reference} was deleted or has expired. To pull, revive via time machine", detail={})
         return error(404, "MANIFEST_UNKNOWN", "manifest unknown", detail={})
-
-    @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
-    def blob(self, request, name, digest):
-        return self.v2_blob(request, name, digest)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)
 
     def no_route(self, request):
         return Response.text("<!doctype html><html><body>404</body></html>", 404, content_type="text/html")

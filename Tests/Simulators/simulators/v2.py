@@ -7,7 +7,7 @@ from support.images import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 
 from .accounts import bearer
 from .server import Response
-from .simulator import Refusal
+from .simulator import Refusal, route
 
 MANIFEST_TYPES = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -103,6 +103,10 @@ class Distribution:
             return Response(307, b"", [("Location", where), VERSION])
         return self.upstream.fetch(request, f"/v2/{repository.upstream}/blobs/{digest}")
 
+    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
+    def stored(self, request, upstream, digest):
+        return self.stored_blob(request, upstream, digest)
+
     def stored_blob(self, request, upstream, digest):
         """The object store that blobs are redirected to. Only what the link itself says opens it (3.8)."""
         for header in ("authorization", "x-jfrog-art-api", "private-token", "cookie"):
@@ -189,3 +193,19 @@ class Distribution:
             response.headers += headers
             return response
         return later()
+
+
+class OpenPaths(Distribution):
+    """Where `/v2/` is a host's own and takes any method: products that differ in one of these say so."""
+
+    @route("GET", "/v2/(.+)/tags/list", name="v2-tags", role="registry")
+    def tags_by_v2(self, request, name):
+        return self.v2_tags(request, name)
+
+    @route(".*", "/v2/(.+)/manifests/([^/]+)", name="manifest", role="registry")
+    def manifest(self, request, name, reference):
+        return self.v2_manifest(request, name, reference)
+
+    @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
+    def blob(self, request, name, digest):
+        return self.v2_blob(request, name, digest)

@@ -9,7 +9,7 @@ from .places import Places
 from .server import Response
 from .service_accounts import Unsigned, verified
 from .simulator import Integration, Refusal, Simulator, route
-from .v2 import VERSION, Distribution, basic_challenge, error
+from .v2 import VERSION, OpenPaths, basic_challenge, error
 
 IAM_TOKENS = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 IAM_SECONDS = 12 * 3600
@@ -18,7 +18,7 @@ SHOP, VAULT, FOLDER = "crp5f1c41d07be85a63s", "crp5f1c41d07be85a63v", "b1g5f1c41
 CODES = {400: 3, 401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
 
 
-class Yandex(Distribution, Simulator):
+class Yandex(OpenPaths, Simulator):
     vendor = "yandex"
     hosts = {"registry": "cr.yandex", "api": "container-registry.api.cloud.yandex.net", "iam": "iam.api.cloud.yandex.net",
              "store": "storage.yandexcloud.net"}
@@ -247,22 +247,6 @@ class Yandex(Distribution, Simulator):
         if repository is None or not account.may_read(self.content.areas[repository.area]):
             raise Refusal(error(403, "DENIED", "Access denied"))
         return repository
-
-    @route("GET", "/v2/(.+)/tags/list", name="v2-tags", role="registry")
-    def tags_by_v2(self, request, name):
-        return self.v2_tags(request, name)
-
-    @route(".*", "/v2/(.+)/manifests/([^/]+)", name="manifest", role="registry")
-    def manifest(self, request, name, reference):
-        return self.v2_manifest(request, name, reference)
-
-    @route(".*", "/v2/(.+)/blobs/([^/]+)", name="blob", role="registry")
-    def blob(self, request, name, digest):
-        return self.v2_blob(request, name, digest)
-
-    @route("GET|HEAD", "/(.+)/(sha256:[^/]+)", name="stored", role="store")
-    def stored(self, request, upstream, digest):
-        return self.stored_blob(request, upstream, digest)
 
     # -- errors
 
