@@ -121,6 +121,8 @@ package struct PollState: RawRepresentable, Hashable, Sendable {
   package static let finished = PollState(rawValue: 2)
   package static let failed = PollState(rawValue: 3)
   package static let interrupted = PollState(rawValue: 4)
+  package static let cancelled = PollState(rawValue: 5)
+  package static let suspended = PollState(rawValue: 6)
 
   /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
   package var name: String {
@@ -130,6 +132,8 @@ package struct PollState: RawRepresentable, Hashable, Sendable {
     case 2: "finished"
     case 3: "failed"
     case 4: "interrupted"
+    case 5: "cancelled"
+    case 6: "suspended"
     default: String(rawValue)
     }
   }
@@ -141,6 +145,8 @@ package struct PollState: RawRepresentable, Hashable, Sendable {
     .finished,
     .failed,
     .interrupted,
+    .cancelled,
+    .suspended,
   ]
 }
 
@@ -1320,6 +1326,29 @@ package struct Poll: ProtoMessage {
   package var repositoriesSkipped: UInt32 = 0
   /// why they were, and what was not safe about this poll
   package var notes: [String] = []
+  /// "person", "schedule", "missed": made up for at start
+  package var trigger: String = ""
+  package var scheduledFor: Timestamp? = nil
+  /// who asked for it: "uid:1000"
+  package var actor: String = ""
+  /// seen for the first time, or again after they were gone
+  package var tagsNew: UInt32 = 0
+  package var tagsMoved: UInt32 = 0
+  package var tagsGone: UInt32 = 0
+  /// could not be read
+  package var tagsFailed: UInt32 = 0
+  /// sent, tries included
+  package var requests: UInt64 = 0
+  package var bytesReceived: UInt64 = 0
+  /// answers "too many requests"
+  package var throttles: UInt32 = 0
+  package var outcomes: [OutcomeCount] = []
+  /// of a suspended one
+  package var resumesAt: Timestamp? = nil
+  package var suspensions: UInt32 = 0
+  package var repositoriesGone: UInt32 = 0
+  /// not everything there is was listed
+  package var isPartial: Bool = false
 
   package init() {}
 
@@ -1349,6 +1378,21 @@ package struct Poll: ProtoMessage {
     self.error = try readMessage(c.pointee.error)
     self.repositoriesSkipped = c.pointee.repositories_skipped
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.v1.Poll.notes")
+    self.trigger = try readText(c.pointee.trigger, "tidewaiter.v1.Poll.trigger")
+    self.scheduledFor = try readMessage(c.pointee.scheduled_for)
+    self.actor = try readText(c.pointee.actor, "tidewaiter.v1.Poll.actor")
+    self.tagsNew = c.pointee.tags_new
+    self.tagsMoved = c.pointee.tags_moved
+    self.tagsGone = c.pointee.tags_gone
+    self.tagsFailed = c.pointee.tags_failed
+    self.requests = c.pointee.requests
+    self.bytesReceived = c.pointee.bytes_received
+    self.throttles = c.pointee.throttles
+    self.outcomes = try readMessages(c.pointee.outcomes, c.pointee.n_outcomes)
+    self.resumesAt = try readMessage(c.pointee.resumes_at)
+    self.suspensions = c.pointee.suspensions
+    self.repositoriesGone = c.pointee.repositories_gone
+    self.isPartial = c.pointee.is_partial != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1373,6 +1417,22 @@ package struct Poll: ProtoMessage {
     c.pointee.repositories_skipped = self.repositoriesSkipped
     c.pointee.n_notes = self.notes.count
     c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
+    c.pointee.trigger = arena.copy(self.trigger)
+    c.pointee.scheduled_for = arena.pointer(self.scheduledFor)
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.tags_new = self.tagsNew
+    c.pointee.tags_moved = self.tagsMoved
+    c.pointee.tags_gone = self.tagsGone
+    c.pointee.tags_failed = self.tagsFailed
+    c.pointee.requests = self.requests
+    c.pointee.bytes_received = self.bytesReceived
+    c.pointee.throttles = self.throttles
+    c.pointee.n_outcomes = self.outcomes.count
+    c.pointee.outcomes = arena.array(self.outcomes)
+    c.pointee.resumes_at = arena.pointer(self.resumesAt)
+    c.pointee.suspensions = self.suspensions
+    c.pointee.repositories_gone = self.repositoriesGone
+    c.pointee.is_partial = self.isPartial ? 1 : 0
   }
 }
 
@@ -1397,6 +1457,691 @@ extension Poll: JSONRepresentable {
       ("error", self.error?.json ?? .null),
       ("repositoriesSkipped", .unsigned(UInt64(self.repositoriesSkipped))),
       ("notes", .array(self.notes.map { .string($0) })),
+      ("trigger", .string(self.trigger)),
+      ("scheduledFor", self.scheduledFor?.json ?? .null),
+      ("actor", .string(self.actor)),
+      ("tagsNew", .unsigned(UInt64(self.tagsNew))),
+      ("tagsMoved", .unsigned(UInt64(self.tagsMoved))),
+      ("tagsGone", .unsigned(UInt64(self.tagsGone))),
+      ("tagsFailed", .unsigned(UInt64(self.tagsFailed))),
+      ("requests", .unsigned(self.requests)),
+      ("bytesReceived", .unsigned(self.bytesReceived)),
+      ("throttles", .unsigned(UInt64(self.throttles))),
+      ("outcomes", .array(self.outcomes.map { $0.json })),
+      ("resumesAt", self.resumesAt?.json ?? .null),
+      ("suspensions", .unsigned(UInt64(self.suspensions))),
+      ("repositoriesGone", .unsigned(UInt64(self.repositoriesGone))),
+      ("isPartial", .bool(self.isPartial)),
+    ])
+  }
+}
+
+/// How many tags a poll decided for one reason.
+package struct OutcomeCount: ProtoMessage {
+  /// "selected", "rejected", "skipped", "failed"
+  package var decision: String = ""
+  package var reasonCode: String = ""
+  package var count: UInt32 = 0
+  package var example: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.OutcomeCount" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__OutcomeCount>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__outcome_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__OutcomeCount.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__OutcomeCount.self)
+    self.decision = try readText(c.pointee.decision, "tidewaiter.v1.OutcomeCount.decision")
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.OutcomeCount.reason_code")
+    self.count = c.pointee.count
+    self.example = try readText(c.pointee.example, "tidewaiter.v1.OutcomeCount.example")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__OutcomeCount.self)
+    c.pointee.decision = arena.copy(self.decision)
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.count = self.count
+    c.pointee.example = arena.copy(self.example)
+  }
+}
+
+extension OutcomeCount: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("decision", .string(self.decision)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("count", .unsigned(UInt64(self.count))),
+      ("example", .string(self.example)),
+    ])
+  }
+}
+
+package struct CancelPollRequest: ProtoMessage {
+  package var integration: String = ""
+  /// 0: whichever runs or is suspended
+  package var id: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CancelPollRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelPollRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_poll_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelPollRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelPollRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.CancelPollRequest.integration")
+    self.id = c.pointee.id
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelPollRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.id = self.id
+  }
+}
+
+extension CancelPollRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("id", .unsigned(self.id)),
+    ])
+  }
+}
+
+package struct ListPollsRequest: ProtoMessage {
+  package var integration: String = ""
+  package var pageSize: UInt32 = 0
+  package var pageToken: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ListPollsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListPollsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_polls_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ListPollsRequest.integration")
+    self.pageSize = c.pointee.page_size
+    self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListPollsRequest.page_token")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.page_size = self.pageSize
+    c.pointee.page_token = arena.copy(self.pageToken)
+  }
+}
+
+extension ListPollsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("pageSize", .unsigned(UInt64(self.pageSize))),
+      ("pageToken", .string(self.pageToken)),
+    ])
+  }
+}
+
+package struct ListPollsResponse: ProtoMessage {
+  package var polls: [Poll] = []
+  package var nextPageToken: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ListPollsResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListPollsResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_polls_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsResponse.self)
+    self.polls = try readMessages(c.pointee.polls, c.pointee.n_polls)
+    self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListPollsResponse.next_page_token")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsResponse.self)
+    c.pointee.n_polls = self.polls.count
+    c.pointee.polls = arena.array(self.polls)
+    c.pointee.next_page_token = arena.copy(self.nextPageToken)
+  }
+}
+
+extension ListPollsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("polls", .array(self.polls.map { $0.json })),
+      ("nextPageToken", .string(self.nextPageToken)),
+    ])
+  }
+}
+
+package struct PreviewIntegrationRequest: ProtoMessage {
+  package var name: String = ""
+  /// settings to use instead of the stored ones, as the mask names them
+  package var integration: Integration? = nil
+  /// criteria, never, always, condition, rescan, platforms, include_remote, scopes
+  package var settingsMask: FieldMask? = nil
+  /// read no manifests to learn how many bytes there are to fetch
+  package var skipSizes: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PreviewIntegrationRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewIntegrationRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationRequest.self)
+    self.name = try readText(c.pointee.name, "tidewaiter.v1.PreviewIntegrationRequest.name")
+    self.integration = try readMessage(c.pointee.integration)
+    self.settingsMask = try readMessage(c.pointee.settings_mask)
+    self.skipSizes = c.pointee.skip_sizes != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationRequest.self)
+    c.pointee.name = arena.copy(self.name)
+    c.pointee.integration = arena.pointer(self.integration)
+    c.pointee.settings_mask = arena.pointer(self.settingsMask)
+    c.pointee.skip_sizes = self.skipSizes ? 1 : 0
+  }
+}
+
+extension PreviewIntegrationRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("name", .string(self.name)),
+      ("integration", self.integration?.json ?? .null),
+      ("settingsMask", self.settingsMask?.json ?? .null),
+      ("skipSizes", .bool(self.skipSizes)),
+    ])
+  }
+}
+
+package struct PreviewIntegrationResponse: ProtoMessage {
+  package var images: [PreviewImage] = []
+  package var repositories: [PreviewRepository] = []
+  package var summary: PreviewSummary? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PreviewIntegrationResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewIntegrationResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_integration_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationResponse.self)
+    self.images = try readMessages(c.pointee.images, c.pointee.n_images)
+    self.repositories = try readMessages(c.pointee.repositories, c.pointee.n_repositories)
+    self.summary = try readMessage(c.pointee.summary)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationResponse.self)
+    c.pointee.n_images = self.images.count
+    c.pointee.images = arena.array(self.images)
+    c.pointee.n_repositories = self.repositories.count
+    c.pointee.repositories = arena.array(self.repositories)
+    c.pointee.summary = arena.pointer(self.summary)
+  }
+}
+
+extension PreviewIntegrationResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("images", .array(self.images.map { $0.json })),
+      ("repositories", .array(self.repositories.map { $0.json })),
+      ("summary", self.summary?.json ?? .null),
+    ])
+  }
+}
+
+package struct PreviewImage: ProtoMessage {
+  /// INTEGRATION/REPOSITORY:TAG, with @DIGEST where it is known
+  package var reference: String = ""
+  /// "": not asked for
+  package var digest: String = ""
+  /// absent: not asked for
+  package var created: Timestamp? = nil
+  /// "config", "pushed", "first_seen"
+  package var createdFrom: String = ""
+  package var selected: Bool = false
+  package var reasonCode: String = ""
+  package var reason: String = ""
+  /// "selected", "rejected", "skipped", "failed", "gone"
+  package var decision: String = ""
+  /// against the last poll: "new", "moved", "returned", "gone", "unchanged"
+  package var change: String = ""
+  /// of the last poll; "": none
+  package var previousDecision: String = ""
+  /// a poll would queue it now
+  package var queued: Bool = false
+  /// layers not analysed before; each counted with the first image that has it
+  package var bytesToFetch: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PreviewImage" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewImage>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_image__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewImage.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewImage.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.PreviewImage.reference")
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.PreviewImage.digest")
+    self.created = try readMessage(c.pointee.created)
+    self.createdFrom = try readText(c.pointee.created_from, "tidewaiter.v1.PreviewImage.created_from")
+    self.selected = c.pointee.selected != 0
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.PreviewImage.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.PreviewImage.reason")
+    self.decision = try readText(c.pointee.decision, "tidewaiter.v1.PreviewImage.decision")
+    self.change = try readText(c.pointee.change, "tidewaiter.v1.PreviewImage.change")
+    self.previousDecision = try readText(c.pointee.previous_decision, "tidewaiter.v1.PreviewImage.previous_decision")
+    self.queued = c.pointee.queued != 0
+    self.bytesToFetch = c.pointee.bytes_to_fetch
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewImage.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.created = arena.pointer(self.created)
+    c.pointee.created_from = arena.copy(self.createdFrom)
+    c.pointee.selected = self.selected ? 1 : 0
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.decision = arena.copy(self.decision)
+    c.pointee.change = arena.copy(self.change)
+    c.pointee.previous_decision = arena.copy(self.previousDecision)
+    c.pointee.queued = self.queued ? 1 : 0
+    c.pointee.bytes_to_fetch = self.bytesToFetch
+  }
+}
+
+extension PreviewImage: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("digest", .string(self.digest)),
+      ("created", self.created?.json ?? .null),
+      ("createdFrom", .string(self.createdFrom)),
+      ("selected", .bool(self.selected)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("reason", .string(self.reason)),
+      ("decision", .string(self.decision)),
+      ("change", .string(self.change)),
+      ("previousDecision", .string(self.previousDecision)),
+      ("queued", .bool(self.queued)),
+      ("bytesToFetch", .unsigned(self.bytesToFetch)),
+    ])
+  }
+}
+
+package struct PreviewRepository: ProtoMessage {
+  package var name: String = ""
+  /// "local", "remote", "virtual"
+  package var kind: String = ""
+  package var skipped: Bool = false
+  /// why it is, or what went wrong with it
+  package var reason: String = ""
+  package var tags: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PreviewRepository" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewRepository>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_repository__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewRepository.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewRepository.self)
+    self.name = try readText(c.pointee.name, "tidewaiter.v1.PreviewRepository.name")
+    self.kind = try readText(c.pointee.kind, "tidewaiter.v1.PreviewRepository.kind")
+    self.skipped = c.pointee.skipped != 0
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.PreviewRepository.reason")
+    self.tags = c.pointee.tags
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewRepository.self)
+    c.pointee.name = arena.copy(self.name)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.skipped = self.skipped ? 1 : 0
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.tags = self.tags
+  }
+}
+
+extension PreviewRepository: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("name", .string(self.name)),
+      ("kind", .string(self.kind)),
+      ("skipped", .bool(self.skipped)),
+      ("reason", .string(self.reason)),
+      ("tags", .unsigned(UInt64(self.tags))),
+    ])
+  }
+}
+
+package struct PreviewSummary: ProtoMessage {
+  package var repositories: UInt32 = 0
+  package var repositoriesSkipped: UInt32 = 0
+  package var tags: UInt32 = 0
+  package var selected: UInt32 = 0
+  package var rejected: UInt32 = 0
+  package var skipped: UInt32 = 0
+  package var failed: UInt32 = 0
+  package var gone: UInt32 = 0
+  /// a poll would queue so many images
+  package var queued: UInt32 = 0
+  package var tagsNew: UInt32 = 0
+  package var tagsMoved: UInt32 = 0
+  /// rejected by the last poll
+  package var newlySelected: UInt32 = 0
+  /// selected by the last poll
+  package var newlyRejected: UInt32 = 0
+  package var bytesToFetch: UInt64 = 0
+  /// images to queue whose bytes are not in the sum
+  package var unsized: UInt32 = 0
+  package var isPartial: Bool = false
+  package var errors: [String] = []
+  /// 0: there was none
+  package var lastPollId: UInt64 = 0
+  package var requests: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PreviewSummary" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewSummary>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_summary__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewSummary.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewSummary.self)
+    self.repositories = c.pointee.repositories
+    self.repositoriesSkipped = c.pointee.repositories_skipped
+    self.tags = c.pointee.tags
+    self.selected = c.pointee.selected
+    self.rejected = c.pointee.rejected
+    self.skipped = c.pointee.skipped
+    self.failed = c.pointee.failed
+    self.gone = c.pointee.gone
+    self.queued = c.pointee.queued
+    self.tagsNew = c.pointee.tags_new
+    self.tagsMoved = c.pointee.tags_moved
+    self.newlySelected = c.pointee.newly_selected
+    self.newlyRejected = c.pointee.newly_rejected
+    self.bytesToFetch = c.pointee.bytes_to_fetch
+    self.unsized = c.pointee.unsized
+    self.isPartial = c.pointee.is_partial != 0
+    self.errors = try readTexts(c.pointee.errors, c.pointee.n_errors, "tidewaiter.v1.PreviewSummary.errors")
+    self.lastPollId = c.pointee.last_poll_id
+    self.requests = c.pointee.requests
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewSummary.self)
+    c.pointee.repositories = self.repositories
+    c.pointee.repositories_skipped = self.repositoriesSkipped
+    c.pointee.tags = self.tags
+    c.pointee.selected = self.selected
+    c.pointee.rejected = self.rejected
+    c.pointee.skipped = self.skipped
+    c.pointee.failed = self.failed
+    c.pointee.gone = self.gone
+    c.pointee.queued = self.queued
+    c.pointee.tags_new = self.tagsNew
+    c.pointee.tags_moved = self.tagsMoved
+    c.pointee.newly_selected = self.newlySelected
+    c.pointee.newly_rejected = self.newlyRejected
+    c.pointee.bytes_to_fetch = self.bytesToFetch
+    c.pointee.unsized = self.unsized
+    c.pointee.is_partial = self.isPartial ? 1 : 0
+    c.pointee.n_errors = self.errors.count
+    c.pointee.errors = arena.array(self.errors) { arena.copy($0) }
+    c.pointee.last_poll_id = self.lastPollId
+    c.pointee.requests = self.requests
+  }
+}
+
+extension PreviewSummary: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("repositories", .unsigned(UInt64(self.repositories))),
+      ("repositoriesSkipped", .unsigned(UInt64(self.repositoriesSkipped))),
+      ("tags", .unsigned(UInt64(self.tags))),
+      ("selected", .unsigned(UInt64(self.selected))),
+      ("rejected", .unsigned(UInt64(self.rejected))),
+      ("skipped", .unsigned(UInt64(self.skipped))),
+      ("failed", .unsigned(UInt64(self.failed))),
+      ("gone", .unsigned(UInt64(self.gone))),
+      ("queued", .unsigned(UInt64(self.queued))),
+      ("tagsNew", .unsigned(UInt64(self.tagsNew))),
+      ("tagsMoved", .unsigned(UInt64(self.tagsMoved))),
+      ("newlySelected", .unsigned(UInt64(self.newlySelected))),
+      ("newlyRejected", .unsigned(UInt64(self.newlyRejected))),
+      ("bytesToFetch", .unsigned(self.bytesToFetch)),
+      ("unsized", .unsigned(UInt64(self.unsized))),
+      ("isPartial", .bool(self.isPartial)),
+      ("errors", .array(self.errors.map { .string($0) })),
+      ("lastPollId", .unsigned(self.lastPollId)),
+      ("requests", .unsigned(self.requests)),
+    ])
+  }
+}
+
+package struct GetCoverageRequest: ProtoMessage {
+  package var integration: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.GetCoverageRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetCoverageRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__get_coverage_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetCoverageRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetCoverageRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.GetCoverageRequest.integration")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetCoverageRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension GetCoverageRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+package struct Coverage: ProtoMessage {
+  package var integration: String = ""
+  /// ever listed: the sum of all states
+  package var tags: UInt64 = 0
+  /// at the registry now, as far as was listed: all states but "gone"
+  package var listed: UInt64 = 0
+  package var states: [CoverageState] = []
+  package var repositories: UInt64 = 0
+  package var repositoryStates: [RepositoryCoverage] = []
+  /// the newest that has ended
+  package var pollId: UInt64 = 0
+  /// its end
+  package var asOf: Timestamp? = nil
+  /// that poll has not listed everything there is
+  package var isPartial: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Coverage" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Coverage>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__coverage__init(message.assumingMemoryBound(to: Tidewaiter__V1__Coverage.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Coverage.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.Coverage.integration")
+    self.tags = c.pointee.tags
+    self.listed = c.pointee.listed
+    self.states = try readMessages(c.pointee.states, c.pointee.n_states)
+    self.repositories = c.pointee.repositories
+    self.repositoryStates = try readMessages(c.pointee.repository_states, c.pointee.n_repository_states)
+    self.pollId = c.pointee.poll_id
+    self.asOf = try readMessage(c.pointee.as_of)
+    self.isPartial = c.pointee.is_partial != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Coverage.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.tags = self.tags
+    c.pointee.listed = self.listed
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states)
+    c.pointee.repositories = self.repositories
+    c.pointee.n_repository_states = self.repositoryStates.count
+    c.pointee.repository_states = arena.array(self.repositoryStates)
+    c.pointee.poll_id = self.pollId
+    c.pointee.as_of = arena.pointer(self.asOf)
+    c.pointee.is_partial = self.isPartial ? 1 : 0
+  }
+}
+
+extension Coverage: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("tags", .unsigned(self.tags)),
+      ("listed", .unsigned(self.listed)),
+      ("states", .array(self.states.map { $0.json })),
+      ("repositories", .unsigned(self.repositories)),
+      ("repositoryStates", .array(self.repositoryStates.map { $0.json })),
+      ("pollId", .unsigned(self.pollId)),
+      ("asOf", self.asOf?.json ?? .null),
+      ("isPartial", .bool(self.isPartial)),
+    ])
+  }
+}
+
+package struct CoverageState: ProtoMessage {
+  package var status: ImageStatus = ImageStatus(rawValue: 0)
+  /// "" where the status says it all
+  package var reasonCode: String = ""
+  package var tags: UInt64 = 0
+  /// a reference, with its reason in full
+  package var example: String = ""
+  package var reason: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CoverageState" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CoverageState>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__coverage_state__init(message.assumingMemoryBound(to: Tidewaiter__V1__CoverageState.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CoverageState.self)
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.CoverageState.reason_code")
+    self.tags = c.pointee.tags
+    self.example = try readText(c.pointee.example, "tidewaiter.v1.CoverageState.example")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.CoverageState.reason")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CoverageState.self)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.tags = self.tags
+    c.pointee.example = arena.copy(self.example)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension CoverageState: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("status", .string(self.status.name)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("tags", .unsigned(self.tags)),
+      ("example", .string(self.example)),
+      ("reason", .string(self.reason)),
+    ])
+  }
+}
+
+package struct RepositoryCoverage: ProtoMessage {
+  /// "listed", "rejected", "skipped", "failed", "gone", "unlisted"
+  package var state: String = ""
+  package var reasonCode: String = ""
+  package var repositories: UInt64 = 0
+  package var example: String = ""
+  package var reason: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RepositoryCoverage" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RepositoryCoverage>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__repository_coverage__init(message.assumingMemoryBound(to: Tidewaiter__V1__RepositoryCoverage.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RepositoryCoverage.self)
+    self.state = try readText(c.pointee.state, "tidewaiter.v1.RepositoryCoverage.state")
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.RepositoryCoverage.reason_code")
+    self.repositories = c.pointee.repositories
+    self.example = try readText(c.pointee.example, "tidewaiter.v1.RepositoryCoverage.example")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.RepositoryCoverage.reason")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RepositoryCoverage.self)
+    c.pointee.state = arena.copy(self.state)
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.repositories = self.repositories
+    c.pointee.example = arena.copy(self.example)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension RepositoryCoverage: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("state", .string(self.state)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("repositories", .unsigned(self.repositories)),
+      ("example", .string(self.example)),
+      ("reason", .string(self.reason)),
     ])
   }
 }
@@ -1737,6 +2482,476 @@ extension SeverityCounts: JSONRepresentable {
       ("medium", .unsigned(UInt64(self.medium))),
       ("low", .unsigned(UInt64(self.low))),
       ("unknown", .unsigned(UInt64(self.unknown))),
+    ])
+  }
+}
+
+package struct ListTagsRequest: ProtoMessage {
+  package var integration: String = ""
+  /// a name pattern
+  package var repository: String = ""
+  package var status: ImageStatus = ImageStatus(rawValue: 0)
+  package var reasonCode: String = ""
+  package var pageSize: UInt32 = 0
+  package var pageToken: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ListTagsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tags_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ListTagsRequest.integration")
+    self.repository = try readText(c.pointee.repository, "tidewaiter.v1.ListTagsRequest.repository")
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.ListTagsRequest.reason_code")
+    self.pageSize = c.pointee.page_size
+    self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListTagsRequest.page_token")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.repository = arena.copy(self.repository)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.page_size = self.pageSize
+    c.pointee.page_token = arena.copy(self.pageToken)
+  }
+}
+
+extension ListTagsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("repository", .string(self.repository)),
+      ("status", .string(self.status.name)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("pageSize", .unsigned(UInt64(self.pageSize))),
+      ("pageToken", .string(self.pageToken)),
+    ])
+  }
+}
+
+package struct ListTagsResponse: ProtoMessage {
+  package var tags: [TagEntry] = []
+  package var nextPageToken: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ListTagsResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagsResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tags_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsResponse.self)
+    self.tags = try readMessages(c.pointee.tags, c.pointee.n_tags)
+    self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListTagsResponse.next_page_token")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsResponse.self)
+    c.pointee.n_tags = self.tags.count
+    c.pointee.tags = arena.array(self.tags)
+    c.pointee.next_page_token = arena.copy(self.nextPageToken)
+  }
+}
+
+extension ListTagsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("tags", .array(self.tags.map { $0.json })),
+      ("nextPageToken", .string(self.nextPageToken)),
+    ])
+  }
+}
+
+package struct TagEntry: ProtoMessage {
+  /// INTEGRATION/REPOSITORY:TAG
+  package var reference: String = ""
+  /// "": never asked for
+  package var digest: String = ""
+  package var status: ImageStatus = ImageStatus(rawValue: 0)
+  package var reasonCode: String = ""
+  package var reason: String = ""
+  /// it is in this state
+  package var since: Timestamp? = nil
+  package var firstSeenAt: Timestamp? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.TagEntry" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TagEntry>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__tag_entry__init(message.assumingMemoryBound(to: Tidewaiter__V1__TagEntry.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagEntry.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.TagEntry.reference")
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.TagEntry.digest")
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.TagEntry.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.TagEntry.reason")
+    self.since = try readMessage(c.pointee.since)
+    self.firstSeenAt = try readMessage(c.pointee.first_seen_at)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagEntry.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.first_seen_at = arena.pointer(self.firstSeenAt)
+  }
+}
+
+extension TagEntry: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("digest", .string(self.digest)),
+      ("status", .string(self.status.name)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("reason", .string(self.reason)),
+      ("since", self.since?.json ?? .null),
+      ("firstSeenAt", self.firstSeenAt?.json ?? .null),
+    ])
+  }
+}
+
+package struct ExplainImageRequest: ProtoMessage {
+  /// INTEGRATION/REPOSITORY[:TAG][@DIGEST]
+  package var reference: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ExplainImageRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ExplainImageRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__explain_image_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ExplainImageRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ExplainImageRequest.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.ExplainImageRequest.reference")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ExplainImageRequest.self)
+    c.pointee.reference = arena.copy(self.reference)
+  }
+}
+
+extension ExplainImageRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+    ])
+  }
+}
+
+package struct ImageExplanation: ProtoMessage {
+  package var reference: String = ""
+  package var digest: String = ""
+  /// a status of an image, or "unknown"
+  package var state: String = ""
+  package var reasonCode: String = ""
+  package var reason: String = ""
+  package var since: Timestamp? = nil
+  package var firstSeenAt: Timestamp? = nil
+  package var created: Timestamp? = nil
+  package var createdFrom: String = ""
+  /// that decided
+  package var pollId: UInt64 = 0
+  package var jobId: UInt64 = 0
+  /// what else there is to know, in order: the present criteria, the last poll, …
+  package var notes: [String] = []
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ImageExplanation" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ImageExplanation>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__image_explanation__init(message.assumingMemoryBound(to: Tidewaiter__V1__ImageExplanation.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImageExplanation.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.ImageExplanation.reference")
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.ImageExplanation.digest")
+    self.state = try readText(c.pointee.state, "tidewaiter.v1.ImageExplanation.state")
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.ImageExplanation.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.ImageExplanation.reason")
+    self.since = try readMessage(c.pointee.since)
+    self.firstSeenAt = try readMessage(c.pointee.first_seen_at)
+    self.created = try readMessage(c.pointee.created)
+    self.createdFrom = try readText(c.pointee.created_from, "tidewaiter.v1.ImageExplanation.created_from")
+    self.pollId = c.pointee.poll_id
+    self.jobId = c.pointee.job_id
+    self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.v1.ImageExplanation.notes")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImageExplanation.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.state = arena.copy(self.state)
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.first_seen_at = arena.pointer(self.firstSeenAt)
+    c.pointee.created = arena.pointer(self.created)
+    c.pointee.created_from = arena.copy(self.createdFrom)
+    c.pointee.poll_id = self.pollId
+    c.pointee.job_id = self.jobId
+    c.pointee.n_notes = self.notes.count
+    c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
+  }
+}
+
+extension ImageExplanation: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("digest", .string(self.digest)),
+      ("state", .string(self.state)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("reason", .string(self.reason)),
+      ("since", self.since?.json ?? .null),
+      ("firstSeenAt", self.firstSeenAt?.json ?? .null),
+      ("created", self.created?.json ?? .null),
+      ("createdFrom", .string(self.createdFrom)),
+      ("pollId", .unsigned(self.pollId)),
+      ("jobId", .unsigned(self.jobId)),
+      ("notes", .array(self.notes.map { .string($0) })),
+    ])
+  }
+}
+
+package struct ListTagHistoryRequest: ProtoMessage {
+  /// INTEGRATION/REPOSITORY:TAG
+  package var reference: String = ""
+  package var pageSize: UInt32 = 0
+  package var pageToken: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ListTagHistoryRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagHistoryRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tag_history_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryRequest.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.ListTagHistoryRequest.reference")
+    self.pageSize = c.pointee.page_size
+    self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListTagHistoryRequest.page_token")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryRequest.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.page_size = self.pageSize
+    c.pointee.page_token = arena.copy(self.pageToken)
+  }
+}
+
+extension ListTagHistoryRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("pageSize", .unsigned(UInt64(self.pageSize))),
+      ("pageToken", .string(self.pageToken)),
+    ])
+  }
+}
+
+package struct ListTagHistoryResponse: ProtoMessage {
+  package var entries: [TagHistoryEntry] = []
+  package var nextPageToken: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ListTagHistoryResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagHistoryResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tag_history_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryResponse.self)
+    self.entries = try readMessages(c.pointee.entries, c.pointee.n_entries)
+    self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListTagHistoryResponse.next_page_token")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryResponse.self)
+    c.pointee.n_entries = self.entries.count
+    c.pointee.entries = arena.array(self.entries)
+    c.pointee.next_page_token = arena.copy(self.nextPageToken)
+  }
+}
+
+extension ListTagHistoryResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("entries", .array(self.entries.map { $0.json })),
+      ("nextPageToken", .string(self.nextPageToken)),
+    ])
+  }
+}
+
+package struct TagHistoryEntry: ProtoMessage {
+  package var digest: String = ""
+  package var since: Timestamp? = nil
+  /// absent: it still points there
+  package var until: Timestamp? = nil
+  /// "moved", "gone", ""
+  package var ended: String = ""
+  /// of that image; unspecified: it was never pulled
+  package var status: ImageStatus = ImageStatus(rawValue: 0)
+  package var scannedAt: Timestamp? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.TagHistoryEntry" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TagHistoryEntry>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__tag_history_entry__init(message.assumingMemoryBound(to: Tidewaiter__V1__TagHistoryEntry.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagHistoryEntry.self)
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.TagHistoryEntry.digest")
+    self.since = try readMessage(c.pointee.since)
+    self.until = try readMessage(c.pointee.until)
+    self.ended = try readText(c.pointee.ended, "tidewaiter.v1.TagHistoryEntry.ended")
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.scannedAt = try readMessage(c.pointee.scanned_at)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagHistoryEntry.self)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.until = arena.pointer(self.until)
+    c.pointee.ended = arena.copy(self.ended)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.scanned_at = arena.pointer(self.scannedAt)
+  }
+}
+
+extension TagHistoryEntry: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("digest", .string(self.digest)),
+      ("since", self.since?.json ?? .null),
+      ("until", self.until?.json ?? .null),
+      ("ended", .string(self.ended)),
+      ("status", .string(self.status.name)),
+      ("scannedAt", self.scannedAt?.json ?? .null),
+    ])
+  }
+}
+
+package struct RescanImagesRequest: ProtoMessage {
+  package var references: [String] = []
+  /// every image that is known and not gone
+  package var all: Bool = false
+  /// with all: of this one only
+  package var integration: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RescanImagesRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RescanImagesRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rescan_images_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesRequest.self)
+    self.references = try readTexts(c.pointee.references, c.pointee.n_references, "tidewaiter.v1.RescanImagesRequest.references")
+    self.all = c.pointee.all != 0
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.RescanImagesRequest.integration")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesRequest.self)
+    c.pointee.n_references = self.references.count
+    c.pointee.references = arena.array(self.references) { arena.copy($0) }
+    c.pointee.all = self.all ? 1 : 0
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension RescanImagesRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("references", .array(self.references.map { .string($0) })),
+      ("all", .bool(self.all)),
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+package struct RescanImagesResponse: ProtoMessage {
+  package var queued: UInt64 = 0
+  /// were pending or in progress already
+  package var existed: UInt64 = 0
+  /// of the references, in their order
+  package var jobs: [Job] = []
+  /// those queued lie between these two, 0: none
+  package var firstJobId: UInt64 = 0
+  package var lastJobId: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RescanImagesResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RescanImagesResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rescan_images_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesResponse.self)
+    self.queued = c.pointee.queued
+    self.existed = c.pointee.existed
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.firstJobId = c.pointee.first_job_id
+    self.lastJobId = c.pointee.last_job_id
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesResponse.self)
+    c.pointee.queued = self.queued
+    c.pointee.existed = self.existed
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.first_job_id = self.firstJobId
+    c.pointee.last_job_id = self.lastJobId
+  }
+}
+
+extension RescanImagesResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("queued", .unsigned(self.queued)),
+      ("existed", .unsigned(self.existed)),
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("firstJobId", .unsigned(self.firstJobId)),
+      ("lastJobId", .unsigned(self.lastJobId)),
     ])
   }
 }

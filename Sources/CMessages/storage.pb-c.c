@@ -323,6 +323,186 @@ void   tidewaiter__storage__v1__tag_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__tag_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__storage__v1__tag_history_record__init
+                     (Tidewaiter__Storage__V1__TagHistoryRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__TagHistoryRecord init_value = TIDEWAITER__STORAGE__V1__TAG_HISTORY_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__tag_history_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__TagHistoryRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__tag_history_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__tag_history_record__pack
+                     (const Tidewaiter__Storage__V1__TagHistoryRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__tag_history_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__tag_history_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__TagHistoryRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__tag_history_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__TagHistoryRecord *
+       tidewaiter__storage__v1__tag_history_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__TagHistoryRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__tag_history_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__tag_history_record__free_unpacked
+                     (Tidewaiter__Storage__V1__TagHistoryRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__tag_history_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__repository_record__init
+                     (Tidewaiter__Storage__V1__RepositoryRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__RepositoryRecord init_value = TIDEWAITER__STORAGE__V1__REPOSITORY_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__repository_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__RepositoryRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__repository_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__repository_record__pack
+                     (const Tidewaiter__Storage__V1__RepositoryRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__repository_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__repository_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__RepositoryRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__repository_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__RepositoryRecord *
+       tidewaiter__storage__v1__repository_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__RepositoryRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__repository_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__repository_record__free_unpacked
+                     (Tidewaiter__Storage__V1__RepositoryRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__repository_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__image_facts_record__init
+                     (Tidewaiter__Storage__V1__ImageFactsRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__ImageFactsRecord init_value = TIDEWAITER__STORAGE__V1__IMAGE_FACTS_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__image_facts_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__ImageFactsRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__image_facts_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__image_facts_record__pack
+                     (const Tidewaiter__Storage__V1__ImageFactsRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__image_facts_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__image_facts_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__ImageFactsRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__image_facts_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__ImageFactsRecord *
+       tidewaiter__storage__v1__image_facts_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__ImageFactsRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__image_facts_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__image_facts_record__free_unpacked
+                     (Tidewaiter__Storage__V1__ImageFactsRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__image_facts_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__platform_date__init
+                     (Tidewaiter__Storage__V1__PlatformDate         *message)
+{
+  static const Tidewaiter__Storage__V1__PlatformDate init_value = TIDEWAITER__STORAGE__V1__PLATFORM_DATE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__platform_date__get_packed_size
+                     (const Tidewaiter__Storage__V1__PlatformDate *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__platform_date__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__platform_date__pack
+                     (const Tidewaiter__Storage__V1__PlatformDate *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__platform_date__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__platform_date__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__PlatformDate *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__platform_date__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__PlatformDate *
+       tidewaiter__storage__v1__platform_date__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__PlatformDate *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__platform_date__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__platform_date__free_unpacked
+                     (Tidewaiter__Storage__V1__PlatformDate *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__platform_date__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__storage__v1__severity_counts__init
                      (Tidewaiter__Storage__V1__SeverityCounts         *message)
 {
@@ -951,6 +1131,96 @@ void   tidewaiter__storage__v1__poll_record__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &tidewaiter__storage__v1__poll_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__outcome_count__init
+                     (Tidewaiter__Storage__V1__OutcomeCount         *message)
+{
+  static const Tidewaiter__Storage__V1__OutcomeCount init_value = TIDEWAITER__STORAGE__V1__OUTCOME_COUNT__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__outcome_count__get_packed_size
+                     (const Tidewaiter__Storage__V1__OutcomeCount *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__outcome_count__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__outcome_count__pack
+                     (const Tidewaiter__Storage__V1__OutcomeCount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__outcome_count__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__outcome_count__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__OutcomeCount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__outcome_count__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__OutcomeCount *
+       tidewaiter__storage__v1__outcome_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__OutcomeCount *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__outcome_count__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__outcome_count__free_unpacked
+                     (Tidewaiter__Storage__V1__OutcomeCount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__outcome_count__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__schedule_state_record__init
+                     (Tidewaiter__Storage__V1__ScheduleStateRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__ScheduleStateRecord init_value = TIDEWAITER__STORAGE__V1__SCHEDULE_STATE_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__schedule_state_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__ScheduleStateRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_state_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__schedule_state_record__pack
+                     (const Tidewaiter__Storage__V1__ScheduleStateRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_state_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__schedule_state_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__ScheduleStateRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_state_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__ScheduleStateRecord *
+       tidewaiter__storage__v1__schedule_state_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__ScheduleStateRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__schedule_state_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__schedule_state_record__free_unpacked
+                     (Tidewaiter__Storage__V1__ScheduleStateRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__schedule_state_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   tidewaiter__storage__v1__event_record__init
@@ -2146,7 +2416,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descrip
   (ProtobufCMessageInit) tidewaiter__storage__v1__sealed_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[11] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[12] =
 {
   {
     "integration_id",
@@ -2280,6 +2550,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "is_retried",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageRecord, is_retried),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_name[] = {
   6,   /* field[6] = counts */
@@ -2287,6 +2569,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
   2,   /* field[2] = digest */
   3,   /* field[3] = first_seen_at */
   0,   /* field[0] = integration_id */
+  11,   /* field[11] = is_retried */
   10,   /* field[10] = last_job_id */
   5,   /* field[5] = platforms */
   1,   /* field[1] = repository */
@@ -2297,7 +2580,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
 static const ProtobufCIntRange tidewaiter__storage__v1__image_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descriptor =
 {
@@ -2307,14 +2590,14 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descript
   "Tidewaiter__Storage__V1__ImageRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ImageRecord),
-  11,
+  12,
   tidewaiter__storage__v1__image_record__field_descriptors,
   tidewaiter__storage__v1__image_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__image_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__image_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_record__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_record__field_descriptors[9] =
 {
   {
     "digest",
@@ -2329,12 +2612,96 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_record__field
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "seen_at",
+    "since",
     2,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_INT64,
     0,   /* quantifier_offset */
-    offsetof(Tidewaiter__Storage__V1__TagRecord, seen_at),
+    offsetof(Tidewaiter__Storage__V1__TagRecord, since),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "decision",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, decision),
+    &tidewaiter__storage__v1__tag_decision__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "decided_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, decided_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_seen_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, first_seen_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gone_at",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, gone_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, poll_id),
     NULL,
     NULL,
     0,             /* flags */
@@ -2342,13 +2709,20 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_record__field
   },
 };
 static const unsigned tidewaiter__storage__v1__tag_record__field_indices_by_name[] = {
+  5,   /* field[5] = decided_at */
+  2,   /* field[2] = decision */
   0,   /* field[0] = digest */
-  1,   /* field[1] = seen_at */
+  6,   /* field[6] = first_seen_at */
+  7,   /* field[7] = gone_at */
+  8,   /* field[8] = poll_id */
+  4,   /* field[4] = reason */
+  3,   /* field[3] = reason_code */
+  1,   /* field[1] = since */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__tag_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__tag_record__descriptor =
 {
@@ -2358,11 +2732,397 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__tag_record__descriptor
   "Tidewaiter__Storage__V1__TagRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__TagRecord),
-  2,
+  9,
   tidewaiter__storage__v1__tag_record__field_descriptors,
   tidewaiter__storage__v1__tag_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__tag_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__tag_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_history_record__field_descriptors[4] =
+{
+  {
+    "digest",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagHistoryRecord, digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "until",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagHistoryRecord, until),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gone",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagHistoryRecord, gone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_digest",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagHistoryRecord, next_digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__tag_history_record__field_indices_by_name[] = {
+  0,   /* field[0] = digest */
+  2,   /* field[2] = gone */
+  3,   /* field[3] = next_digest */
+  1,   /* field[1] = until */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__tag_history_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__tag_history_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.TagHistoryRecord",
+  "TagHistoryRecord",
+  "Tidewaiter__Storage__V1__TagHistoryRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__TagHistoryRecord),
+  4,
+  tidewaiter__storage__v1__tag_history_record__field_descriptors,
+  tidewaiter__storage__v1__tag_history_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__tag_history_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__tag_history_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__repository_record__field_descriptors[10] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, state),
+    &tidewaiter__storage__v1__repository_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "since",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, since),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_seen_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, first_seen_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "listed_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, listed_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, tags),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__RepositoryRecord, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__repository_record__field_indices_by_name[] = {
+  9,   /* field[9] = count */
+  5,   /* field[5] = first_seen_at */
+  0,   /* field[0] = kind */
+  6,   /* field[6] = listed_at */
+  7,   /* field[7] = poll_id */
+  3,   /* field[3] = reason */
+  2,   /* field[2] = reason_code */
+  4,   /* field[4] = since */
+  1,   /* field[1] = state */
+  8,   /* field[8] = tags */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__repository_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 10 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__repository_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.RepositoryRecord",
+  "RepositoryRecord",
+  "Tidewaiter__Storage__V1__RepositoryRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__RepositoryRecord),
+  10,
+  tidewaiter__storage__v1__repository_record__field_descriptors,
+  tidewaiter__storage__v1__repository_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__repository_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__repository_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_facts_record__field_descriptors[6] =
+{
+  {
+    "first_seen_at",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, first_seen_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "not_image",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, not_image),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_image",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, is_image),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dates",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, n_dates),
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, dates),
+    &tidewaiter__storage__v1__platform_date__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_dated",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, is_dated),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "platforms",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, platforms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__image_facts_record__field_indices_by_name[] = {
+  3,   /* field[3] = dates */
+  0,   /* field[0] = first_seen_at */
+  4,   /* field[4] = is_dated */
+  2,   /* field[2] = is_image */
+  1,   /* field[1] = not_image */
+  5,   /* field[5] = platforms */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__image_facts_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_facts_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.ImageFactsRecord",
+  "ImageFactsRecord",
+  "Tidewaiter__Storage__V1__ImageFactsRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__ImageFactsRecord),
+  6,
+  tidewaiter__storage__v1__image_facts_record__field_descriptors,
+  tidewaiter__storage__v1__image_facts_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__image_facts_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__image_facts_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__platform_date__field_descriptors[2] =
+{
+  {
+    "platform",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PlatformDate, platform),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_at",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PlatformDate, created_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__platform_date__field_indices_by_name[] = {
+  1,   /* field[1] = created_at */
+  0,   /* field[0] = platform */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__platform_date__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__platform_date__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.PlatformDate",
+  "PlatformDate",
+  "Tidewaiter__Storage__V1__PlatformDate",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__PlatformDate),
+  2,
+  tidewaiter__storage__v1__platform_date__field_descriptors,
+  tidewaiter__storage__v1__platform_date__field_indices_by_name,
+  1,  tidewaiter__storage__v1__platform_date__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__platform_date__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__severity_counts__field_descriptors[5] =
@@ -3938,7 +4698,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor
   (ProtobufCMessageInit) tidewaiter__storage__v1__job_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[22] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[37] =
 {
   {
     "id",
@@ -4204,9 +4964,191 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__fiel
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "trigger",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, trigger),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scheduled_for",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, scheduled_for),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_new",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, tags_new),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_moved",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, tags_moved),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_gone",
+    28,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, tags_gone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requests",
+    29,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, requests),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_received",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, bytes_received),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "throttles",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, throttles),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "outcomes",
+    32,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__PollRecord, n_outcomes),
+    offsetof(Tidewaiter__Storage__V1__PollRecord, outcomes),
+    &tidewaiter__storage__v1__outcome_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resumes_at",
+    33,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, resumes_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "suspensions",
+    34,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, suspensions),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_failed",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, tags_failed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repositories_gone",
+    36,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, repositories_gone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_partial",
+    37,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PollRecord, is_partial),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_name[] = {
+  24,   /* field[24] = actor */
   10,   /* field[10] = already_known */
+  29,   /* field[29] = bytes_received */
   15,   /* field[15] = error_code */
   14,   /* field[14] = error_count */
   19,   /* field[19] = error_hint */
@@ -4216,23 +5158,36 @@ static const unsigned tidewaiter__storage__v1__poll_record__field_indices_by_nam
   17,   /* field[17] = first_job_id */
   0,   /* field[0] = id */
   1,   /* field[1] = integration_id */
+  36,   /* field[36] = is_partial */
   18,   /* field[18] = last_job_id */
   21,   /* field[21] = notes */
+  31,   /* field[31] = outcomes */
   9,   /* field[9] = queued */
   12,   /* field[12] = rejected */
   5,   /* field[5] = repositories */
   6,   /* field[6] = repositories_done */
+  35,   /* field[35] = repositories_gone */
   20,   /* field[20] = repositories_skipped */
+  28,   /* field[28] = requests */
+  32,   /* field[32] = resumes_at */
+  23,   /* field[23] = scheduled_for */
   8,   /* field[8] = selected */
   11,   /* field[11] = skipped */
   3,   /* field[3] = started_at */
   2,   /* field[2] = state */
+  33,   /* field[33] = suspensions */
   7,   /* field[7] = tags */
+  34,   /* field[34] = tags_failed */
+  27,   /* field[27] = tags_gone */
+  26,   /* field[26] = tags_moved */
+  25,   /* field[25] = tags_new */
+  30,   /* field[30] = throttles */
+  22,   /* field[22] = trigger */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__poll_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 22 }
+  { 0, 37 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descriptor =
 {
@@ -4242,11 +5197,152 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descripto
   "Tidewaiter__Storage__V1__PollRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__PollRecord),
-  22,
+  37,
   tidewaiter__storage__v1__poll_record__field_descriptors,
   tidewaiter__storage__v1__poll_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__poll_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__poll_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__outcome_count__field_descriptors[4] =
+{
+  {
+    "decision",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__OutcomeCount, decision),
+    &tidewaiter__storage__v1__tag_decision__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__OutcomeCount, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__OutcomeCount, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "example",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__OutcomeCount, example),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__outcome_count__field_indices_by_name[] = {
+  2,   /* field[2] = count */
+  0,   /* field[0] = decision */
+  3,   /* field[3] = example */
+  1,   /* field[1] = reason_code */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__outcome_count__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__outcome_count__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.OutcomeCount",
+  "OutcomeCount",
+  "Tidewaiter__Storage__V1__OutcomeCount",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__OutcomeCount),
+  4,
+  tidewaiter__storage__v1__outcome_count__field_descriptors,
+  tidewaiter__storage__v1__outcome_count__field_indices_by_name,
+  1,  tidewaiter__storage__v1__outcome_count__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__outcome_count__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__schedule_state_record__field_descriptors[3] =
+{
+  {
+    "schedule",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleStateRecord, schedule),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "anchor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleStateRecord, anchor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "handled",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ScheduleStateRecord, handled),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__schedule_state_record__field_indices_by_name[] = {
+  1,   /* field[1] = anchor */
+  2,   /* field[2] = handled */
+  0,   /* field[0] = schedule */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__schedule_state_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__schedule_state_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.ScheduleStateRecord",
+  "ScheduleStateRecord",
+  "Tidewaiter__Storage__V1__ScheduleStateRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__ScheduleStateRecord),
+  3,
+  tidewaiter__storage__v1__schedule_state_record__field_descriptors,
+  tidewaiter__storage__v1__schedule_state_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__schedule_state_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__schedule_state_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__event_record__field_descriptors[14] =
@@ -5153,6 +6249,78 @@ const ProtobufCEnumDescriptor tidewaiter__storage__v1__image_status__descriptor 
   tidewaiter__storage__v1__image_status__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
+static const ProtobufCEnumValue tidewaiter__storage__v1__tag_decision__enum_values_by_number[5] =
+{
+  { "TAG_DECISION_UNSPECIFIED", "TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_UNSPECIFIED", 0 },
+  { "TAG_DECISION_SELECTED", "TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_SELECTED", 1 },
+  { "TAG_DECISION_REJECTED", "TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_REJECTED", 2 },
+  { "TAG_DECISION_SKIPPED", "TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_SKIPPED", 3 },
+  { "TAG_DECISION_FAILED", "TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_FAILED", 4 },
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__tag_decision__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex tidewaiter__storage__v1__tag_decision__enum_values_by_name[5] =
+{
+  { "TAG_DECISION_FAILED", 4 },
+  { "TAG_DECISION_REJECTED", 2 },
+  { "TAG_DECISION_SELECTED", 1 },
+  { "TAG_DECISION_SKIPPED", 3 },
+  { "TAG_DECISION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor tidewaiter__storage__v1__tag_decision__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.TagDecision",
+  "TagDecision",
+  "Tidewaiter__Storage__V1__TagDecision",
+  "tidewaiter.storage.v1",
+  5,
+  tidewaiter__storage__v1__tag_decision__enum_values_by_number,
+  5,
+  tidewaiter__storage__v1__tag_decision__enum_values_by_name,
+  1,
+  tidewaiter__storage__v1__tag_decision__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tidewaiter__storage__v1__repository_state__enum_values_by_number[7] =
+{
+  { "REPOSITORY_STATE_UNSPECIFIED", "TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_UNSPECIFIED", 0 },
+  { "REPOSITORY_STATE_LISTED", "TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_LISTED", 1 },
+  { "REPOSITORY_STATE_REJECTED", "TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_REJECTED", 2 },
+  { "REPOSITORY_STATE_SKIPPED", "TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_SKIPPED", 3 },
+  { "REPOSITORY_STATE_FAILED", "TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_FAILED", 4 },
+  { "REPOSITORY_STATE_GONE", "TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_GONE", 5 },
+  { "REPOSITORY_STATE_UNLISTED", "TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_UNLISTED", 6 },
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__repository_state__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex tidewaiter__storage__v1__repository_state__enum_values_by_name[7] =
+{
+  { "REPOSITORY_STATE_FAILED", 4 },
+  { "REPOSITORY_STATE_GONE", 5 },
+  { "REPOSITORY_STATE_LISTED", 1 },
+  { "REPOSITORY_STATE_REJECTED", 2 },
+  { "REPOSITORY_STATE_SKIPPED", 3 },
+  { "REPOSITORY_STATE_UNLISTED", 6 },
+  { "REPOSITORY_STATE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor tidewaiter__storage__v1__repository_state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.RepositoryState",
+  "RepositoryState",
+  "Tidewaiter__Storage__V1__RepositoryState",
+  "tidewaiter.storage.v1",
+  7,
+  tidewaiter__storage__v1__repository_state__enum_values_by_number,
+  7,
+  tidewaiter__storage__v1__repository_state__enum_values_by_name,
+  1,
+  tidewaiter__storage__v1__repository_state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
 static const ProtobufCEnumValue tidewaiter__storage__v1__finding_kind__enum_values_by_number[6] =
 {
   { "FINDING_KIND_UNSPECIFIED", "TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED", 0 },
@@ -5263,23 +6431,27 @@ const ProtobufCEnumDescriptor tidewaiter__storage__v1__job_state__descriptor =
   tidewaiter__storage__v1__job_state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tidewaiter__storage__v1__poll_state__enum_values_by_number[5] =
+static const ProtobufCEnumValue tidewaiter__storage__v1__poll_state__enum_values_by_number[7] =
 {
   { "POLL_STATE_UNSPECIFIED", "TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED", 0 },
   { "POLL_STATE_RUNNING", "TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_RUNNING", 1 },
   { "POLL_STATE_FINISHED", "TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_FINISHED", 2 },
   { "POLL_STATE_FAILED", "TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_FAILED", 3 },
   { "POLL_STATE_INTERRUPTED", "TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_INTERRUPTED", 4 },
+  { "POLL_STATE_CANCELLED", "TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_CANCELLED", 5 },
+  { "POLL_STATE_SUSPENDED", "TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_SUSPENDED", 6 },
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__poll_state__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 7}
 };
-static const ProtobufCEnumValueIndex tidewaiter__storage__v1__poll_state__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex tidewaiter__storage__v1__poll_state__enum_values_by_name[7] =
 {
+  { "POLL_STATE_CANCELLED", 5 },
   { "POLL_STATE_FAILED", 3 },
   { "POLL_STATE_FINISHED", 2 },
   { "POLL_STATE_INTERRUPTED", 4 },
   { "POLL_STATE_RUNNING", 1 },
+  { "POLL_STATE_SUSPENDED", 6 },
   { "POLL_STATE_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor tidewaiter__storage__v1__poll_state__descriptor =
@@ -5289,9 +6461,9 @@ const ProtobufCEnumDescriptor tidewaiter__storage__v1__poll_state__descriptor =
   "PollState",
   "Tidewaiter__Storage__V1__PollState",
   "tidewaiter.storage.v1",
-  5,
+  7,
   tidewaiter__storage__v1__poll_state__enum_values_by_number,
-  5,
+  7,
   tidewaiter__storage__v1__poll_state__enum_values_by_name,
   1,
   tidewaiter__storage__v1__poll_state__value_ranges,

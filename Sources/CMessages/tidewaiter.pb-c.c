@@ -998,6 +998,591 @@ void   tidewaiter__v1__poll__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__poll__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__outcome_count__init
+                     (Tidewaiter__V1__OutcomeCount         *message)
+{
+  static const Tidewaiter__V1__OutcomeCount init_value = TIDEWAITER__V1__OUTCOME_COUNT__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__outcome_count__get_packed_size
+                     (const Tidewaiter__V1__OutcomeCount *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__outcome_count__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__outcome_count__pack
+                     (const Tidewaiter__V1__OutcomeCount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__outcome_count__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__outcome_count__pack_to_buffer
+                     (const Tidewaiter__V1__OutcomeCount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__outcome_count__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__OutcomeCount *
+       tidewaiter__v1__outcome_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__OutcomeCount *)
+     protobuf_c_message_unpack (&tidewaiter__v1__outcome_count__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__outcome_count__free_unpacked
+                     (Tidewaiter__V1__OutcomeCount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__outcome_count__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__cancel_poll_request__init
+                     (Tidewaiter__V1__CancelPollRequest         *message)
+{
+  static const Tidewaiter__V1__CancelPollRequest init_value = TIDEWAITER__V1__CANCEL_POLL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__cancel_poll_request__get_packed_size
+                     (const Tidewaiter__V1__CancelPollRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_poll_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__cancel_poll_request__pack
+                     (const Tidewaiter__V1__CancelPollRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_poll_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__cancel_poll_request__pack_to_buffer
+                     (const Tidewaiter__V1__CancelPollRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_poll_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CancelPollRequest *
+       tidewaiter__v1__cancel_poll_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CancelPollRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__cancel_poll_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__cancel_poll_request__free_unpacked
+                     (Tidewaiter__V1__CancelPollRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_poll_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__list_polls_request__init
+                     (Tidewaiter__V1__ListPollsRequest         *message)
+{
+  static const Tidewaiter__V1__ListPollsRequest init_value = TIDEWAITER__V1__LIST_POLLS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__list_polls_request__get_packed_size
+                     (const Tidewaiter__V1__ListPollsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__list_polls_request__pack
+                     (const Tidewaiter__V1__ListPollsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__list_polls_request__pack_to_buffer
+                     (const Tidewaiter__V1__ListPollsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ListPollsRequest *
+       tidewaiter__v1__list_polls_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ListPollsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__list_polls_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__list_polls_request__free_unpacked
+                     (Tidewaiter__V1__ListPollsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__list_polls_response__init
+                     (Tidewaiter__V1__ListPollsResponse         *message)
+{
+  static const Tidewaiter__V1__ListPollsResponse init_value = TIDEWAITER__V1__LIST_POLLS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__list_polls_response__get_packed_size
+                     (const Tidewaiter__V1__ListPollsResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__list_polls_response__pack
+                     (const Tidewaiter__V1__ListPollsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__list_polls_response__pack_to_buffer
+                     (const Tidewaiter__V1__ListPollsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ListPollsResponse *
+       tidewaiter__v1__list_polls_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ListPollsResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__list_polls_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__list_polls_response__free_unpacked
+                     (Tidewaiter__V1__ListPollsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__list_polls_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__preview_integration_request__init
+                     (Tidewaiter__V1__PreviewIntegrationRequest         *message)
+{
+  static const Tidewaiter__V1__PreviewIntegrationRequest init_value = TIDEWAITER__V1__PREVIEW_INTEGRATION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__preview_integration_request__get_packed_size
+                     (const Tidewaiter__V1__PreviewIntegrationRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__preview_integration_request__pack
+                     (const Tidewaiter__V1__PreviewIntegrationRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__preview_integration_request__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewIntegrationRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PreviewIntegrationRequest *
+       tidewaiter__v1__preview_integration_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PreviewIntegrationRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__preview_integration_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__preview_integration_request__free_unpacked
+                     (Tidewaiter__V1__PreviewIntegrationRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__preview_integration_response__init
+                     (Tidewaiter__V1__PreviewIntegrationResponse         *message)
+{
+  static const Tidewaiter__V1__PreviewIntegrationResponse init_value = TIDEWAITER__V1__PREVIEW_INTEGRATION_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__preview_integration_response__get_packed_size
+                     (const Tidewaiter__V1__PreviewIntegrationResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__preview_integration_response__pack
+                     (const Tidewaiter__V1__PreviewIntegrationResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__preview_integration_response__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewIntegrationResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PreviewIntegrationResponse *
+       tidewaiter__v1__preview_integration_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PreviewIntegrationResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__preview_integration_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__preview_integration_response__free_unpacked
+                     (Tidewaiter__V1__PreviewIntegrationResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__preview_integration_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__preview_image__init
+                     (Tidewaiter__V1__PreviewImage         *message)
+{
+  static const Tidewaiter__V1__PreviewImage init_value = TIDEWAITER__V1__PREVIEW_IMAGE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__preview_image__get_packed_size
+                     (const Tidewaiter__V1__PreviewImage *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_image__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__preview_image__pack
+                     (const Tidewaiter__V1__PreviewImage *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_image__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__preview_image__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewImage *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_image__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PreviewImage *
+       tidewaiter__v1__preview_image__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PreviewImage *)
+     protobuf_c_message_unpack (&tidewaiter__v1__preview_image__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__preview_image__free_unpacked
+                     (Tidewaiter__V1__PreviewImage *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__preview_image__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__preview_repository__init
+                     (Tidewaiter__V1__PreviewRepository         *message)
+{
+  static const Tidewaiter__V1__PreviewRepository init_value = TIDEWAITER__V1__PREVIEW_REPOSITORY__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__preview_repository__get_packed_size
+                     (const Tidewaiter__V1__PreviewRepository *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_repository__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__preview_repository__pack
+                     (const Tidewaiter__V1__PreviewRepository *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_repository__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__preview_repository__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewRepository *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_repository__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PreviewRepository *
+       tidewaiter__v1__preview_repository__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PreviewRepository *)
+     protobuf_c_message_unpack (&tidewaiter__v1__preview_repository__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__preview_repository__free_unpacked
+                     (Tidewaiter__V1__PreviewRepository *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__preview_repository__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__preview_summary__init
+                     (Tidewaiter__V1__PreviewSummary         *message)
+{
+  static const Tidewaiter__V1__PreviewSummary init_value = TIDEWAITER__V1__PREVIEW_SUMMARY__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__preview_summary__get_packed_size
+                     (const Tidewaiter__V1__PreviewSummary *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_summary__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__preview_summary__pack
+                     (const Tidewaiter__V1__PreviewSummary *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_summary__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__preview_summary__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewSummary *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__preview_summary__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PreviewSummary *
+       tidewaiter__v1__preview_summary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PreviewSummary *)
+     protobuf_c_message_unpack (&tidewaiter__v1__preview_summary__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__preview_summary__free_unpacked
+                     (Tidewaiter__V1__PreviewSummary *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__preview_summary__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__get_coverage_request__init
+                     (Tidewaiter__V1__GetCoverageRequest         *message)
+{
+  static const Tidewaiter__V1__GetCoverageRequest init_value = TIDEWAITER__V1__GET_COVERAGE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__get_coverage_request__get_packed_size
+                     (const Tidewaiter__V1__GetCoverageRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_coverage_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__get_coverage_request__pack
+                     (const Tidewaiter__V1__GetCoverageRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_coverage_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__get_coverage_request__pack_to_buffer
+                     (const Tidewaiter__V1__GetCoverageRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_coverage_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__GetCoverageRequest *
+       tidewaiter__v1__get_coverage_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__GetCoverageRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__get_coverage_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__get_coverage_request__free_unpacked
+                     (Tidewaiter__V1__GetCoverageRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__get_coverage_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__coverage__init
+                     (Tidewaiter__V1__Coverage         *message)
+{
+  static const Tidewaiter__V1__Coverage init_value = TIDEWAITER__V1__COVERAGE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__coverage__get_packed_size
+                     (const Tidewaiter__V1__Coverage *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__coverage__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__coverage__pack
+                     (const Tidewaiter__V1__Coverage *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__coverage__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__coverage__pack_to_buffer
+                     (const Tidewaiter__V1__Coverage *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__coverage__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Coverage *
+       tidewaiter__v1__coverage__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Coverage *)
+     protobuf_c_message_unpack (&tidewaiter__v1__coverage__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__coverage__free_unpacked
+                     (Tidewaiter__V1__Coverage *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__coverage__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__coverage_state__init
+                     (Tidewaiter__V1__CoverageState         *message)
+{
+  static const Tidewaiter__V1__CoverageState init_value = TIDEWAITER__V1__COVERAGE_STATE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__coverage_state__get_packed_size
+                     (const Tidewaiter__V1__CoverageState *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__coverage_state__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__coverage_state__pack
+                     (const Tidewaiter__V1__CoverageState *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__coverage_state__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__coverage_state__pack_to_buffer
+                     (const Tidewaiter__V1__CoverageState *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__coverage_state__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CoverageState *
+       tidewaiter__v1__coverage_state__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CoverageState *)
+     protobuf_c_message_unpack (&tidewaiter__v1__coverage_state__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__coverage_state__free_unpacked
+                     (Tidewaiter__V1__CoverageState *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__coverage_state__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__repository_coverage__init
+                     (Tidewaiter__V1__RepositoryCoverage         *message)
+{
+  static const Tidewaiter__V1__RepositoryCoverage init_value = TIDEWAITER__V1__REPOSITORY_COVERAGE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__repository_coverage__get_packed_size
+                     (const Tidewaiter__V1__RepositoryCoverage *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__repository_coverage__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__repository_coverage__pack
+                     (const Tidewaiter__V1__RepositoryCoverage *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__repository_coverage__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__repository_coverage__pack_to_buffer
+                     (const Tidewaiter__V1__RepositoryCoverage *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__repository_coverage__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RepositoryCoverage *
+       tidewaiter__v1__repository_coverage__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RepositoryCoverage *)
+     protobuf_c_message_unpack (&tidewaiter__v1__repository_coverage__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__repository_coverage__free_unpacked
+                     (Tidewaiter__V1__RepositoryCoverage *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__repository_coverage__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__error_detail__init
                      (Tidewaiter__V1__ErrorDetail         *message)
 {
@@ -1356,6 +1941,456 @@ void   tidewaiter__v1__severity_counts__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &tidewaiter__v1__severity_counts__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__list_tags_request__init
+                     (Tidewaiter__V1__ListTagsRequest         *message)
+{
+  static const Tidewaiter__V1__ListTagsRequest init_value = TIDEWAITER__V1__LIST_TAGS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__list_tags_request__get_packed_size
+                     (const Tidewaiter__V1__ListTagsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__list_tags_request__pack
+                     (const Tidewaiter__V1__ListTagsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__list_tags_request__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ListTagsRequest *
+       tidewaiter__v1__list_tags_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ListTagsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__list_tags_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__list_tags_request__free_unpacked
+                     (Tidewaiter__V1__ListTagsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__list_tags_response__init
+                     (Tidewaiter__V1__ListTagsResponse         *message)
+{
+  static const Tidewaiter__V1__ListTagsResponse init_value = TIDEWAITER__V1__LIST_TAGS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__list_tags_response__get_packed_size
+                     (const Tidewaiter__V1__ListTagsResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__list_tags_response__pack
+                     (const Tidewaiter__V1__ListTagsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__list_tags_response__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ListTagsResponse *
+       tidewaiter__v1__list_tags_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ListTagsResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__list_tags_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__list_tags_response__free_unpacked
+                     (Tidewaiter__V1__ListTagsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__list_tags_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__tag_entry__init
+                     (Tidewaiter__V1__TagEntry         *message)
+{
+  static const Tidewaiter__V1__TagEntry init_value = TIDEWAITER__V1__TAG_ENTRY__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__tag_entry__get_packed_size
+                     (const Tidewaiter__V1__TagEntry *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__tag_entry__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__tag_entry__pack
+                     (const Tidewaiter__V1__TagEntry *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__tag_entry__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__tag_entry__pack_to_buffer
+                     (const Tidewaiter__V1__TagEntry *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__tag_entry__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__TagEntry *
+       tidewaiter__v1__tag_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__TagEntry *)
+     protobuf_c_message_unpack (&tidewaiter__v1__tag_entry__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__tag_entry__free_unpacked
+                     (Tidewaiter__V1__TagEntry *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__tag_entry__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__explain_image_request__init
+                     (Tidewaiter__V1__ExplainImageRequest         *message)
+{
+  static const Tidewaiter__V1__ExplainImageRequest init_value = TIDEWAITER__V1__EXPLAIN_IMAGE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__explain_image_request__get_packed_size
+                     (const Tidewaiter__V1__ExplainImageRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__explain_image_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__explain_image_request__pack
+                     (const Tidewaiter__V1__ExplainImageRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__explain_image_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__explain_image_request__pack_to_buffer
+                     (const Tidewaiter__V1__ExplainImageRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__explain_image_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ExplainImageRequest *
+       tidewaiter__v1__explain_image_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ExplainImageRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__explain_image_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__explain_image_request__free_unpacked
+                     (Tidewaiter__V1__ExplainImageRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__explain_image_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__image_explanation__init
+                     (Tidewaiter__V1__ImageExplanation         *message)
+{
+  static const Tidewaiter__V1__ImageExplanation init_value = TIDEWAITER__V1__IMAGE_EXPLANATION__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__image_explanation__get_packed_size
+                     (const Tidewaiter__V1__ImageExplanation *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__image_explanation__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__image_explanation__pack
+                     (const Tidewaiter__V1__ImageExplanation *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__image_explanation__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__image_explanation__pack_to_buffer
+                     (const Tidewaiter__V1__ImageExplanation *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__image_explanation__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ImageExplanation *
+       tidewaiter__v1__image_explanation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ImageExplanation *)
+     protobuf_c_message_unpack (&tidewaiter__v1__image_explanation__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__image_explanation__free_unpacked
+                     (Tidewaiter__V1__ImageExplanation *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__image_explanation__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__list_tag_history_request__init
+                     (Tidewaiter__V1__ListTagHistoryRequest         *message)
+{
+  static const Tidewaiter__V1__ListTagHistoryRequest init_value = TIDEWAITER__V1__LIST_TAG_HISTORY_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__list_tag_history_request__get_packed_size
+                     (const Tidewaiter__V1__ListTagHistoryRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__list_tag_history_request__pack
+                     (const Tidewaiter__V1__ListTagHistoryRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__list_tag_history_request__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagHistoryRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ListTagHistoryRequest *
+       tidewaiter__v1__list_tag_history_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ListTagHistoryRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__list_tag_history_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__list_tag_history_request__free_unpacked
+                     (Tidewaiter__V1__ListTagHistoryRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__list_tag_history_response__init
+                     (Tidewaiter__V1__ListTagHistoryResponse         *message)
+{
+  static const Tidewaiter__V1__ListTagHistoryResponse init_value = TIDEWAITER__V1__LIST_TAG_HISTORY_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__list_tag_history_response__get_packed_size
+                     (const Tidewaiter__V1__ListTagHistoryResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__list_tag_history_response__pack
+                     (const Tidewaiter__V1__ListTagHistoryResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__list_tag_history_response__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagHistoryResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ListTagHistoryResponse *
+       tidewaiter__v1__list_tag_history_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ListTagHistoryResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__list_tag_history_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__list_tag_history_response__free_unpacked
+                     (Tidewaiter__V1__ListTagHistoryResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__list_tag_history_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__tag_history_entry__init
+                     (Tidewaiter__V1__TagHistoryEntry         *message)
+{
+  static const Tidewaiter__V1__TagHistoryEntry init_value = TIDEWAITER__V1__TAG_HISTORY_ENTRY__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__tag_history_entry__get_packed_size
+                     (const Tidewaiter__V1__TagHistoryEntry *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__tag_history_entry__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__tag_history_entry__pack
+                     (const Tidewaiter__V1__TagHistoryEntry *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__tag_history_entry__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__tag_history_entry__pack_to_buffer
+                     (const Tidewaiter__V1__TagHistoryEntry *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__tag_history_entry__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__TagHistoryEntry *
+       tidewaiter__v1__tag_history_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__TagHistoryEntry *)
+     protobuf_c_message_unpack (&tidewaiter__v1__tag_history_entry__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__tag_history_entry__free_unpacked
+                     (Tidewaiter__V1__TagHistoryEntry *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__tag_history_entry__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__rescan_images_request__init
+                     (Tidewaiter__V1__RescanImagesRequest         *message)
+{
+  static const Tidewaiter__V1__RescanImagesRequest init_value = TIDEWAITER__V1__RESCAN_IMAGES_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__rescan_images_request__get_packed_size
+                     (const Tidewaiter__V1__RescanImagesRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__rescan_images_request__pack
+                     (const Tidewaiter__V1__RescanImagesRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__rescan_images_request__pack_to_buffer
+                     (const Tidewaiter__V1__RescanImagesRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RescanImagesRequest *
+       tidewaiter__v1__rescan_images_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RescanImagesRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__rescan_images_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__rescan_images_request__free_unpacked
+                     (Tidewaiter__V1__RescanImagesRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__rescan_images_response__init
+                     (Tidewaiter__V1__RescanImagesResponse         *message)
+{
+  static const Tidewaiter__V1__RescanImagesResponse init_value = TIDEWAITER__V1__RESCAN_IMAGES_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__rescan_images_response__get_packed_size
+                     (const Tidewaiter__V1__RescanImagesResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__rescan_images_response__pack
+                     (const Tidewaiter__V1__RescanImagesResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__rescan_images_response__pack_to_buffer
+                     (const Tidewaiter__V1__RescanImagesResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RescanImagesResponse *
+       tidewaiter__v1__rescan_images_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RescanImagesResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__rescan_images_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__rescan_images_response__free_unpacked
+                     (Tidewaiter__V1__RescanImagesResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__rescan_images_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   tidewaiter__v1__get_report_request__init
@@ -5020,7 +6055,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__watch_poll_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__watch_poll_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__poll__field_descriptors[18] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__poll__field_descriptors[33] =
 {
   {
     "id",
@@ -5238,31 +6273,226 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__poll__field_descriptors[18
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "trigger",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, trigger),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scheduled_for",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, scheduled_for),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_new",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, tags_new),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_moved",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, tags_moved),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_gone",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, tags_gone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_failed",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, tags_failed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requests",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, requests),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_received",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, bytes_received),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "throttles",
+    28,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, throttles),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "outcomes",
+    29,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Poll, n_outcomes),
+    offsetof(Tidewaiter__V1__Poll, outcomes),
+    &tidewaiter__v1__outcome_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resumes_at",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, resumes_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "suspensions",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, suspensions),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repositories_gone",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, repositories_gone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_partial",
+    33,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Poll, is_partial),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__poll__field_indices_by_name[] = {
+  20,   /* field[20] = actor */
   10,   /* field[10] = already_known */
+  26,   /* field[26] = bytes_received */
   15,   /* field[15] = error */
   14,   /* field[14] = error_count */
   13,   /* field[13] = errors */
   4,   /* field[4] = finished_at */
   0,   /* field[0] = id */
   1,   /* field[1] = integration */
+  32,   /* field[32] = is_partial */
   17,   /* field[17] = notes */
+  28,   /* field[28] = outcomes */
   9,   /* field[9] = queued */
   12,   /* field[12] = rejected */
   5,   /* field[5] = repositories */
   6,   /* field[6] = repositories_done */
+  31,   /* field[31] = repositories_gone */
   16,   /* field[16] = repositories_skipped */
+  25,   /* field[25] = requests */
+  29,   /* field[29] = resumes_at */
+  19,   /* field[19] = scheduled_for */
   8,   /* field[8] = selected */
   11,   /* field[11] = skipped */
   3,   /* field[3] = started_at */
   2,   /* field[2] = state */
+  30,   /* field[30] = suspensions */
   7,   /* field[7] = tags */
+  24,   /* field[24] = tags_failed */
+  23,   /* field[23] = tags_gone */
+  22,   /* field[22] = tags_moved */
+  21,   /* field[21] = tags_new */
+  27,   /* field[27] = throttles */
+  18,   /* field[18] = trigger */
 };
 static const ProtobufCIntRange tidewaiter__v1__poll__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 18 }
+  { 0, 33 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__poll__descriptor =
 {
@@ -5272,11 +6502,1298 @@ const ProtobufCMessageDescriptor tidewaiter__v1__poll__descriptor =
   "Tidewaiter__V1__Poll",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Poll),
-  18,
+  33,
   tidewaiter__v1__poll__field_descriptors,
   tidewaiter__v1__poll__field_indices_by_name,
   1,  tidewaiter__v1__poll__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__poll__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__outcome_count__field_descriptors[4] =
+{
+  {
+    "decision",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OutcomeCount, decision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OutcomeCount, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OutcomeCount, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "example",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OutcomeCount, example),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__outcome_count__field_indices_by_name[] = {
+  2,   /* field[2] = count */
+  0,   /* field[0] = decision */
+  3,   /* field[3] = example */
+  1,   /* field[1] = reason_code */
+};
+static const ProtobufCIntRange tidewaiter__v1__outcome_count__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__outcome_count__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.OutcomeCount",
+  "OutcomeCount",
+  "Tidewaiter__V1__OutcomeCount",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__OutcomeCount),
+  4,
+  tidewaiter__v1__outcome_count__field_descriptors,
+  tidewaiter__v1__outcome_count__field_indices_by_name,
+  1,  tidewaiter__v1__outcome_count__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__outcome_count__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__cancel_poll_request__field_descriptors[2] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CancelPollRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CancelPollRequest, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__cancel_poll_request__field_indices_by_name[] = {
+  1,   /* field[1] = id */
+  0,   /* field[0] = integration */
+};
+static const ProtobufCIntRange tidewaiter__v1__cancel_poll_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__cancel_poll_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CancelPollRequest",
+  "CancelPollRequest",
+  "Tidewaiter__V1__CancelPollRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CancelPollRequest),
+  2,
+  tidewaiter__v1__cancel_poll_request__field_descriptors,
+  tidewaiter__v1__cancel_poll_request__field_indices_by_name,
+  1,  tidewaiter__v1__cancel_poll_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__cancel_poll_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__list_polls_request__field_descriptors[3] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListPollsRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_size",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListPollsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListPollsRequest, page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__list_polls_request__field_indices_by_name[] = {
+  0,   /* field[0] = integration */
+  1,   /* field[1] = page_size */
+  2,   /* field[2] = page_token */
+};
+static const ProtobufCIntRange tidewaiter__v1__list_polls_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__list_polls_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ListPollsRequest",
+  "ListPollsRequest",
+  "Tidewaiter__V1__ListPollsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ListPollsRequest),
+  3,
+  tidewaiter__v1__list_polls_request__field_descriptors,
+  tidewaiter__v1__list_polls_request__field_indices_by_name,
+  1,  tidewaiter__v1__list_polls_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__list_polls_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__list_polls_response__field_descriptors[2] =
+{
+  {
+    "polls",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__ListPollsResponse, n_polls),
+    offsetof(Tidewaiter__V1__ListPollsResponse, polls),
+    &tidewaiter__v1__poll__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListPollsResponse, next_page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__list_polls_response__field_indices_by_name[] = {
+  1,   /* field[1] = next_page_token */
+  0,   /* field[0] = polls */
+};
+static const ProtobufCIntRange tidewaiter__v1__list_polls_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__list_polls_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ListPollsResponse",
+  "ListPollsResponse",
+  "Tidewaiter__V1__ListPollsResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ListPollsResponse),
+  2,
+  tidewaiter__v1__list_polls_response__field_descriptors,
+  tidewaiter__v1__list_polls_response__field_indices_by_name,
+  1,  tidewaiter__v1__list_polls_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__list_polls_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__preview_integration_request__field_descriptors[4] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewIntegrationRequest, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewIntegrationRequest, integration),
+    &tidewaiter__v1__integration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "settings_mask",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewIntegrationRequest, settings_mask),
+    &google__protobuf__field_mask__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "skip_sizes",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewIntegrationRequest, skip_sizes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__preview_integration_request__field_indices_by_name[] = {
+  1,   /* field[1] = integration */
+  0,   /* field[0] = name */
+  2,   /* field[2] = settings_mask */
+  3,   /* field[3] = skip_sizes */
+};
+static const ProtobufCIntRange tidewaiter__v1__preview_integration_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__preview_integration_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PreviewIntegrationRequest",
+  "PreviewIntegrationRequest",
+  "Tidewaiter__V1__PreviewIntegrationRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PreviewIntegrationRequest),
+  4,
+  tidewaiter__v1__preview_integration_request__field_descriptors,
+  tidewaiter__v1__preview_integration_request__field_indices_by_name,
+  1,  tidewaiter__v1__preview_integration_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__preview_integration_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__preview_integration_response__field_descriptors[3] =
+{
+  {
+    "images",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__PreviewIntegrationResponse, n_images),
+    offsetof(Tidewaiter__V1__PreviewIntegrationResponse, images),
+    &tidewaiter__v1__preview_image__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repositories",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__PreviewIntegrationResponse, n_repositories),
+    offsetof(Tidewaiter__V1__PreviewIntegrationResponse, repositories),
+    &tidewaiter__v1__preview_repository__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "summary",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewIntegrationResponse, summary),
+    &tidewaiter__v1__preview_summary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__preview_integration_response__field_indices_by_name[] = {
+  0,   /* field[0] = images */
+  1,   /* field[1] = repositories */
+  2,   /* field[2] = summary */
+};
+static const ProtobufCIntRange tidewaiter__v1__preview_integration_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__preview_integration_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PreviewIntegrationResponse",
+  "PreviewIntegrationResponse",
+  "Tidewaiter__V1__PreviewIntegrationResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PreviewIntegrationResponse),
+  3,
+  tidewaiter__v1__preview_integration_response__field_descriptors,
+  tidewaiter__v1__preview_integration_response__field_indices_by_name,
+  1,  tidewaiter__v1__preview_integration_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__preview_integration_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__preview_image__field_descriptors[12] =
+{
+  {
+    "reference",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, reference),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "digest",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, created),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_from",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, created_from),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "selected",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, selected),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "decision",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, decision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "change",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, change),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "previous_decision",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, previous_decision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "queued",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, queued),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_to_fetch",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewImage, bytes_to_fetch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__preview_image__field_indices_by_name[] = {
+  11,   /* field[11] = bytes_to_fetch */
+  8,   /* field[8] = change */
+  2,   /* field[2] = created */
+  3,   /* field[3] = created_from */
+  7,   /* field[7] = decision */
+  1,   /* field[1] = digest */
+  9,   /* field[9] = previous_decision */
+  10,   /* field[10] = queued */
+  6,   /* field[6] = reason */
+  5,   /* field[5] = reason_code */
+  0,   /* field[0] = reference */
+  4,   /* field[4] = selected */
+};
+static const ProtobufCIntRange tidewaiter__v1__preview_image__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 12 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__preview_image__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PreviewImage",
+  "PreviewImage",
+  "Tidewaiter__V1__PreviewImage",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PreviewImage),
+  12,
+  tidewaiter__v1__preview_image__field_descriptors,
+  tidewaiter__v1__preview_image__field_indices_by_name,
+  1,  tidewaiter__v1__preview_image__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__preview_image__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__preview_repository__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewRepository, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewRepository, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "skipped",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewRepository, skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewRepository, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewRepository, tags),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__preview_repository__field_indices_by_name[] = {
+  1,   /* field[1] = kind */
+  0,   /* field[0] = name */
+  3,   /* field[3] = reason */
+  2,   /* field[2] = skipped */
+  4,   /* field[4] = tags */
+};
+static const ProtobufCIntRange tidewaiter__v1__preview_repository__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__preview_repository__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PreviewRepository",
+  "PreviewRepository",
+  "Tidewaiter__V1__PreviewRepository",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PreviewRepository),
+  5,
+  tidewaiter__v1__preview_repository__field_descriptors,
+  tidewaiter__v1__preview_repository__field_indices_by_name,
+  1,  tidewaiter__v1__preview_repository__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__preview_repository__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__preview_summary__field_descriptors[19] =
+{
+  {
+    "repositories",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, repositories),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repositories_skipped",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, repositories_skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, tags),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "selected",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, selected),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rejected",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, rejected),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "skipped",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failed",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, failed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gone",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, gone),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "queued",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, queued),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_new",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, tags_new),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags_moved",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, tags_moved),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "newly_selected",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, newly_selected),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "newly_rejected",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, newly_rejected),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_to_fetch",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, bytes_to_fetch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unsized",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, unsized),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_partial",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, is_partial),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "errors",
+    17,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__PreviewSummary, n_errors),
+    offsetof(Tidewaiter__V1__PreviewSummary, errors),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_poll_id",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, last_poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requests",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PreviewSummary, requests),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__preview_summary__field_indices_by_name[] = {
+  13,   /* field[13] = bytes_to_fetch */
+  16,   /* field[16] = errors */
+  6,   /* field[6] = failed */
+  7,   /* field[7] = gone */
+  15,   /* field[15] = is_partial */
+  17,   /* field[17] = last_poll_id */
+  12,   /* field[12] = newly_rejected */
+  11,   /* field[11] = newly_selected */
+  8,   /* field[8] = queued */
+  4,   /* field[4] = rejected */
+  0,   /* field[0] = repositories */
+  1,   /* field[1] = repositories_skipped */
+  18,   /* field[18] = requests */
+  3,   /* field[3] = selected */
+  5,   /* field[5] = skipped */
+  2,   /* field[2] = tags */
+  10,   /* field[10] = tags_moved */
+  9,   /* field[9] = tags_new */
+  14,   /* field[14] = unsized */
+};
+static const ProtobufCIntRange tidewaiter__v1__preview_summary__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 19 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__preview_summary__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PreviewSummary",
+  "PreviewSummary",
+  "Tidewaiter__V1__PreviewSummary",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PreviewSummary),
+  19,
+  tidewaiter__v1__preview_summary__field_descriptors,
+  tidewaiter__v1__preview_summary__field_indices_by_name,
+  1,  tidewaiter__v1__preview_summary__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__preview_summary__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__get_coverage_request__field_descriptors[1] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__GetCoverageRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__get_coverage_request__field_indices_by_name[] = {
+  0,   /* field[0] = integration */
+};
+static const ProtobufCIntRange tidewaiter__v1__get_coverage_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__get_coverage_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.GetCoverageRequest",
+  "GetCoverageRequest",
+  "Tidewaiter__V1__GetCoverageRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__GetCoverageRequest),
+  1,
+  tidewaiter__v1__get_coverage_request__field_descriptors,
+  tidewaiter__v1__get_coverage_request__field_indices_by_name,
+  1,  tidewaiter__v1__get_coverage_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__get_coverage_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__coverage__field_descriptors[9] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Coverage, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Coverage, tags),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "listed",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Coverage, listed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "states",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Coverage, n_states),
+    offsetof(Tidewaiter__V1__Coverage, states),
+    &tidewaiter__v1__coverage_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repositories",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Coverage, repositories),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository_states",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Coverage, n_repository_states),
+    offsetof(Tidewaiter__V1__Coverage, repository_states),
+    &tidewaiter__v1__repository_coverage__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Coverage, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "as_of",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Coverage, as_of),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_partial",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Coverage, is_partial),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__coverage__field_indices_by_name[] = {
+  7,   /* field[7] = as_of */
+  0,   /* field[0] = integration */
+  8,   /* field[8] = is_partial */
+  2,   /* field[2] = listed */
+  6,   /* field[6] = poll_id */
+  4,   /* field[4] = repositories */
+  5,   /* field[5] = repository_states */
+  3,   /* field[3] = states */
+  1,   /* field[1] = tags */
+};
+static const ProtobufCIntRange tidewaiter__v1__coverage__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__coverage__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Coverage",
+  "Coverage",
+  "Tidewaiter__V1__Coverage",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Coverage),
+  9,
+  tidewaiter__v1__coverage__field_descriptors,
+  tidewaiter__v1__coverage__field_indices_by_name,
+  1,  tidewaiter__v1__coverage__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__coverage__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__coverage_state__field_descriptors[5] =
+{
+  {
+    "status",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CoverageState, status),
+    &tidewaiter__v1__image_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CoverageState, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tags",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CoverageState, tags),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "example",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CoverageState, example),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CoverageState, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__coverage_state__field_indices_by_name[] = {
+  3,   /* field[3] = example */
+  4,   /* field[4] = reason */
+  1,   /* field[1] = reason_code */
+  0,   /* field[0] = status */
+  2,   /* field[2] = tags */
+};
+static const ProtobufCIntRange tidewaiter__v1__coverage_state__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__coverage_state__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CoverageState",
+  "CoverageState",
+  "Tidewaiter__V1__CoverageState",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CoverageState),
+  5,
+  tidewaiter__v1__coverage_state__field_descriptors,
+  tidewaiter__v1__coverage_state__field_indices_by_name,
+  1,  tidewaiter__v1__coverage_state__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__coverage_state__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__repository_coverage__field_descriptors[5] =
+{
+  {
+    "state",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RepositoryCoverage, state),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RepositoryCoverage, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repositories",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RepositoryCoverage, repositories),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "example",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RepositoryCoverage, example),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RepositoryCoverage, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__repository_coverage__field_indices_by_name[] = {
+  3,   /* field[3] = example */
+  4,   /* field[4] = reason */
+  1,   /* field[1] = reason_code */
+  2,   /* field[2] = repositories */
+  0,   /* field[0] = state */
+};
+static const ProtobufCIntRange tidewaiter__v1__repository_coverage__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__repository_coverage__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RepositoryCoverage",
+  "RepositoryCoverage",
+  "Tidewaiter__V1__RepositoryCoverage",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RepositoryCoverage),
+  5,
+  tidewaiter__v1__repository_coverage__field_descriptors,
+  tidewaiter__v1__repository_coverage__field_indices_by_name,
+  1,  tidewaiter__v1__repository_coverage__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__repository_coverage__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__error_detail__field_descriptors[3] =
@@ -5880,6 +8397,867 @@ const ProtobufCMessageDescriptor tidewaiter__v1__severity_counts__descriptor =
   tidewaiter__v1__severity_counts__field_indices_by_name,
   1,  tidewaiter__v1__severity_counts__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__severity_counts__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__list_tags_request__field_descriptors[6] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagsRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagsRequest, repository),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagsRequest, status),
+    &tidewaiter__v1__image_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagsRequest, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_size",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagsRequest, page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__list_tags_request__field_indices_by_name[] = {
+  0,   /* field[0] = integration */
+  4,   /* field[4] = page_size */
+  5,   /* field[5] = page_token */
+  3,   /* field[3] = reason_code */
+  1,   /* field[1] = repository */
+  2,   /* field[2] = status */
+};
+static const ProtobufCIntRange tidewaiter__v1__list_tags_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__list_tags_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ListTagsRequest",
+  "ListTagsRequest",
+  "Tidewaiter__V1__ListTagsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ListTagsRequest),
+  6,
+  tidewaiter__v1__list_tags_request__field_descriptors,
+  tidewaiter__v1__list_tags_request__field_indices_by_name,
+  1,  tidewaiter__v1__list_tags_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__list_tags_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__list_tags_response__field_descriptors[2] =
+{
+  {
+    "tags",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__ListTagsResponse, n_tags),
+    offsetof(Tidewaiter__V1__ListTagsResponse, tags),
+    &tidewaiter__v1__tag_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagsResponse, next_page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__list_tags_response__field_indices_by_name[] = {
+  1,   /* field[1] = next_page_token */
+  0,   /* field[0] = tags */
+};
+static const ProtobufCIntRange tidewaiter__v1__list_tags_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__list_tags_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ListTagsResponse",
+  "ListTagsResponse",
+  "Tidewaiter__V1__ListTagsResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ListTagsResponse),
+  2,
+  tidewaiter__v1__list_tags_response__field_descriptors,
+  tidewaiter__v1__list_tags_response__field_indices_by_name,
+  1,  tidewaiter__v1__list_tags_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__list_tags_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__tag_entry__field_descriptors[7] =
+{
+  {
+    "reference",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagEntry, reference),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "digest",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagEntry, digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagEntry, status),
+    &tidewaiter__v1__image_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagEntry, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagEntry, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "since",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagEntry, since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_seen_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagEntry, first_seen_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__tag_entry__field_indices_by_name[] = {
+  1,   /* field[1] = digest */
+  6,   /* field[6] = first_seen_at */
+  4,   /* field[4] = reason */
+  3,   /* field[3] = reason_code */
+  0,   /* field[0] = reference */
+  5,   /* field[5] = since */
+  2,   /* field[2] = status */
+};
+static const ProtobufCIntRange tidewaiter__v1__tag_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__tag_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.TagEntry",
+  "TagEntry",
+  "Tidewaiter__V1__TagEntry",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__TagEntry),
+  7,
+  tidewaiter__v1__tag_entry__field_descriptors,
+  tidewaiter__v1__tag_entry__field_indices_by_name,
+  1,  tidewaiter__v1__tag_entry__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__tag_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__explain_image_request__field_descriptors[1] =
+{
+  {
+    "reference",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ExplainImageRequest, reference),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__explain_image_request__field_indices_by_name[] = {
+  0,   /* field[0] = reference */
+};
+static const ProtobufCIntRange tidewaiter__v1__explain_image_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__explain_image_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ExplainImageRequest",
+  "ExplainImageRequest",
+  "Tidewaiter__V1__ExplainImageRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ExplainImageRequest),
+  1,
+  tidewaiter__v1__explain_image_request__field_descriptors,
+  tidewaiter__v1__explain_image_request__field_indices_by_name,
+  1,  tidewaiter__v1__explain_image_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__explain_image_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__image_explanation__field_descriptors[12] =
+{
+  {
+    "reference",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, reference),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "digest",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, state),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason_code",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, reason_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "since",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_seen_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, first_seen_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, created),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_from",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, created_from),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ImageExplanation, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "notes",
+    12,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__ImageExplanation, n_notes),
+    offsetof(Tidewaiter__V1__ImageExplanation, notes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__image_explanation__field_indices_by_name[] = {
+  7,   /* field[7] = created */
+  8,   /* field[8] = created_from */
+  1,   /* field[1] = digest */
+  6,   /* field[6] = first_seen_at */
+  10,   /* field[10] = job_id */
+  11,   /* field[11] = notes */
+  9,   /* field[9] = poll_id */
+  4,   /* field[4] = reason */
+  3,   /* field[3] = reason_code */
+  0,   /* field[0] = reference */
+  5,   /* field[5] = since */
+  2,   /* field[2] = state */
+};
+static const ProtobufCIntRange tidewaiter__v1__image_explanation__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 12 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__image_explanation__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ImageExplanation",
+  "ImageExplanation",
+  "Tidewaiter__V1__ImageExplanation",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ImageExplanation),
+  12,
+  tidewaiter__v1__image_explanation__field_descriptors,
+  tidewaiter__v1__image_explanation__field_indices_by_name,
+  1,  tidewaiter__v1__image_explanation__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__image_explanation__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__list_tag_history_request__field_descriptors[3] =
+{
+  {
+    "reference",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagHistoryRequest, reference),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_size",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagHistoryRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagHistoryRequest, page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__list_tag_history_request__field_indices_by_name[] = {
+  1,   /* field[1] = page_size */
+  2,   /* field[2] = page_token */
+  0,   /* field[0] = reference */
+};
+static const ProtobufCIntRange tidewaiter__v1__list_tag_history_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__list_tag_history_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ListTagHistoryRequest",
+  "ListTagHistoryRequest",
+  "Tidewaiter__V1__ListTagHistoryRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ListTagHistoryRequest),
+  3,
+  tidewaiter__v1__list_tag_history_request__field_descriptors,
+  tidewaiter__v1__list_tag_history_request__field_indices_by_name,
+  1,  tidewaiter__v1__list_tag_history_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__list_tag_history_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__list_tag_history_response__field_descriptors[2] =
+{
+  {
+    "entries",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__ListTagHistoryResponse, n_entries),
+    offsetof(Tidewaiter__V1__ListTagHistoryResponse, entries),
+    &tidewaiter__v1__tag_history_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListTagHistoryResponse, next_page_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__list_tag_history_response__field_indices_by_name[] = {
+  0,   /* field[0] = entries */
+  1,   /* field[1] = next_page_token */
+};
+static const ProtobufCIntRange tidewaiter__v1__list_tag_history_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__list_tag_history_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ListTagHistoryResponse",
+  "ListTagHistoryResponse",
+  "Tidewaiter__V1__ListTagHistoryResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ListTagHistoryResponse),
+  2,
+  tidewaiter__v1__list_tag_history_response__field_descriptors,
+  tidewaiter__v1__list_tag_history_response__field_indices_by_name,
+  1,  tidewaiter__v1__list_tag_history_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__list_tag_history_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__tag_history_entry__field_descriptors[6] =
+{
+  {
+    "digest",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagHistoryEntry, digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "since",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagHistoryEntry, since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "until",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagHistoryEntry, until),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagHistoryEntry, ended),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagHistoryEntry, status),
+    &tidewaiter__v1__image_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scanned_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__TagHistoryEntry, scanned_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__tag_history_entry__field_indices_by_name[] = {
+  0,   /* field[0] = digest */
+  3,   /* field[3] = ended */
+  5,   /* field[5] = scanned_at */
+  1,   /* field[1] = since */
+  4,   /* field[4] = status */
+  2,   /* field[2] = until */
+};
+static const ProtobufCIntRange tidewaiter__v1__tag_history_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__tag_history_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.TagHistoryEntry",
+  "TagHistoryEntry",
+  "Tidewaiter__V1__TagHistoryEntry",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__TagHistoryEntry),
+  6,
+  tidewaiter__v1__tag_history_entry__field_descriptors,
+  tidewaiter__v1__tag_history_entry__field_indices_by_name,
+  1,  tidewaiter__v1__tag_history_entry__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__tag_history_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__rescan_images_request__field_descriptors[3] =
+{
+  {
+    "references",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__RescanImagesRequest, n_references),
+    offsetof(Tidewaiter__V1__RescanImagesRequest, references),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "all",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RescanImagesRequest, all),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RescanImagesRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__rescan_images_request__field_indices_by_name[] = {
+  1,   /* field[1] = all */
+  2,   /* field[2] = integration */
+  0,   /* field[0] = references */
+};
+static const ProtobufCIntRange tidewaiter__v1__rescan_images_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__rescan_images_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RescanImagesRequest",
+  "RescanImagesRequest",
+  "Tidewaiter__V1__RescanImagesRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RescanImagesRequest),
+  3,
+  tidewaiter__v1__rescan_images_request__field_descriptors,
+  tidewaiter__v1__rescan_images_request__field_indices_by_name,
+  1,  tidewaiter__v1__rescan_images_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__rescan_images_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__rescan_images_response__field_descriptors[5] =
+{
+  {
+    "queued",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RescanImagesResponse, queued),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "existed",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RescanImagesResponse, existed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jobs",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__RescanImagesResponse, n_jobs),
+    offsetof(Tidewaiter__V1__RescanImagesResponse, jobs),
+    &tidewaiter__v1__job__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_job_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RescanImagesResponse, first_job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_job_id",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RescanImagesResponse, last_job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__rescan_images_response__field_indices_by_name[] = {
+  1,   /* field[1] = existed */
+  3,   /* field[3] = first_job_id */
+  2,   /* field[2] = jobs */
+  4,   /* field[4] = last_job_id */
+  0,   /* field[0] = queued */
+};
+static const ProtobufCIntRange tidewaiter__v1__rescan_images_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__rescan_images_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RescanImagesResponse",
+  "RescanImagesResponse",
+  "Tidewaiter__V1__RescanImagesResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RescanImagesResponse),
+  5,
+  tidewaiter__v1__rescan_images_response__field_descriptors,
+  tidewaiter__v1__rescan_images_response__field_indices_by_name,
+  1,  tidewaiter__v1__rescan_images_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__rescan_images_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__get_report_request__field_descriptors[3] =
@@ -9095,23 +12473,27 @@ const ProtobufCEnumDescriptor tidewaiter__v1__test_outcome__descriptor =
   tidewaiter__v1__test_outcome__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tidewaiter__v1__poll_state__enum_values_by_number[5] =
+static const ProtobufCEnumValue tidewaiter__v1__poll_state__enum_values_by_number[7] =
 {
   { "POLL_STATE_UNSPECIFIED", "TIDEWAITER__V1__POLL_STATE__POLL_STATE_UNSPECIFIED", 0 },
   { "POLL_STATE_RUNNING", "TIDEWAITER__V1__POLL_STATE__POLL_STATE_RUNNING", 1 },
   { "POLL_STATE_FINISHED", "TIDEWAITER__V1__POLL_STATE__POLL_STATE_FINISHED", 2 },
   { "POLL_STATE_FAILED", "TIDEWAITER__V1__POLL_STATE__POLL_STATE_FAILED", 3 },
   { "POLL_STATE_INTERRUPTED", "TIDEWAITER__V1__POLL_STATE__POLL_STATE_INTERRUPTED", 4 },
+  { "POLL_STATE_CANCELLED", "TIDEWAITER__V1__POLL_STATE__POLL_STATE_CANCELLED", 5 },
+  { "POLL_STATE_SUSPENDED", "TIDEWAITER__V1__POLL_STATE__POLL_STATE_SUSPENDED", 6 },
 };
 static const ProtobufCIntRange tidewaiter__v1__poll_state__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 7}
 };
-static const ProtobufCEnumValueIndex tidewaiter__v1__poll_state__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex tidewaiter__v1__poll_state__enum_values_by_name[7] =
 {
+  { "POLL_STATE_CANCELLED", 5 },
   { "POLL_STATE_FAILED", 3 },
   { "POLL_STATE_FINISHED", 2 },
   { "POLL_STATE_INTERRUPTED", 4 },
   { "POLL_STATE_RUNNING", 1 },
+  { "POLL_STATE_SUSPENDED", 6 },
   { "POLL_STATE_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor tidewaiter__v1__poll_state__descriptor =
@@ -9121,9 +12503,9 @@ const ProtobufCEnumDescriptor tidewaiter__v1__poll_state__descriptor =
   "PollState",
   "Tidewaiter__V1__PollState",
   "tidewaiter.v1",
-  5,
+  7,
   tidewaiter__v1__poll_state__enum_values_by_number,
-  5,
+  7,
   tidewaiter__v1__poll_state__enum_values_by_name,
   1,
   tidewaiter__v1__poll_state__value_ranges,

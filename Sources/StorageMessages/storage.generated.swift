@@ -64,6 +64,82 @@ package struct ImageStatus: RawRepresentable, Hashable, Sendable {
   ]
 }
 
+package struct TagDecision: RawRepresentable, Hashable, Sendable {
+  package var rawValue: Int32
+  package init(rawValue: Int32) { self.rawValue = rawValue }
+  /// of a version that kept none: it was selected
+  package static let unspecified = TagDecision(rawValue: 0)
+  package static let selected = TagDecision(rawValue: 1)
+  /// by rule
+  package static let rejected = TagDecision(rawValue: 2)
+  /// no image, or of no kind that can be scanned
+  package static let skipped = TagDecision(rawValue: 3)
+  /// it could not be read
+  package static let failed = TagDecision(rawValue: 4)
+
+  /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
+  package var name: String {
+    switch rawValue {
+    case 0: "unspecified"
+    case 1: "selected"
+    case 2: "rejected"
+    case 3: "skipped"
+    case 4: "failed"
+    default: String(rawValue)
+    }
+  }
+
+  /// Every value this version knows.
+  package static let known: [TagDecision] = [
+    .unspecified,
+    .selected,
+    .rejected,
+    .skipped,
+    .failed,
+  ]
+}
+
+package struct RepositoryState: RawRepresentable, Hashable, Sendable {
+  package var rawValue: Int32
+  package init(rawValue: Int32) { self.rawValue = rawValue }
+  package static let unspecified = RepositoryState(rawValue: 0)
+  package static let listed = RepositoryState(rawValue: 1)
+  /// by rule, whatever tags it has: they are not asked for
+  package static let rejected = RepositoryState(rawValue: 2)
+  /// remote, virtual, not of images
+  package static let skipped = RepositoryState(rawValue: 3)
+  /// its tags could not be listed
+  package static let failed = RepositoryState(rawValue: 4)
+  package static let gone = RepositoryState(rawValue: 5)
+  /// it is there, but not in the listing any more
+  package static let unlisted = RepositoryState(rawValue: 6)
+
+  /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
+  package var name: String {
+    switch rawValue {
+    case 0: "unspecified"
+    case 1: "listed"
+    case 2: "rejected"
+    case 3: "skipped"
+    case 4: "failed"
+    case 5: "gone"
+    case 6: "unlisted"
+    default: String(rawValue)
+    }
+  }
+
+  /// Every value this version knows.
+  package static let known: [RepositoryState] = [
+    .unspecified,
+    .listed,
+    .rejected,
+    .skipped,
+    .failed,
+    .gone,
+    .unlisted,
+  ]
+}
+
 package struct FindingKind: RawRepresentable, Hashable, Sendable {
   package var rawValue: Int32
   package init(rawValue: Int32) { self.rawValue = rawValue }
@@ -177,6 +253,9 @@ package struct PollState: RawRepresentable, Hashable, Sendable {
   package static let finished = PollState(rawValue: 2)
   package static let failed = PollState(rawValue: 3)
   package static let interrupted = PollState(rawValue: 4)
+  package static let cancelled = PollState(rawValue: 5)
+  /// until the registry grants requests again
+  package static let suspended = PollState(rawValue: 6)
 
   /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
   package var name: String {
@@ -186,6 +265,8 @@ package struct PollState: RawRepresentable, Hashable, Sendable {
     case 2: "finished"
     case 3: "failed"
     case 4: "interrupted"
+    case 5: "cancelled"
+    case 6: "suspended"
     default: String(rawValue)
     }
   }
@@ -197,6 +278,8 @@ package struct PollState: RawRepresentable, Hashable, Sendable {
     .finished,
     .failed,
     .interrupted,
+    .cancelled,
+    .suspended,
   ]
 }
 
@@ -506,6 +589,8 @@ package struct ImageRecord: ProtoMessage {
   /// image creation date, 0 unknown
   package var createdAt: Int64 = 0
   package var lastJobId: UInt64 = 0
+  /// of a failed one: the next poll queues it again
+  package var isRetried: Bool = false
 
   package init() {}
 
@@ -528,6 +613,7 @@ package struct ImageRecord: ProtoMessage {
     self.statusReason = try readText(c.pointee.status_reason, "tidewaiter.storage.v1.ImageRecord.status_reason")
     self.createdAt = c.pointee.created_at
     self.lastJobId = c.pointee.last_job_id
+    self.isRetried = c.pointee.is_retried != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -544,12 +630,29 @@ package struct ImageRecord: ProtoMessage {
     c.pointee.status_reason = arena.copy(self.statusReason)
     c.pointee.created_at = self.createdAt
     c.pointee.last_job_id = self.lastJobId
+    c.pointee.is_retried = self.isRetried ? 1 : 0
   }
 }
 
+/// A tag that was listed once, or under which an image was added. What became of its image stands with the image.
 package struct TagRecord: ProtoMessage {
+  /// it pointed to when last seen; "" where its digest was never asked for
   package var digest: String = ""
-  package var seenAt: Int64 = 0
+  /// it points there, as far as was seen
+  package var since: Int64 = 0
+  /// of the last poll that decided on it
+  package var decision: TagDecision = TagDecision(rawValue: 0)
+  /// Selection.Reason.Code, or why it could not be decided
+  package var reasonCode: String = ""
+  /// for people: names the rule and the source of the date
+  package var reason: String = ""
+  /// since when decision and code are these
+  package var decidedAt: Int64 = 0
+  package var firstSeenAt: Int64 = 0
+  /// 0: it is there
+  package var goneAt: Int64 = 0
+  /// that decided, 0: added by hand
+  package var pollId: UInt64 = 0
 
   package init() {}
 
@@ -562,13 +665,188 @@ package struct TagRecord: ProtoMessage {
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__TagRecord.self)
     self.digest = try readText(c.pointee.digest, "tidewaiter.storage.v1.TagRecord.digest")
-    self.seenAt = c.pointee.seen_at
+    self.since = c.pointee.since
+    self.decision = TagDecision(rawValue: Int32(bitPattern: c.pointee.decision.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.storage.v1.TagRecord.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.storage.v1.TagRecord.reason")
+    self.decidedAt = c.pointee.decided_at
+    self.firstSeenAt = c.pointee.first_seen_at
+    self.goneAt = c.pointee.gone_at
+    self.pollId = c.pointee.poll_id
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__TagRecord.self)
     c.pointee.digest = arena.copy(self.digest)
-    c.pointee.seen_at = self.seenAt
+    c.pointee.since = self.since
+    c.pointee.decision = Tidewaiter__Storage__V1__TagDecision(rawValue: UInt32(bitPattern: self.decision.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.decided_at = self.decidedAt
+    c.pointee.first_seen_at = self.firstSeenAt
+    c.pointee.gone_at = self.goneAt
+    c.pointee.poll_id = self.pollId
+  }
+}
+
+/// A digest that a tag pointed to before.
+package struct TagHistoryRecord: ProtoMessage {
+  package var digest: String = ""
+  /// when that was seen to have ended
+  package var until: Int64 = 0
+  /// the tag was gone then; else it pointed elsewhere
+  package var gone: Bool = false
+  /// where it pointed then
+  package var nextDigest: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.TagHistoryRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__TagHistoryRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__tag_history_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__TagHistoryRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__TagHistoryRecord.self)
+    self.digest = try readText(c.pointee.digest, "tidewaiter.storage.v1.TagHistoryRecord.digest")
+    self.until = c.pointee.until
+    self.gone = c.pointee.gone != 0
+    self.nextDigest = try readText(c.pointee.next_digest, "tidewaiter.storage.v1.TagHistoryRecord.next_digest")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__TagHistoryRecord.self)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.until = self.until
+    c.pointee.gone = self.gone ? 1 : 0
+    c.pointee.next_digest = arena.copy(self.nextDigest)
+  }
+}
+
+/// A repository that a registry listed once.
+package struct RepositoryRecord: ProtoMessage {
+  /// "local", "remote", "virtual"
+  package var kind: String = ""
+  package var state: RepositoryState = RepositoryState(rawValue: 0)
+  package var reasonCode: String = ""
+  /// for people, of every state but LISTED
+  package var reason: String = ""
+  /// it is in this state
+  package var since: Int64 = 0
+  package var firstSeenAt: Int64 = 0
+  /// when its tags were last listed to the end, 0 never
+  package var listedAt: Int64 = 0
+  /// the last poll that has done with it
+  package var pollId: UInt64 = 0
+  /// that it then had
+  package var tags: UInt32 = 0
+  /// repositories that it stands for: an area that was passed over whole; 0: itself
+  package var count: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.RepositoryRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__RepositoryRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__repository_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__RepositoryRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__RepositoryRecord.self)
+    self.kind = try readText(c.pointee.kind, "tidewaiter.storage.v1.RepositoryRecord.kind")
+    self.state = RepositoryState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.storage.v1.RepositoryRecord.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.storage.v1.RepositoryRecord.reason")
+    self.since = c.pointee.since
+    self.firstSeenAt = c.pointee.first_seen_at
+    self.listedAt = c.pointee.listed_at
+    self.pollId = c.pointee.poll_id
+    self.tags = c.pointee.tags
+    self.count = c.pointee.count
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__RepositoryRecord.self)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.state = Tidewaiter__Storage__V1__RepositoryState(rawValue: UInt32(bitPattern: self.state.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.since = self.since
+    c.pointee.first_seen_at = self.firstSeenAt
+    c.pointee.listed_at = self.listedAt
+    c.pointee.poll_id = self.pollId
+    c.pointee.tags = self.tags
+    c.pointee.count = self.count
+  }
+}
+
+/// What is known of a digest of one repository for good.
+package struct ImageFactsRecord: ProtoMessage {
+  package var firstSeenAt: Int64 = 0
+  /// why it is no image that can be scanned; "" it is one, or nobody looked
+  package var notImage: String = ""
+  package var isImage: Bool = false
+  /// of the configs that were read
+  package var dates: [PlatformDate] = []
+  /// the configs were read, whether or not they had dates
+  package var isDated: Bool = false
+  /// the selection they were read for
+  package var platforms: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.ImageFactsRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__ImageFactsRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__image_facts_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ImageFactsRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ImageFactsRecord.self)
+    self.firstSeenAt = c.pointee.first_seen_at
+    self.notImage = try readText(c.pointee.not_image, "tidewaiter.storage.v1.ImageFactsRecord.not_image")
+    self.isImage = c.pointee.is_image != 0
+    self.dates = try readMessages(c.pointee.dates, c.pointee.n_dates)
+    self.isDated = c.pointee.is_dated != 0
+    self.platforms = try readText(c.pointee.platforms, "tidewaiter.storage.v1.ImageFactsRecord.platforms")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ImageFactsRecord.self)
+    c.pointee.first_seen_at = self.firstSeenAt
+    c.pointee.not_image = arena.copy(self.notImage)
+    c.pointee.is_image = self.isImage ? 1 : 0
+    c.pointee.n_dates = self.dates.count
+    c.pointee.dates = arena.array(self.dates)
+    c.pointee.is_dated = self.isDated ? 1 : 0
+    c.pointee.platforms = arena.copy(self.platforms)
+  }
+}
+
+package struct PlatformDate: ProtoMessage {
+  package var platform: String = ""
+  /// nanoseconds since 1970; 0: absent or unreadable
+  package var createdAt: Int64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.PlatformDate" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__PlatformDate>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__platform_date__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__PlatformDate.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__PlatformDate.self)
+    self.platform = try readText(c.pointee.platform, "tidewaiter.storage.v1.PlatformDate.platform")
+    self.createdAt = c.pointee.created_at
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__PlatformDate.self)
+    c.pointee.platform = arena.copy(self.platform)
+    c.pointee.created_at = self.createdAt
   }
 }
 
@@ -1179,6 +1457,30 @@ package struct PollRecord: ProtoMessage {
   package var repositoriesSkipped: UInt32 = 0
   /// at most 100
   package var notes: [String] = []
+  /// "person", "schedule", "missed": made up for at start
+  package var trigger: String = ""
+  /// of the schedule's; 0 none
+  package var scheduledFor: Int64 = 0
+  /// of a person's
+  package var actor: String = ""
+  /// seen for the first time, or again after they were gone
+  package var tagsNew: UInt32 = 0
+  package var tagsMoved: UInt32 = 0
+  package var tagsGone: UInt32 = 0
+  /// sent, tries included
+  package var requests: UInt64 = 0
+  package var bytesReceived: UInt64 = 0
+  /// answers "too many requests"
+  package var throttles: UInt32 = 0
+  package var outcomes: [OutcomeCount] = []
+  /// of a suspended one
+  package var resumesAt: Int64 = 0
+  package var suspensions: UInt32 = 0
+  /// that could not be read
+  package var tagsFailed: UInt32 = 0
+  package var repositoriesGone: UInt32 = 0
+  /// not everything there is was listed
+  package var isPartial: Bool = false
 
   package init() {}
 
@@ -1212,6 +1514,21 @@ package struct PollRecord: ProtoMessage {
     self.errorHint = try readText(c.pointee.error_hint, "tidewaiter.storage.v1.PollRecord.error_hint")
     self.repositoriesSkipped = c.pointee.repositories_skipped
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.storage.v1.PollRecord.notes")
+    self.trigger = try readText(c.pointee.trigger, "tidewaiter.storage.v1.PollRecord.trigger")
+    self.scheduledFor = c.pointee.scheduled_for
+    self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.PollRecord.actor")
+    self.tagsNew = c.pointee.tags_new
+    self.tagsMoved = c.pointee.tags_moved
+    self.tagsGone = c.pointee.tags_gone
+    self.requests = c.pointee.requests
+    self.bytesReceived = c.pointee.bytes_received
+    self.throttles = c.pointee.throttles
+    self.outcomes = try readMessages(c.pointee.outcomes, c.pointee.n_outcomes)
+    self.resumesAt = c.pointee.resumes_at
+    self.suspensions = c.pointee.suspensions
+    self.tagsFailed = c.pointee.tags_failed
+    self.repositoriesGone = c.pointee.repositories_gone
+    self.isPartial = c.pointee.is_partial != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1240,6 +1557,87 @@ package struct PollRecord: ProtoMessage {
     c.pointee.repositories_skipped = self.repositoriesSkipped
     c.pointee.n_notes = self.notes.count
     c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
+    c.pointee.trigger = arena.copy(self.trigger)
+    c.pointee.scheduled_for = self.scheduledFor
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.tags_new = self.tagsNew
+    c.pointee.tags_moved = self.tagsMoved
+    c.pointee.tags_gone = self.tagsGone
+    c.pointee.requests = self.requests
+    c.pointee.bytes_received = self.bytesReceived
+    c.pointee.throttles = self.throttles
+    c.pointee.n_outcomes = self.outcomes.count
+    c.pointee.outcomes = arena.array(self.outcomes)
+    c.pointee.resumes_at = self.resumesAt
+    c.pointee.suspensions = self.suspensions
+    c.pointee.tags_failed = self.tagsFailed
+    c.pointee.repositories_gone = self.repositoriesGone
+    c.pointee.is_partial = self.isPartial ? 1 : 0
+  }
+}
+
+/// How many tags a poll decided for one reason.
+package struct OutcomeCount: ProtoMessage {
+  package var decision: TagDecision = TagDecision(rawValue: 0)
+  package var reasonCode: String = ""
+  package var count: UInt32 = 0
+  /// REPOSITORY:TAG, with its reason in full
+  package var example: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.OutcomeCount" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__OutcomeCount>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__outcome_count__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__OutcomeCount.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__OutcomeCount.self)
+    self.decision = TagDecision(rawValue: Int32(bitPattern: c.pointee.decision.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.storage.v1.OutcomeCount.reason_code")
+    self.count = c.pointee.count
+    self.example = try readText(c.pointee.example, "tidewaiter.storage.v1.OutcomeCount.example")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__OutcomeCount.self)
+    c.pointee.decision = Tidewaiter__Storage__V1__TagDecision(rawValue: UInt32(bitPattern: self.decision.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.count = self.count
+    c.pointee.example = arena.copy(self.example)
+  }
+}
+
+/// Where an integration's schedule stands.
+package struct ScheduleStateRecord: ProtoMessage {
+  /// kind, value and zone it was for: another one starts anew
+  package var schedule: String = ""
+  /// "every" counts from here
+  package var anchor: Int64 = 0
+  /// the last due time that was run or passed over
+  package var handled: Int64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.ScheduleStateRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__ScheduleStateRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__schedule_state_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleStateRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleStateRecord.self)
+    self.schedule = try readText(c.pointee.schedule, "tidewaiter.storage.v1.ScheduleStateRecord.schedule")
+    self.anchor = c.pointee.anchor
+    self.handled = c.pointee.handled
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__ScheduleStateRecord.self)
+    c.pointee.schedule = arena.copy(self.schedule)
+    c.pointee.anchor = self.anchor
+    c.pointee.handled = self.handled
   }
 }
 

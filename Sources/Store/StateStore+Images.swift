@@ -96,27 +96,6 @@ extension StateStore {
     if record.deleting { throw IntegrationError.beingRemoved(record.name) }
   }
 
-  /// Remembers that `tag` (if any) points to an image, and the image itself if it is new. Returns the image.
-  package func seen(
-    _ image: ImageKey, tag: String?, now: Int64, in transaction: WriteTransaction
-  ) throws -> ImageRecord {
-    if let tag, !tag.isEmpty {
-      var record = TagRecord()
-      record.digest = image.digest
-      record.seenAt = now
-      try transaction.put(
-        Self.tags, TagKey(integration: image.integration, repository: image.repository, tag: tag), record)
-    }
-    if let known = try transaction.get(Self.images, image) { return known }
-    var record = ImageRecord()
-    record.integrationId = image.integration
-    record.repository = image.repository
-    record.digest = image.digest
-    record.firstSeenAt = now
-    try transaction.put(Self.images, image, record)
-    return record
-  }
-
   /// Changes an image's record if it is there (its integration may be on its way out).
   package func changeImage(
     _ key: ImageKey, in transaction: WriteTransaction, _ change: (inout ImageRecord) -> Void

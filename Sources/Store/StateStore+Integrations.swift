@@ -153,6 +153,9 @@ extension StateStore {
       func prefix(_ key: inout KeyWriter) { key.append(id) }
       var left = try transaction.deleteAll(Self.reports, prefix: prefix, limit: Self.removalBatch)
       left = try transaction.deleteAll(Self.tags, prefix: prefix, limit: Self.removalBatch) || left
+      left = try transaction.deleteAll(Self.tagHistory, prefix: prefix, limit: Self.removalBatch) || left
+      left = try transaction.deleteAll(Self.repositories, prefix: prefix, limit: Self.removalBatch) || left
+      left = try transaction.deleteAll(Self.imageFacts, prefix: prefix, limit: Self.removalBatch) || left
       left = try transaction.deleteAll(Self.images, prefix: prefix, limit: Self.removalBatch) || left
       left = try transaction.deleteAll(Self.confirmations, prefix: prefix, limit: Self.removalBatch) || left
       left = try transaction.deleteAll(Self.polls, prefix: prefix, limit: Self.removalBatch) || left
@@ -160,6 +163,7 @@ extension StateStore {
       if let record = try transaction.get(Self.integrations, id) {
         try transaction.delete(Self.integrationNames, record.name)
       }
+      try transaction.delete(Self.scheduleStates, id)
       try transaction.delete(Self.integrations, id)
       return false
     }

@@ -4,6 +4,10 @@ extension IntegrationRecord: TableValue {}
 extension SealedRecord: TableValue {}
 extension ImageRecord: TableValue {}
 extension TagRecord: TableValue {}
+extension TagHistoryRecord: TableValue {}
+extension RepositoryRecord: TableValue {}
+extension ImageFactsRecord: TableValue {}
+extension ScheduleStateRecord: TableValue {}
 extension ReportRecord: TableValue {}
 extension LayerAnalysis: TableValue {}
 extension PollRecord: TableValue {}
@@ -13,8 +17,9 @@ extension StateStore {
   /// Tables that the store itself owns; queue tables are declared in the queue's room.
   package static let ownTables: [TableDescription] = [
     meta.description, integrations.description, integrationNames.description, secrets.description,
-    images.description, tags.description, reports.description, layers.description,
-    confirmations.description, polls.description, events.description,
+    images.description, tags.description, tagHistory.description, repositories.description, imageFacts.description,
+    reports.description, layers.description, confirmations.description, polls.description, scheduleStates.description,
+    events.description,
   ]
 
   package static let meta = Table<String, UInt64>(
@@ -23,12 +28,21 @@ extension StateStore {
   package static let integrationNames = Table<String, UInt64>("integration_names", "name to id")
   package static let secrets = Table<SecretKey, SealedRecord>("secrets", "sealed credentials")
   package static let images = Table<ImageKey, ImageRecord>("images", "images that were asked for or polled (D16)")
-  package static let tags = Table<TagKey, TagRecord>("tags", "tags and the digest each pointed to when last seen")
+  package static let tags = Table<TagKey, TagRecord>(
+    "tags", "every tag that was ever listed: the digest it pointed to when last seen, and what was decided on it")
+  package static let tagHistory = Table<TagHistoryKey, TagHistoryRecord>(
+    "tag_history", "what tags pointed to before, by the time it began")
+  package static let repositories = Table<RepositoryKey, RepositoryRecord>(
+    "repositories", "every repository that was ever listed, and areas of a registry that are passed over whole")
+  package static let imageFacts = Table<ImageKey, ImageFactsRecord>(
+    "image_facts", "what is known for good of a digest in a repository: whether it is an image, and its dates")
   package static let reports = Table<ReportKey, ReportRecord>("reports", "one report for each platform of an image")
   package static let layers = Table<LayerKey, LayerAnalysis>("layers", "what a layer holds, by blob and analyser")
   package static let confirmations = Table<ConfirmationKey, UInt64>(
     "confirmations", "D15: the registry confirmed this digest in this repository; value: seconds since 1970")
   package static let polls = Table<PollKey, PollRecord>("polls", "the record of polls")
+  package static let scheduleStates = Table<UInt64, ScheduleStateRecord>(
+    "schedule_states", "where each integration's schedule stands, by integration id")
   package static let events = Table<UInt64, EventRecord>("events", "what happened, by its number in the log")
 }
 
@@ -98,6 +112,52 @@ package struct TagKey: TableKey, Hashable, Sendable {
       return nil
     }
     self.init(integration: integration, repository: repository, tag: tag)
+  }
+}
+
+/// What a tag pointed to from `since` on, nanoseconds since 1970.
+package struct TagHistoryKey: TableKey, Hashable, Sendable {
+  package static var layout: String {
+    "integration id, 8 bytes big-endian; repository, NUL; tag, NUL; since, nanoseconds since 1970, 8 bytes big-endian"
+  }
+  package let tag: TagKey
+  package let since: UInt64
+
+  package init(tag: TagKey, since: Int64) {
+    self.tag = tag
+    self.since = UInt64(max(0, since))
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(tag.integration)
+    key.append(terminated: tag.repository)
+    key.append(terminated: tag.tag)
+    key.append(since)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let repository = key.terminatedText(), let tag = key.terminatedText(),
+      let since = key.number()
+    else { return nil }
+    self.tag = TagKey(integration: integration, repository: repository, tag: tag)
+    self.since = since
+  }
+}
+
+package struct RepositoryKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "integration id, 8 bytes big-endian; repository" }
+  package let integration: UInt64
+  package let repository: String
+
+  package init(integration: UInt64, repository: String) {
+    self.integration = integration
+    self.repository = repository
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(integration)
+    key.append(last: repository)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let integration = key.number(), let repository = key.lastText() else { return nil }
+    self.init(integration: integration, repository: repository)
   }
 }
 

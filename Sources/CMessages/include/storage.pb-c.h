@@ -23,6 +23,10 @@ typedef struct Tidewaiter__Storage__V1__CreatedWithinRecord Tidewaiter__Storage_
 typedef struct Tidewaiter__Storage__V1__SealedRecord Tidewaiter__Storage__V1__SealedRecord;
 typedef struct Tidewaiter__Storage__V1__ImageRecord Tidewaiter__Storage__V1__ImageRecord;
 typedef struct Tidewaiter__Storage__V1__TagRecord Tidewaiter__Storage__V1__TagRecord;
+typedef struct Tidewaiter__Storage__V1__TagHistoryRecord Tidewaiter__Storage__V1__TagHistoryRecord;
+typedef struct Tidewaiter__Storage__V1__RepositoryRecord Tidewaiter__Storage__V1__RepositoryRecord;
+typedef struct Tidewaiter__Storage__V1__ImageFactsRecord Tidewaiter__Storage__V1__ImageFactsRecord;
+typedef struct Tidewaiter__Storage__V1__PlatformDate Tidewaiter__Storage__V1__PlatformDate;
 typedef struct Tidewaiter__Storage__V1__SeverityCounts Tidewaiter__Storage__V1__SeverityCounts;
 typedef struct Tidewaiter__Storage__V1__ReportRecord Tidewaiter__Storage__V1__ReportRecord;
 typedef struct Tidewaiter__Storage__V1__ReportLayer Tidewaiter__Storage__V1__ReportLayer;
@@ -37,6 +41,8 @@ typedef struct Tidewaiter__Storage__V1__WatchedEntry Tidewaiter__Storage__V1__Wa
 typedef struct Tidewaiter__Storage__V1__LayerFault Tidewaiter__Storage__V1__LayerFault;
 typedef struct Tidewaiter__Storage__V1__JobRecord Tidewaiter__Storage__V1__JobRecord;
 typedef struct Tidewaiter__Storage__V1__PollRecord Tidewaiter__Storage__V1__PollRecord;
+typedef struct Tidewaiter__Storage__V1__OutcomeCount Tidewaiter__Storage__V1__OutcomeCount;
+typedef struct Tidewaiter__Storage__V1__ScheduleStateRecord Tidewaiter__Storage__V1__ScheduleStateRecord;
 typedef struct Tidewaiter__Storage__V1__EventRecord Tidewaiter__Storage__V1__EventRecord;
 typedef struct Tidewaiter__Storage__V1__AdvisoryRecord Tidewaiter__Storage__V1__AdvisoryRecord;
 typedef struct Tidewaiter__Storage__V1__SeverityVector Tidewaiter__Storage__V1__SeverityVector;
@@ -66,6 +72,24 @@ typedef enum _Tidewaiter__Storage__V1__ImageStatus {
   TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_GONE = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__STORAGE__V1__IMAGE_STATUS)
 } Tidewaiter__Storage__V1__ImageStatus;
+typedef enum _Tidewaiter__Storage__V1__TagDecision {
+  TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_UNSPECIFIED = 0,
+  TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_SELECTED = 1,
+  TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_REJECTED = 2,
+  TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_SKIPPED = 3,
+  TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_FAILED = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__STORAGE__V1__TAG_DECISION)
+} Tidewaiter__Storage__V1__TagDecision;
+typedef enum _Tidewaiter__Storage__V1__RepositoryState {
+  TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_UNSPECIFIED = 0,
+  TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_LISTED = 1,
+  TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_REJECTED = 2,
+  TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_SKIPPED = 3,
+  TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_FAILED = 4,
+  TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_GONE = 5,
+  TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_UNLISTED = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__STORAGE__V1__REPOSITORY_STATE)
+} Tidewaiter__Storage__V1__RepositoryState;
 typedef enum _Tidewaiter__Storage__V1__FindingKind {
   TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED = 0,
   TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_VULNERABILITY = 1,
@@ -99,7 +123,9 @@ typedef enum _Tidewaiter__Storage__V1__PollState {
   TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_RUNNING = 1,
   TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_FINISHED = 2,
   TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_FAILED = 3,
-  TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_INTERRUPTED = 4
+  TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_INTERRUPTED = 4,
+  TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_CANCELLED = 5,
+  TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_SUSPENDED = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__STORAGE__V1__POLL_STATE)
 } Tidewaiter__Storage__V1__PollState;
 
@@ -233,20 +259,87 @@ struct  Tidewaiter__Storage__V1__ImageRecord
   ProtobufCBinaryData status_reason;
   int64_t created_at;
   uint64_t last_job_id;
+  protobuf_c_boolean is_retried;
 };
 #define TIDEWAITER__STORAGE__V1__IMAGE_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__image_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__TagRecord
 {
   ProtobufCMessage base;
   ProtobufCBinaryData digest;
-  int64_t seen_at;
+  int64_t since;
+  Tidewaiter__Storage__V1__TagDecision decision;
+  ProtobufCBinaryData reason_code;
+  ProtobufCBinaryData reason;
+  int64_t decided_at;
+  int64_t first_seen_at;
+  int64_t gone_at;
+  uint64_t poll_id;
 };
 #define TIDEWAITER__STORAGE__V1__TAG_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__tag_record__descriptor) \
+    , {0,NULL}, 0, TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0 }
+
+
+struct  Tidewaiter__Storage__V1__TagHistoryRecord
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData digest;
+  int64_t until;
+  protobuf_c_boolean gone;
+  ProtobufCBinaryData next_digest;
+};
+#define TIDEWAITER__STORAGE__V1__TAG_HISTORY_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__tag_history_record__descriptor) \
+    , {0,NULL}, 0, 0, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__RepositoryRecord
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData kind;
+  Tidewaiter__Storage__V1__RepositoryState state;
+  ProtobufCBinaryData reason_code;
+  ProtobufCBinaryData reason;
+  int64_t since;
+  int64_t first_seen_at;
+  int64_t listed_at;
+  uint64_t poll_id;
+  uint32_t tags;
+  uint32_t count;
+};
+#define TIDEWAITER__STORAGE__V1__REPOSITORY_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__repository_record__descriptor) \
+    , {0,NULL}, TIDEWAITER__STORAGE__V1__REPOSITORY_STATE__REPOSITORY_STATE_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0 }
+
+
+struct  Tidewaiter__Storage__V1__ImageFactsRecord
+{
+  ProtobufCMessage base;
+  int64_t first_seen_at;
+  ProtobufCBinaryData not_image;
+  protobuf_c_boolean is_image;
+  size_t n_dates;
+  Tidewaiter__Storage__V1__PlatformDate **dates;
+  protobuf_c_boolean is_dated;
+  ProtobufCBinaryData platforms;
+};
+#define TIDEWAITER__STORAGE__V1__IMAGE_FACTS_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__image_facts_record__descriptor) \
+    , 0, {0,NULL}, 0, 0,NULL, 0, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__PlatformDate
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData platform;
+  int64_t created_at;
+};
+#define TIDEWAITER__STORAGE__V1__PLATFORM_DATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__platform_date__descriptor) \
     , {0,NULL}, 0 }
 
 
@@ -505,10 +598,51 @@ struct  Tidewaiter__Storage__V1__PollRecord
   uint32_t repositories_skipped;
   size_t n_notes;
   ProtobufCBinaryData *notes;
+  ProtobufCBinaryData trigger;
+  int64_t scheduled_for;
+  ProtobufCBinaryData actor;
+  uint32_t tags_new;
+  uint32_t tags_moved;
+  uint32_t tags_gone;
+  uint64_t requests;
+  uint64_t bytes_received;
+  uint32_t throttles;
+  size_t n_outcomes;
+  Tidewaiter__Storage__V1__OutcomeCount **outcomes;
+  int64_t resumes_at;
+  uint32_t suspensions;
+  uint32_t tags_failed;
+  uint32_t repositories_gone;
+  protobuf_c_boolean is_partial;
 };
 #define TIDEWAITER__STORAGE__V1__POLL_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__poll_record__descriptor) \
-    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0,NULL }
+    , 0, 0, TIDEWAITER__STORAGE__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0 }
+
+
+struct  Tidewaiter__Storage__V1__OutcomeCount
+{
+  ProtobufCMessage base;
+  Tidewaiter__Storage__V1__TagDecision decision;
+  ProtobufCBinaryData reason_code;
+  uint32_t count;
+  ProtobufCBinaryData example;
+};
+#define TIDEWAITER__STORAGE__V1__OUTCOME_COUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__outcome_count__descriptor) \
+    , TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_UNSPECIFIED, {0,NULL}, 0, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__ScheduleStateRecord
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData schedule;
+  int64_t anchor;
+  int64_t handled;
+};
+#define TIDEWAITER__STORAGE__V1__SCHEDULE_STATE_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__schedule_state_record__descriptor) \
+    , {0,NULL}, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__EventRecord
@@ -795,6 +929,82 @@ Tidewaiter__Storage__V1__TagRecord *
 void   tidewaiter__storage__v1__tag_record__free_unpacked
                      (Tidewaiter__Storage__V1__TagRecord *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__TagHistoryRecord methods */
+void   tidewaiter__storage__v1__tag_history_record__init
+                     (Tidewaiter__Storage__V1__TagHistoryRecord         *message);
+size_t tidewaiter__storage__v1__tag_history_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__TagHistoryRecord   *message);
+size_t tidewaiter__storage__v1__tag_history_record__pack
+                     (const Tidewaiter__Storage__V1__TagHistoryRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__tag_history_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__TagHistoryRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__TagHistoryRecord *
+       tidewaiter__storage__v1__tag_history_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__tag_history_record__free_unpacked
+                     (Tidewaiter__Storage__V1__TagHistoryRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__RepositoryRecord methods */
+void   tidewaiter__storage__v1__repository_record__init
+                     (Tidewaiter__Storage__V1__RepositoryRecord         *message);
+size_t tidewaiter__storage__v1__repository_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__RepositoryRecord   *message);
+size_t tidewaiter__storage__v1__repository_record__pack
+                     (const Tidewaiter__Storage__V1__RepositoryRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__repository_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__RepositoryRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__RepositoryRecord *
+       tidewaiter__storage__v1__repository_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__repository_record__free_unpacked
+                     (Tidewaiter__Storage__V1__RepositoryRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__ImageFactsRecord methods */
+void   tidewaiter__storage__v1__image_facts_record__init
+                     (Tidewaiter__Storage__V1__ImageFactsRecord         *message);
+size_t tidewaiter__storage__v1__image_facts_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__ImageFactsRecord   *message);
+size_t tidewaiter__storage__v1__image_facts_record__pack
+                     (const Tidewaiter__Storage__V1__ImageFactsRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__image_facts_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__ImageFactsRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__ImageFactsRecord *
+       tidewaiter__storage__v1__image_facts_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__image_facts_record__free_unpacked
+                     (Tidewaiter__Storage__V1__ImageFactsRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__PlatformDate methods */
+void   tidewaiter__storage__v1__platform_date__init
+                     (Tidewaiter__Storage__V1__PlatformDate         *message);
+size_t tidewaiter__storage__v1__platform_date__get_packed_size
+                     (const Tidewaiter__Storage__V1__PlatformDate   *message);
+size_t tidewaiter__storage__v1__platform_date__pack
+                     (const Tidewaiter__Storage__V1__PlatformDate   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__platform_date__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__PlatformDate   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__PlatformDate *
+       tidewaiter__storage__v1__platform_date__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__platform_date__free_unpacked
+                     (Tidewaiter__Storage__V1__PlatformDate *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__SeverityCounts methods */
 void   tidewaiter__storage__v1__severity_counts__init
                      (Tidewaiter__Storage__V1__SeverityCounts         *message);
@@ -1061,6 +1271,44 @@ Tidewaiter__Storage__V1__PollRecord *
 void   tidewaiter__storage__v1__poll_record__free_unpacked
                      (Tidewaiter__Storage__V1__PollRecord *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__OutcomeCount methods */
+void   tidewaiter__storage__v1__outcome_count__init
+                     (Tidewaiter__Storage__V1__OutcomeCount         *message);
+size_t tidewaiter__storage__v1__outcome_count__get_packed_size
+                     (const Tidewaiter__Storage__V1__OutcomeCount   *message);
+size_t tidewaiter__storage__v1__outcome_count__pack
+                     (const Tidewaiter__Storage__V1__OutcomeCount   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__outcome_count__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__OutcomeCount   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__OutcomeCount *
+       tidewaiter__storage__v1__outcome_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__outcome_count__free_unpacked
+                     (Tidewaiter__Storage__V1__OutcomeCount *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__ScheduleStateRecord methods */
+void   tidewaiter__storage__v1__schedule_state_record__init
+                     (Tidewaiter__Storage__V1__ScheduleStateRecord         *message);
+size_t tidewaiter__storage__v1__schedule_state_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__ScheduleStateRecord   *message);
+size_t tidewaiter__storage__v1__schedule_state_record__pack
+                     (const Tidewaiter__Storage__V1__ScheduleStateRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__schedule_state_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__ScheduleStateRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__ScheduleStateRecord *
+       tidewaiter__storage__v1__schedule_state_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__schedule_state_record__free_unpacked
+                     (Tidewaiter__Storage__V1__ScheduleStateRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__EventRecord methods */
 void   tidewaiter__storage__v1__event_record__init
                      (Tidewaiter__Storage__V1__EventRecord         *message);
@@ -1255,6 +1503,18 @@ typedef void (*Tidewaiter__Storage__V1__ImageRecord_Closure)
 typedef void (*Tidewaiter__Storage__V1__TagRecord_Closure)
                  (const Tidewaiter__Storage__V1__TagRecord *message,
                   void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__TagHistoryRecord_Closure)
+                 (const Tidewaiter__Storage__V1__TagHistoryRecord *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__RepositoryRecord_Closure)
+                 (const Tidewaiter__Storage__V1__RepositoryRecord *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__ImageFactsRecord_Closure)
+                 (const Tidewaiter__Storage__V1__ImageFactsRecord *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__PlatformDate_Closure)
+                 (const Tidewaiter__Storage__V1__PlatformDate *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__SeverityCounts_Closure)
                  (const Tidewaiter__Storage__V1__SeverityCounts *message,
                   void *closure_data);
@@ -1297,6 +1557,12 @@ typedef void (*Tidewaiter__Storage__V1__JobRecord_Closure)
 typedef void (*Tidewaiter__Storage__V1__PollRecord_Closure)
                  (const Tidewaiter__Storage__V1__PollRecord *message,
                   void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__OutcomeCount_Closure)
+                 (const Tidewaiter__Storage__V1__OutcomeCount *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__ScheduleStateRecord_Closure)
+                 (const Tidewaiter__Storage__V1__ScheduleStateRecord *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__EventRecord_Closure)
                  (const Tidewaiter__Storage__V1__EventRecord *message,
                   void *closure_data);
@@ -1332,6 +1598,8 @@ typedef void (*Tidewaiter__Storage__V1__AdvisorySetRecord_Closure)
 
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__auth_kind__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__image_status__descriptor;
+extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__tag_decision__descriptor;
+extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__repository_state__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__finding_kind__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__entry_kind__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__job_state__descriptor;
@@ -1343,6 +1611,10 @@ extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__created_within_
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__tag_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__tag_history_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__repository_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_facts_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__platform_date__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_counts__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_layer__descriptor;
@@ -1357,6 +1629,8 @@ extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__watched_entry__
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_fault__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__outcome_count__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__schedule_state_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__event_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__advisory_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_vector__descriptor;

@@ -41,6 +41,19 @@ typedef struct Tidewaiter__V1__PollIntegrationRequest Tidewaiter__V1__PollIntegr
 typedef struct Tidewaiter__V1__GetPollRequest Tidewaiter__V1__GetPollRequest;
 typedef struct Tidewaiter__V1__WatchPollRequest Tidewaiter__V1__WatchPollRequest;
 typedef struct Tidewaiter__V1__Poll Tidewaiter__V1__Poll;
+typedef struct Tidewaiter__V1__OutcomeCount Tidewaiter__V1__OutcomeCount;
+typedef struct Tidewaiter__V1__CancelPollRequest Tidewaiter__V1__CancelPollRequest;
+typedef struct Tidewaiter__V1__ListPollsRequest Tidewaiter__V1__ListPollsRequest;
+typedef struct Tidewaiter__V1__ListPollsResponse Tidewaiter__V1__ListPollsResponse;
+typedef struct Tidewaiter__V1__PreviewIntegrationRequest Tidewaiter__V1__PreviewIntegrationRequest;
+typedef struct Tidewaiter__V1__PreviewIntegrationResponse Tidewaiter__V1__PreviewIntegrationResponse;
+typedef struct Tidewaiter__V1__PreviewImage Tidewaiter__V1__PreviewImage;
+typedef struct Tidewaiter__V1__PreviewRepository Tidewaiter__V1__PreviewRepository;
+typedef struct Tidewaiter__V1__PreviewSummary Tidewaiter__V1__PreviewSummary;
+typedef struct Tidewaiter__V1__GetCoverageRequest Tidewaiter__V1__GetCoverageRequest;
+typedef struct Tidewaiter__V1__Coverage Tidewaiter__V1__Coverage;
+typedef struct Tidewaiter__V1__CoverageState Tidewaiter__V1__CoverageState;
+typedef struct Tidewaiter__V1__RepositoryCoverage Tidewaiter__V1__RepositoryCoverage;
 typedef struct Tidewaiter__V1__ErrorDetail Tidewaiter__V1__ErrorDetail;
 typedef struct Tidewaiter__V1__AddImageRequest Tidewaiter__V1__AddImageRequest;
 typedef struct Tidewaiter__V1__AddImageResponse Tidewaiter__V1__AddImageResponse;
@@ -49,6 +62,16 @@ typedef struct Tidewaiter__V1__ListImagesRequest Tidewaiter__V1__ListImagesReque
 typedef struct Tidewaiter__V1__ListImagesResponse Tidewaiter__V1__ListImagesResponse;
 typedef struct Tidewaiter__V1__Image Tidewaiter__V1__Image;
 typedef struct Tidewaiter__V1__SeverityCounts Tidewaiter__V1__SeverityCounts;
+typedef struct Tidewaiter__V1__ListTagsRequest Tidewaiter__V1__ListTagsRequest;
+typedef struct Tidewaiter__V1__ListTagsResponse Tidewaiter__V1__ListTagsResponse;
+typedef struct Tidewaiter__V1__TagEntry Tidewaiter__V1__TagEntry;
+typedef struct Tidewaiter__V1__ExplainImageRequest Tidewaiter__V1__ExplainImageRequest;
+typedef struct Tidewaiter__V1__ImageExplanation Tidewaiter__V1__ImageExplanation;
+typedef struct Tidewaiter__V1__ListTagHistoryRequest Tidewaiter__V1__ListTagHistoryRequest;
+typedef struct Tidewaiter__V1__ListTagHistoryResponse Tidewaiter__V1__ListTagHistoryResponse;
+typedef struct Tidewaiter__V1__TagHistoryEntry Tidewaiter__V1__TagHistoryEntry;
+typedef struct Tidewaiter__V1__RescanImagesRequest Tidewaiter__V1__RescanImagesRequest;
+typedef struct Tidewaiter__V1__RescanImagesResponse Tidewaiter__V1__RescanImagesResponse;
 typedef struct Tidewaiter__V1__GetReportRequest Tidewaiter__V1__GetReportRequest;
 typedef struct Tidewaiter__V1__Report Tidewaiter__V1__Report;
 typedef struct Tidewaiter__V1__OperatingSystem Tidewaiter__V1__OperatingSystem;
@@ -128,7 +151,9 @@ typedef enum _Tidewaiter__V1__PollState {
   TIDEWAITER__V1__POLL_STATE__POLL_STATE_RUNNING = 1,
   TIDEWAITER__V1__POLL_STATE__POLL_STATE_FINISHED = 2,
   TIDEWAITER__V1__POLL_STATE__POLL_STATE_FAILED = 3,
-  TIDEWAITER__V1__POLL_STATE__POLL_STATE_INTERRUPTED = 4
+  TIDEWAITER__V1__POLL_STATE__POLL_STATE_INTERRUPTED = 4,
+  TIDEWAITER__V1__POLL_STATE__POLL_STATE_CANCELLED = 5,
+  TIDEWAITER__V1__POLL_STATE__POLL_STATE_SUSPENDED = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__V1__POLL_STATE)
 } Tidewaiter__V1__PollState;
 typedef enum _Tidewaiter__V1__ImageStatus {
@@ -495,10 +520,223 @@ struct  Tidewaiter__V1__Poll
   uint32_t repositories_skipped;
   size_t n_notes;
   ProtobufCBinaryData *notes;
+  ProtobufCBinaryData trigger;
+  Google__Protobuf__Timestamp *scheduled_for;
+  ProtobufCBinaryData actor;
+  uint32_t tags_new;
+  uint32_t tags_moved;
+  uint32_t tags_gone;
+  uint32_t tags_failed;
+  uint64_t requests;
+  uint64_t bytes_received;
+  uint32_t throttles;
+  size_t n_outcomes;
+  Tidewaiter__V1__OutcomeCount **outcomes;
+  Google__Protobuf__Timestamp *resumes_at;
+  uint32_t suspensions;
+  uint32_t repositories_gone;
+  protobuf_c_boolean is_partial;
 };
 #define TIDEWAITER__V1__POLL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__poll__descriptor) \
-    , 0, {0,NULL}, TIDEWAITER__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, NULL, 0, 0,NULL }
+    , 0, {0,NULL}, TIDEWAITER__V1__POLL_STATE__POLL_STATE_UNSPECIFIED, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, NULL, 0, 0,NULL, {0,NULL}, NULL, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0,NULL, NULL, 0, 0, 0 }
+
+
+struct  Tidewaiter__V1__OutcomeCount
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData decision;
+  ProtobufCBinaryData reason_code;
+  uint32_t count;
+  ProtobufCBinaryData example;
+};
+#define TIDEWAITER__V1__OUTCOME_COUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__outcome_count__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, {0,NULL} }
+
+
+struct  Tidewaiter__V1__CancelPollRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  uint64_t id;
+};
+#define TIDEWAITER__V1__CANCEL_POLL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__cancel_poll_request__descriptor) \
+    , {0,NULL}, 0 }
+
+
+struct  Tidewaiter__V1__ListPollsRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  uint32_t page_size;
+  ProtobufCBinaryData page_token;
+};
+#define TIDEWAITER__V1__LIST_POLLS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__list_polls_request__descriptor) \
+    , {0,NULL}, 0, {0,NULL} }
+
+
+struct  Tidewaiter__V1__ListPollsResponse
+{
+  ProtobufCMessage base;
+  size_t n_polls;
+  Tidewaiter__V1__Poll **polls;
+  ProtobufCBinaryData next_page_token;
+};
+#define TIDEWAITER__V1__LIST_POLLS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__list_polls_response__descriptor) \
+    , 0,NULL, {0,NULL} }
+
+
+struct  Tidewaiter__V1__PreviewIntegrationRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData name;
+  Tidewaiter__V1__Integration *integration;
+  Google__Protobuf__FieldMask *settings_mask;
+  protobuf_c_boolean skip_sizes;
+};
+#define TIDEWAITER__V1__PREVIEW_INTEGRATION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__preview_integration_request__descriptor) \
+    , {0,NULL}, NULL, NULL, 0 }
+
+
+struct  Tidewaiter__V1__PreviewIntegrationResponse
+{
+  ProtobufCMessage base;
+  size_t n_images;
+  Tidewaiter__V1__PreviewImage **images;
+  size_t n_repositories;
+  Tidewaiter__V1__PreviewRepository **repositories;
+  Tidewaiter__V1__PreviewSummary *summary;
+};
+#define TIDEWAITER__V1__PREVIEW_INTEGRATION_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__preview_integration_response__descriptor) \
+    , 0,NULL, 0,NULL, NULL }
+
+
+struct  Tidewaiter__V1__PreviewImage
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData reference;
+  ProtobufCBinaryData digest;
+  Google__Protobuf__Timestamp *created;
+  ProtobufCBinaryData created_from;
+  protobuf_c_boolean selected;
+  ProtobufCBinaryData reason_code;
+  ProtobufCBinaryData reason;
+  ProtobufCBinaryData decision;
+  ProtobufCBinaryData change;
+  ProtobufCBinaryData previous_decision;
+  protobuf_c_boolean queued;
+  uint64_t bytes_to_fetch;
+};
+#define TIDEWAITER__V1__PREVIEW_IMAGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__preview_image__descriptor) \
+    , {0,NULL}, {0,NULL}, NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0 }
+
+
+struct  Tidewaiter__V1__PreviewRepository
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData name;
+  ProtobufCBinaryData kind;
+  protobuf_c_boolean skipped;
+  ProtobufCBinaryData reason;
+  uint32_t tags;
+};
+#define TIDEWAITER__V1__PREVIEW_REPOSITORY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__preview_repository__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, {0,NULL}, 0 }
+
+
+struct  Tidewaiter__V1__PreviewSummary
+{
+  ProtobufCMessage base;
+  uint32_t repositories;
+  uint32_t repositories_skipped;
+  uint32_t tags;
+  uint32_t selected;
+  uint32_t rejected;
+  uint32_t skipped;
+  uint32_t failed;
+  uint32_t gone;
+  uint32_t queued;
+  uint32_t tags_new;
+  uint32_t tags_moved;
+  uint32_t newly_selected;
+  uint32_t newly_rejected;
+  uint64_t bytes_to_fetch;
+  uint32_t unsized;
+  protobuf_c_boolean is_partial;
+  size_t n_errors;
+  ProtobufCBinaryData *errors;
+  uint64_t last_poll_id;
+  uint64_t requests;
+};
+#define TIDEWAITER__V1__PREVIEW_SUMMARY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__preview_summary__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0 }
+
+
+struct  Tidewaiter__V1__GetCoverageRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+};
+#define TIDEWAITER__V1__GET_COVERAGE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__get_coverage_request__descriptor) \
+    , {0,NULL} }
+
+
+struct  Tidewaiter__V1__Coverage
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  uint64_t tags;
+  uint64_t listed;
+  size_t n_states;
+  Tidewaiter__V1__CoverageState **states;
+  uint64_t repositories;
+  size_t n_repository_states;
+  Tidewaiter__V1__RepositoryCoverage **repository_states;
+  uint64_t poll_id;
+  Google__Protobuf__Timestamp *as_of;
+  protobuf_c_boolean is_partial;
+};
+#define TIDEWAITER__V1__COVERAGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__coverage__descriptor) \
+    , {0,NULL}, 0, 0, 0,NULL, 0, 0,NULL, 0, NULL, 0 }
+
+
+struct  Tidewaiter__V1__CoverageState
+{
+  ProtobufCMessage base;
+  Tidewaiter__V1__ImageStatus status;
+  ProtobufCBinaryData reason_code;
+  uint64_t tags;
+  ProtobufCBinaryData example;
+  ProtobufCBinaryData reason;
+};
+#define TIDEWAITER__V1__COVERAGE_STATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__coverage_state__descriptor) \
+    , TIDEWAITER__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__V1__RepositoryCoverage
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData state;
+  ProtobufCBinaryData reason_code;
+  uint64_t repositories;
+  ProtobufCBinaryData example;
+  ProtobufCBinaryData reason;
+};
+#define TIDEWAITER__V1__REPOSITORY_COVERAGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__repository_coverage__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__V1__ErrorDetail
@@ -605,6 +843,148 @@ struct  Tidewaiter__V1__SeverityCounts
 #define TIDEWAITER__V1__SEVERITY_COUNTS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__severity_counts__descriptor) \
     , 0, 0, 0, 0, 0 }
+
+
+struct  Tidewaiter__V1__ListTagsRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  ProtobufCBinaryData repository;
+  Tidewaiter__V1__ImageStatus status;
+  ProtobufCBinaryData reason_code;
+  uint32_t page_size;
+  ProtobufCBinaryData page_token;
+};
+#define TIDEWAITER__V1__LIST_TAGS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__list_tags_request__descriptor) \
+    , {0,NULL}, {0,NULL}, TIDEWAITER__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, {0,NULL} }
+
+
+struct  Tidewaiter__V1__ListTagsResponse
+{
+  ProtobufCMessage base;
+  size_t n_tags;
+  Tidewaiter__V1__TagEntry **tags;
+  ProtobufCBinaryData next_page_token;
+};
+#define TIDEWAITER__V1__LIST_TAGS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__list_tags_response__descriptor) \
+    , 0,NULL, {0,NULL} }
+
+
+struct  Tidewaiter__V1__TagEntry
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData reference;
+  ProtobufCBinaryData digest;
+  Tidewaiter__V1__ImageStatus status;
+  ProtobufCBinaryData reason_code;
+  ProtobufCBinaryData reason;
+  Google__Protobuf__Timestamp *since;
+  Google__Protobuf__Timestamp *first_seen_at;
+};
+#define TIDEWAITER__V1__TAG_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__tag_entry__descriptor) \
+    , {0,NULL}, {0,NULL}, TIDEWAITER__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, {0,NULL}, NULL, NULL }
+
+
+struct  Tidewaiter__V1__ExplainImageRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData reference;
+};
+#define TIDEWAITER__V1__EXPLAIN_IMAGE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__explain_image_request__descriptor) \
+    , {0,NULL} }
+
+
+struct  Tidewaiter__V1__ImageExplanation
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData reference;
+  ProtobufCBinaryData digest;
+  ProtobufCBinaryData state;
+  ProtobufCBinaryData reason_code;
+  ProtobufCBinaryData reason;
+  Google__Protobuf__Timestamp *since;
+  Google__Protobuf__Timestamp *first_seen_at;
+  Google__Protobuf__Timestamp *created;
+  ProtobufCBinaryData created_from;
+  uint64_t poll_id;
+  uint64_t job_id;
+  size_t n_notes;
+  ProtobufCBinaryData *notes;
+};
+#define TIDEWAITER__V1__IMAGE_EXPLANATION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__image_explanation__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, NULL, NULL, NULL, {0,NULL}, 0, 0, 0,NULL }
+
+
+struct  Tidewaiter__V1__ListTagHistoryRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData reference;
+  uint32_t page_size;
+  ProtobufCBinaryData page_token;
+};
+#define TIDEWAITER__V1__LIST_TAG_HISTORY_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__list_tag_history_request__descriptor) \
+    , {0,NULL}, 0, {0,NULL} }
+
+
+struct  Tidewaiter__V1__ListTagHistoryResponse
+{
+  ProtobufCMessage base;
+  size_t n_entries;
+  Tidewaiter__V1__TagHistoryEntry **entries;
+  ProtobufCBinaryData next_page_token;
+};
+#define TIDEWAITER__V1__LIST_TAG_HISTORY_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__list_tag_history_response__descriptor) \
+    , 0,NULL, {0,NULL} }
+
+
+struct  Tidewaiter__V1__TagHistoryEntry
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData digest;
+  Google__Protobuf__Timestamp *since;
+  Google__Protobuf__Timestamp *until;
+  ProtobufCBinaryData ended;
+  Tidewaiter__V1__ImageStatus status;
+  Google__Protobuf__Timestamp *scanned_at;
+};
+#define TIDEWAITER__V1__TAG_HISTORY_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__tag_history_entry__descriptor) \
+    , {0,NULL}, NULL, NULL, {0,NULL}, TIDEWAITER__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, NULL }
+
+
+struct  Tidewaiter__V1__RescanImagesRequest
+{
+  ProtobufCMessage base;
+  size_t n_references;
+  ProtobufCBinaryData *references;
+  protobuf_c_boolean all;
+  ProtobufCBinaryData integration;
+};
+#define TIDEWAITER__V1__RESCAN_IMAGES_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__rescan_images_request__descriptor) \
+    , 0,NULL, 0, {0,NULL} }
+
+
+struct  Tidewaiter__V1__RescanImagesResponse
+{
+  ProtobufCMessage base;
+  uint64_t queued;
+  uint64_t existed;
+  size_t n_jobs;
+  Tidewaiter__V1__Job **jobs;
+  uint64_t first_job_id;
+  uint64_t last_job_id;
+};
+#define TIDEWAITER__V1__RESCAN_IMAGES_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__rescan_images_response__descriptor) \
+    , 0, 0, 0,NULL, 0, 0 }
 
 
 struct  Tidewaiter__V1__GetReportRequest
@@ -1589,6 +1969,253 @@ Tidewaiter__V1__Poll *
 void   tidewaiter__v1__poll__free_unpacked
                      (Tidewaiter__V1__Poll *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__OutcomeCount methods */
+void   tidewaiter__v1__outcome_count__init
+                     (Tidewaiter__V1__OutcomeCount         *message);
+size_t tidewaiter__v1__outcome_count__get_packed_size
+                     (const Tidewaiter__V1__OutcomeCount   *message);
+size_t tidewaiter__v1__outcome_count__pack
+                     (const Tidewaiter__V1__OutcomeCount   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__outcome_count__pack_to_buffer
+                     (const Tidewaiter__V1__OutcomeCount   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__OutcomeCount *
+       tidewaiter__v1__outcome_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__outcome_count__free_unpacked
+                     (Tidewaiter__V1__OutcomeCount *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CancelPollRequest methods */
+void   tidewaiter__v1__cancel_poll_request__init
+                     (Tidewaiter__V1__CancelPollRequest         *message);
+size_t tidewaiter__v1__cancel_poll_request__get_packed_size
+                     (const Tidewaiter__V1__CancelPollRequest   *message);
+size_t tidewaiter__v1__cancel_poll_request__pack
+                     (const Tidewaiter__V1__CancelPollRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__cancel_poll_request__pack_to_buffer
+                     (const Tidewaiter__V1__CancelPollRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CancelPollRequest *
+       tidewaiter__v1__cancel_poll_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__cancel_poll_request__free_unpacked
+                     (Tidewaiter__V1__CancelPollRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ListPollsRequest methods */
+void   tidewaiter__v1__list_polls_request__init
+                     (Tidewaiter__V1__ListPollsRequest         *message);
+size_t tidewaiter__v1__list_polls_request__get_packed_size
+                     (const Tidewaiter__V1__ListPollsRequest   *message);
+size_t tidewaiter__v1__list_polls_request__pack
+                     (const Tidewaiter__V1__ListPollsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__list_polls_request__pack_to_buffer
+                     (const Tidewaiter__V1__ListPollsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ListPollsRequest *
+       tidewaiter__v1__list_polls_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__list_polls_request__free_unpacked
+                     (Tidewaiter__V1__ListPollsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ListPollsResponse methods */
+void   tidewaiter__v1__list_polls_response__init
+                     (Tidewaiter__V1__ListPollsResponse         *message);
+size_t tidewaiter__v1__list_polls_response__get_packed_size
+                     (const Tidewaiter__V1__ListPollsResponse   *message);
+size_t tidewaiter__v1__list_polls_response__pack
+                     (const Tidewaiter__V1__ListPollsResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__list_polls_response__pack_to_buffer
+                     (const Tidewaiter__V1__ListPollsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ListPollsResponse *
+       tidewaiter__v1__list_polls_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__list_polls_response__free_unpacked
+                     (Tidewaiter__V1__ListPollsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PreviewIntegrationRequest methods */
+void   tidewaiter__v1__preview_integration_request__init
+                     (Tidewaiter__V1__PreviewIntegrationRequest         *message);
+size_t tidewaiter__v1__preview_integration_request__get_packed_size
+                     (const Tidewaiter__V1__PreviewIntegrationRequest   *message);
+size_t tidewaiter__v1__preview_integration_request__pack
+                     (const Tidewaiter__V1__PreviewIntegrationRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__preview_integration_request__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewIntegrationRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PreviewIntegrationRequest *
+       tidewaiter__v1__preview_integration_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__preview_integration_request__free_unpacked
+                     (Tidewaiter__V1__PreviewIntegrationRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PreviewIntegrationResponse methods */
+void   tidewaiter__v1__preview_integration_response__init
+                     (Tidewaiter__V1__PreviewIntegrationResponse         *message);
+size_t tidewaiter__v1__preview_integration_response__get_packed_size
+                     (const Tidewaiter__V1__PreviewIntegrationResponse   *message);
+size_t tidewaiter__v1__preview_integration_response__pack
+                     (const Tidewaiter__V1__PreviewIntegrationResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__preview_integration_response__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewIntegrationResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PreviewIntegrationResponse *
+       tidewaiter__v1__preview_integration_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__preview_integration_response__free_unpacked
+                     (Tidewaiter__V1__PreviewIntegrationResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PreviewImage methods */
+void   tidewaiter__v1__preview_image__init
+                     (Tidewaiter__V1__PreviewImage         *message);
+size_t tidewaiter__v1__preview_image__get_packed_size
+                     (const Tidewaiter__V1__PreviewImage   *message);
+size_t tidewaiter__v1__preview_image__pack
+                     (const Tidewaiter__V1__PreviewImage   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__preview_image__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewImage   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PreviewImage *
+       tidewaiter__v1__preview_image__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__preview_image__free_unpacked
+                     (Tidewaiter__V1__PreviewImage *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PreviewRepository methods */
+void   tidewaiter__v1__preview_repository__init
+                     (Tidewaiter__V1__PreviewRepository         *message);
+size_t tidewaiter__v1__preview_repository__get_packed_size
+                     (const Tidewaiter__V1__PreviewRepository   *message);
+size_t tidewaiter__v1__preview_repository__pack
+                     (const Tidewaiter__V1__PreviewRepository   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__preview_repository__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewRepository   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PreviewRepository *
+       tidewaiter__v1__preview_repository__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__preview_repository__free_unpacked
+                     (Tidewaiter__V1__PreviewRepository *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PreviewSummary methods */
+void   tidewaiter__v1__preview_summary__init
+                     (Tidewaiter__V1__PreviewSummary         *message);
+size_t tidewaiter__v1__preview_summary__get_packed_size
+                     (const Tidewaiter__V1__PreviewSummary   *message);
+size_t tidewaiter__v1__preview_summary__pack
+                     (const Tidewaiter__V1__PreviewSummary   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__preview_summary__pack_to_buffer
+                     (const Tidewaiter__V1__PreviewSummary   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PreviewSummary *
+       tidewaiter__v1__preview_summary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__preview_summary__free_unpacked
+                     (Tidewaiter__V1__PreviewSummary *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__GetCoverageRequest methods */
+void   tidewaiter__v1__get_coverage_request__init
+                     (Tidewaiter__V1__GetCoverageRequest         *message);
+size_t tidewaiter__v1__get_coverage_request__get_packed_size
+                     (const Tidewaiter__V1__GetCoverageRequest   *message);
+size_t tidewaiter__v1__get_coverage_request__pack
+                     (const Tidewaiter__V1__GetCoverageRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__get_coverage_request__pack_to_buffer
+                     (const Tidewaiter__V1__GetCoverageRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__GetCoverageRequest *
+       tidewaiter__v1__get_coverage_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__get_coverage_request__free_unpacked
+                     (Tidewaiter__V1__GetCoverageRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Coverage methods */
+void   tidewaiter__v1__coverage__init
+                     (Tidewaiter__V1__Coverage         *message);
+size_t tidewaiter__v1__coverage__get_packed_size
+                     (const Tidewaiter__V1__Coverage   *message);
+size_t tidewaiter__v1__coverage__pack
+                     (const Tidewaiter__V1__Coverage   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__coverage__pack_to_buffer
+                     (const Tidewaiter__V1__Coverage   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Coverage *
+       tidewaiter__v1__coverage__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__coverage__free_unpacked
+                     (Tidewaiter__V1__Coverage *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CoverageState methods */
+void   tidewaiter__v1__coverage_state__init
+                     (Tidewaiter__V1__CoverageState         *message);
+size_t tidewaiter__v1__coverage_state__get_packed_size
+                     (const Tidewaiter__V1__CoverageState   *message);
+size_t tidewaiter__v1__coverage_state__pack
+                     (const Tidewaiter__V1__CoverageState   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__coverage_state__pack_to_buffer
+                     (const Tidewaiter__V1__CoverageState   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CoverageState *
+       tidewaiter__v1__coverage_state__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__coverage_state__free_unpacked
+                     (Tidewaiter__V1__CoverageState *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RepositoryCoverage methods */
+void   tidewaiter__v1__repository_coverage__init
+                     (Tidewaiter__V1__RepositoryCoverage         *message);
+size_t tidewaiter__v1__repository_coverage__get_packed_size
+                     (const Tidewaiter__V1__RepositoryCoverage   *message);
+size_t tidewaiter__v1__repository_coverage__pack
+                     (const Tidewaiter__V1__RepositoryCoverage   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__repository_coverage__pack_to_buffer
+                     (const Tidewaiter__V1__RepositoryCoverage   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RepositoryCoverage *
+       tidewaiter__v1__repository_coverage__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__repository_coverage__free_unpacked
+                     (Tidewaiter__V1__RepositoryCoverage *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__ErrorDetail methods */
 void   tidewaiter__v1__error_detail__init
                      (Tidewaiter__V1__ErrorDetail         *message);
@@ -1740,6 +2367,196 @@ Tidewaiter__V1__SeverityCounts *
                       const uint8_t       *data);
 void   tidewaiter__v1__severity_counts__free_unpacked
                      (Tidewaiter__V1__SeverityCounts *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ListTagsRequest methods */
+void   tidewaiter__v1__list_tags_request__init
+                     (Tidewaiter__V1__ListTagsRequest         *message);
+size_t tidewaiter__v1__list_tags_request__get_packed_size
+                     (const Tidewaiter__V1__ListTagsRequest   *message);
+size_t tidewaiter__v1__list_tags_request__pack
+                     (const Tidewaiter__V1__ListTagsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__list_tags_request__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ListTagsRequest *
+       tidewaiter__v1__list_tags_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__list_tags_request__free_unpacked
+                     (Tidewaiter__V1__ListTagsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ListTagsResponse methods */
+void   tidewaiter__v1__list_tags_response__init
+                     (Tidewaiter__V1__ListTagsResponse         *message);
+size_t tidewaiter__v1__list_tags_response__get_packed_size
+                     (const Tidewaiter__V1__ListTagsResponse   *message);
+size_t tidewaiter__v1__list_tags_response__pack
+                     (const Tidewaiter__V1__ListTagsResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__list_tags_response__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ListTagsResponse *
+       tidewaiter__v1__list_tags_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__list_tags_response__free_unpacked
+                     (Tidewaiter__V1__ListTagsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__TagEntry methods */
+void   tidewaiter__v1__tag_entry__init
+                     (Tidewaiter__V1__TagEntry         *message);
+size_t tidewaiter__v1__tag_entry__get_packed_size
+                     (const Tidewaiter__V1__TagEntry   *message);
+size_t tidewaiter__v1__tag_entry__pack
+                     (const Tidewaiter__V1__TagEntry   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__tag_entry__pack_to_buffer
+                     (const Tidewaiter__V1__TagEntry   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__TagEntry *
+       tidewaiter__v1__tag_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__tag_entry__free_unpacked
+                     (Tidewaiter__V1__TagEntry *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ExplainImageRequest methods */
+void   tidewaiter__v1__explain_image_request__init
+                     (Tidewaiter__V1__ExplainImageRequest         *message);
+size_t tidewaiter__v1__explain_image_request__get_packed_size
+                     (const Tidewaiter__V1__ExplainImageRequest   *message);
+size_t tidewaiter__v1__explain_image_request__pack
+                     (const Tidewaiter__V1__ExplainImageRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__explain_image_request__pack_to_buffer
+                     (const Tidewaiter__V1__ExplainImageRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ExplainImageRequest *
+       tidewaiter__v1__explain_image_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__explain_image_request__free_unpacked
+                     (Tidewaiter__V1__ExplainImageRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ImageExplanation methods */
+void   tidewaiter__v1__image_explanation__init
+                     (Tidewaiter__V1__ImageExplanation         *message);
+size_t tidewaiter__v1__image_explanation__get_packed_size
+                     (const Tidewaiter__V1__ImageExplanation   *message);
+size_t tidewaiter__v1__image_explanation__pack
+                     (const Tidewaiter__V1__ImageExplanation   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__image_explanation__pack_to_buffer
+                     (const Tidewaiter__V1__ImageExplanation   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ImageExplanation *
+       tidewaiter__v1__image_explanation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__image_explanation__free_unpacked
+                     (Tidewaiter__V1__ImageExplanation *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ListTagHistoryRequest methods */
+void   tidewaiter__v1__list_tag_history_request__init
+                     (Tidewaiter__V1__ListTagHistoryRequest         *message);
+size_t tidewaiter__v1__list_tag_history_request__get_packed_size
+                     (const Tidewaiter__V1__ListTagHistoryRequest   *message);
+size_t tidewaiter__v1__list_tag_history_request__pack
+                     (const Tidewaiter__V1__ListTagHistoryRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__list_tag_history_request__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagHistoryRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ListTagHistoryRequest *
+       tidewaiter__v1__list_tag_history_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__list_tag_history_request__free_unpacked
+                     (Tidewaiter__V1__ListTagHistoryRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ListTagHistoryResponse methods */
+void   tidewaiter__v1__list_tag_history_response__init
+                     (Tidewaiter__V1__ListTagHistoryResponse         *message);
+size_t tidewaiter__v1__list_tag_history_response__get_packed_size
+                     (const Tidewaiter__V1__ListTagHistoryResponse   *message);
+size_t tidewaiter__v1__list_tag_history_response__pack
+                     (const Tidewaiter__V1__ListTagHistoryResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__list_tag_history_response__pack_to_buffer
+                     (const Tidewaiter__V1__ListTagHistoryResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ListTagHistoryResponse *
+       tidewaiter__v1__list_tag_history_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__list_tag_history_response__free_unpacked
+                     (Tidewaiter__V1__ListTagHistoryResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__TagHistoryEntry methods */
+void   tidewaiter__v1__tag_history_entry__init
+                     (Tidewaiter__V1__TagHistoryEntry         *message);
+size_t tidewaiter__v1__tag_history_entry__get_packed_size
+                     (const Tidewaiter__V1__TagHistoryEntry   *message);
+size_t tidewaiter__v1__tag_history_entry__pack
+                     (const Tidewaiter__V1__TagHistoryEntry   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__tag_history_entry__pack_to_buffer
+                     (const Tidewaiter__V1__TagHistoryEntry   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__TagHistoryEntry *
+       tidewaiter__v1__tag_history_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__tag_history_entry__free_unpacked
+                     (Tidewaiter__V1__TagHistoryEntry *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RescanImagesRequest methods */
+void   tidewaiter__v1__rescan_images_request__init
+                     (Tidewaiter__V1__RescanImagesRequest         *message);
+size_t tidewaiter__v1__rescan_images_request__get_packed_size
+                     (const Tidewaiter__V1__RescanImagesRequest   *message);
+size_t tidewaiter__v1__rescan_images_request__pack
+                     (const Tidewaiter__V1__RescanImagesRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__rescan_images_request__pack_to_buffer
+                     (const Tidewaiter__V1__RescanImagesRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RescanImagesRequest *
+       tidewaiter__v1__rescan_images_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__rescan_images_request__free_unpacked
+                     (Tidewaiter__V1__RescanImagesRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RescanImagesResponse methods */
+void   tidewaiter__v1__rescan_images_response__init
+                     (Tidewaiter__V1__RescanImagesResponse         *message);
+size_t tidewaiter__v1__rescan_images_response__get_packed_size
+                     (const Tidewaiter__V1__RescanImagesResponse   *message);
+size_t tidewaiter__v1__rescan_images_response__pack
+                     (const Tidewaiter__V1__RescanImagesResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__rescan_images_response__pack_to_buffer
+                     (const Tidewaiter__V1__RescanImagesResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RescanImagesResponse *
+       tidewaiter__v1__rescan_images_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__rescan_images_response__free_unpacked
+                     (Tidewaiter__V1__RescanImagesResponse *message,
                       ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__GetReportRequest methods */
 void   tidewaiter__v1__get_report_request__init
@@ -2626,6 +3443,45 @@ typedef void (*Tidewaiter__V1__WatchPollRequest_Closure)
 typedef void (*Tidewaiter__V1__Poll_Closure)
                  (const Tidewaiter__V1__Poll *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__OutcomeCount_Closure)
+                 (const Tidewaiter__V1__OutcomeCount *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__CancelPollRequest_Closure)
+                 (const Tidewaiter__V1__CancelPollRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ListPollsRequest_Closure)
+                 (const Tidewaiter__V1__ListPollsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ListPollsResponse_Closure)
+                 (const Tidewaiter__V1__ListPollsResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PreviewIntegrationRequest_Closure)
+                 (const Tidewaiter__V1__PreviewIntegrationRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PreviewIntegrationResponse_Closure)
+                 (const Tidewaiter__V1__PreviewIntegrationResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PreviewImage_Closure)
+                 (const Tidewaiter__V1__PreviewImage *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PreviewRepository_Closure)
+                 (const Tidewaiter__V1__PreviewRepository *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PreviewSummary_Closure)
+                 (const Tidewaiter__V1__PreviewSummary *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__GetCoverageRequest_Closure)
+                 (const Tidewaiter__V1__GetCoverageRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__Coverage_Closure)
+                 (const Tidewaiter__V1__Coverage *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__CoverageState_Closure)
+                 (const Tidewaiter__V1__CoverageState *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__RepositoryCoverage_Closure)
+                 (const Tidewaiter__V1__RepositoryCoverage *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__ErrorDetail_Closure)
                  (const Tidewaiter__V1__ErrorDetail *message,
                   void *closure_data);
@@ -2649,6 +3505,36 @@ typedef void (*Tidewaiter__V1__Image_Closure)
                   void *closure_data);
 typedef void (*Tidewaiter__V1__SeverityCounts_Closure)
                  (const Tidewaiter__V1__SeverityCounts *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ListTagsRequest_Closure)
+                 (const Tidewaiter__V1__ListTagsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ListTagsResponse_Closure)
+                 (const Tidewaiter__V1__ListTagsResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__TagEntry_Closure)
+                 (const Tidewaiter__V1__TagEntry *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ExplainImageRequest_Closure)
+                 (const Tidewaiter__V1__ExplainImageRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ImageExplanation_Closure)
+                 (const Tidewaiter__V1__ImageExplanation *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ListTagHistoryRequest_Closure)
+                 (const Tidewaiter__V1__ListTagHistoryRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ListTagHistoryResponse_Closure)
+                 (const Tidewaiter__V1__ListTagHistoryResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__TagHistoryEntry_Closure)
+                 (const Tidewaiter__V1__TagHistoryEntry *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__RescanImagesRequest_Closure)
+                 (const Tidewaiter__V1__RescanImagesRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__RescanImagesResponse_Closure)
+                 (const Tidewaiter__V1__RescanImagesResponse *message,
                   void *closure_data);
 typedef void (*Tidewaiter__V1__GetReportRequest_Closure)
                  (const Tidewaiter__V1__GetReportRequest *message,
@@ -2817,6 +3703,19 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__poll_integration_request
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_poll_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_poll_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__poll__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__outcome_count__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__cancel_poll_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__list_polls_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__list_polls_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__preview_integration_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__preview_integration_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__preview_image__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__preview_repository__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__preview_summary__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__get_coverage_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__coverage__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__coverage_state__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__repository_coverage__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__error_detail__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__add_image_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__add_image_response__descriptor;
@@ -2825,6 +3724,16 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__list_images_request__des
 extern const ProtobufCMessageDescriptor tidewaiter__v1__list_images_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__image__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__severity_counts__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__list_tags_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__list_tags_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__tag_entry__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__explain_image_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__image_explanation__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__list_tag_history_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__list_tag_history_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__tag_history_entry__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__rescan_images_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__rescan_images_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_report_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor;

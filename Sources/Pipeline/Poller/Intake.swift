@@ -53,7 +53,7 @@ package struct Intake: Sendable {
         try StateStore.requireIntegration(integration, in: transaction)
       }
       return try items.map { item in
-        _ = try store.seen(item.image, tag: item.tag, now: now, in: transaction)
+        try note(item, now: now, in: transaction)
         let (job, existed) = try queue.enqueue(
           item.image, tag: item.tag, priority: priority, poll: poll, actor: actor, in: transaction)
         try store.changeImage(item.image, in: transaction) { record in
@@ -72,12 +72,25 @@ package struct Intake: Sendable {
   /// Remembers tags of images that are known already and need no job. Refused as by `queue`.
   package func remember(_ items: [Item]) async throws {
     if items.isEmpty { return }
-    try await store.write { [store, clock] transaction in
+    try await store.write { [self] transaction in
       let now = clock.now
       for integration in Set(items.map(\.image.integration)) {
         try StateStore.requireIntegration(integration, in: transaction)
       }
-      for item in items { _ = try store.seen(item.image, tag: item.tag, now: now, in: transaction) }
+      for item in items { try note(item, now: now, in: transaction) }
     }
+  }
+
+  /// Remembers an image and the tag that points to it.
+  private func note(_ item: Item, now: Int64, in transaction: WriteTransaction) throws {
+    _ = try store.remember(item.image, now: now, in: transaction)
+    guard !item.tag.isEmpty else { return }
+    let key = TagKey(integration: item.image.integration, repository: item.image.repository, tag: item.tag)
+    var record = try transaction.get(StateStore.tags, key) ?? TagRecord()
+    if record.digest != item.image.digest { record.since = now }
+    record.digest = item.image.digest
+    record.decision = .selected
+    if record.firstSeenAt == 0 { record.firstSeenAt = now }
+    try store.put(record, key, now: now, in: transaction)
   }
 }

@@ -120,6 +120,8 @@ public struct PollState: RawRepresentable, Hashable, Sendable {
   public static let finished = PollState(rawValue: 2)
   public static let failed = PollState(rawValue: 3)
   public static let interrupted = PollState(rawValue: 4)
+  public static let cancelled = PollState(rawValue: 5)
+  public static let suspended = PollState(rawValue: 6)
 
   /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
   public var name: String {
@@ -129,6 +131,8 @@ public struct PollState: RawRepresentable, Hashable, Sendable {
     case 2: "finished"
     case 3: "failed"
     case 4: "interrupted"
+    case 5: "cancelled"
+    case 6: "suspended"
     default: String(rawValue)
     }
   }
@@ -140,6 +144,8 @@ public struct PollState: RawRepresentable, Hashable, Sendable {
     .finished,
     .failed,
     .interrupted,
+    .cancelled,
+    .suspended,
   ]
 }
 
@@ -1319,6 +1325,29 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
   public var repositoriesSkipped: UInt32 = 0
   /// why they were, and what was not safe about this poll
   public var notes: [String] = []
+  /// "person", "schedule", "missed": made up for at start
+  public var trigger: String = ""
+  public var scheduledFor: Timestamp? = nil
+  /// who asked for it: "uid:1000"
+  public var actor: String = ""
+  /// seen for the first time, or again after they were gone
+  public var tagsNew: UInt32 = 0
+  public var tagsMoved: UInt32 = 0
+  public var tagsGone: UInt32 = 0
+  /// could not be read
+  public var tagsFailed: UInt32 = 0
+  /// sent, tries included
+  public var requests: UInt64 = 0
+  public var bytesReceived: UInt64 = 0
+  /// answers "too many requests"
+  public var throttles: UInt32 = 0
+  public var outcomes: [OutcomeCount] = []
+  /// of a suspended one
+  public var resumesAt: Timestamp? = nil
+  public var suspensions: UInt32 = 0
+  public var repositoriesGone: UInt32 = 0
+  /// not everything there is was listed
+  public var isPartial: Bool = false
 
   public init() {}
 
@@ -1348,6 +1377,21 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
     self.error = try readMessage(c.pointee.error)
     self.repositoriesSkipped = c.pointee.repositories_skipped
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.v1.Poll.notes")
+    self.trigger = try readText(c.pointee.trigger, "tidewaiter.v1.Poll.trigger")
+    self.scheduledFor = try readMessage(c.pointee.scheduled_for)
+    self.actor = try readText(c.pointee.actor, "tidewaiter.v1.Poll.actor")
+    self.tagsNew = c.pointee.tags_new
+    self.tagsMoved = c.pointee.tags_moved
+    self.tagsGone = c.pointee.tags_gone
+    self.tagsFailed = c.pointee.tags_failed
+    self.requests = c.pointee.requests
+    self.bytesReceived = c.pointee.bytes_received
+    self.throttles = c.pointee.throttles
+    self.outcomes = try readMessages(c.pointee.outcomes, c.pointee.n_outcomes)
+    self.resumesAt = try readMessage(c.pointee.resumes_at)
+    self.suspensions = c.pointee.suspensions
+    self.repositoriesGone = c.pointee.repositories_gone
+    self.isPartial = c.pointee.is_partial != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1372,6 +1416,22 @@ public struct Poll: ProtoMessage, Sendable, Equatable {
     c.pointee.repositories_skipped = self.repositoriesSkipped
     c.pointee.n_notes = self.notes.count
     c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
+    c.pointee.trigger = arena.copy(self.trigger)
+    c.pointee.scheduled_for = arena.pointer(self.scheduledFor)
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.tags_new = self.tagsNew
+    c.pointee.tags_moved = self.tagsMoved
+    c.pointee.tags_gone = self.tagsGone
+    c.pointee.tags_failed = self.tagsFailed
+    c.pointee.requests = self.requests
+    c.pointee.bytes_received = self.bytesReceived
+    c.pointee.throttles = self.throttles
+    c.pointee.n_outcomes = self.outcomes.count
+    c.pointee.outcomes = arena.array(self.outcomes)
+    c.pointee.resumes_at = arena.pointer(self.resumesAt)
+    c.pointee.suspensions = self.suspensions
+    c.pointee.repositories_gone = self.repositoriesGone
+    c.pointee.is_partial = self.isPartial ? 1 : 0
   }
 }
 
@@ -1396,6 +1456,691 @@ extension Poll: JSONRepresentable {
       ("error", self.error?.json ?? .null),
       ("repositoriesSkipped", .unsigned(UInt64(self.repositoriesSkipped))),
       ("notes", .array(self.notes.map { .string($0) })),
+      ("trigger", .string(self.trigger)),
+      ("scheduledFor", self.scheduledFor?.json ?? .null),
+      ("actor", .string(self.actor)),
+      ("tagsNew", .unsigned(UInt64(self.tagsNew))),
+      ("tagsMoved", .unsigned(UInt64(self.tagsMoved))),
+      ("tagsGone", .unsigned(UInt64(self.tagsGone))),
+      ("tagsFailed", .unsigned(UInt64(self.tagsFailed))),
+      ("requests", .unsigned(self.requests)),
+      ("bytesReceived", .unsigned(self.bytesReceived)),
+      ("throttles", .unsigned(UInt64(self.throttles))),
+      ("outcomes", .array(self.outcomes.map { $0.json })),
+      ("resumesAt", self.resumesAt?.json ?? .null),
+      ("suspensions", .unsigned(UInt64(self.suspensions))),
+      ("repositoriesGone", .unsigned(UInt64(self.repositoriesGone))),
+      ("isPartial", .bool(self.isPartial)),
+    ])
+  }
+}
+
+/// How many tags a poll decided for one reason.
+public struct OutcomeCount: ProtoMessage, Sendable, Equatable {
+  /// "selected", "rejected", "skipped", "failed"
+  public var decision: String = ""
+  public var reasonCode: String = ""
+  public var count: UInt32 = 0
+  public var example: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.OutcomeCount" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__OutcomeCount>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__outcome_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__OutcomeCount.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__OutcomeCount.self)
+    self.decision = try readText(c.pointee.decision, "tidewaiter.v1.OutcomeCount.decision")
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.OutcomeCount.reason_code")
+    self.count = c.pointee.count
+    self.example = try readText(c.pointee.example, "tidewaiter.v1.OutcomeCount.example")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__OutcomeCount.self)
+    c.pointee.decision = arena.copy(self.decision)
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.count = self.count
+    c.pointee.example = arena.copy(self.example)
+  }
+}
+
+extension OutcomeCount: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("decision", .string(self.decision)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("count", .unsigned(UInt64(self.count))),
+      ("example", .string(self.example)),
+    ])
+  }
+}
+
+public struct CancelPollRequest: ProtoMessage, Sendable, Equatable {
+  public var integration: String = ""
+  /// 0: whichever runs or is suspended
+  public var id: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CancelPollRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelPollRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_poll_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelPollRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelPollRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.CancelPollRequest.integration")
+    self.id = c.pointee.id
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelPollRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.id = self.id
+  }
+}
+
+extension CancelPollRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("id", .unsigned(self.id)),
+    ])
+  }
+}
+
+public struct ListPollsRequest: ProtoMessage, Sendable, Equatable {
+  public var integration: String = ""
+  public var pageSize: UInt32 = 0
+  public var pageToken: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListPollsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListPollsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_polls_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ListPollsRequest.integration")
+    self.pageSize = c.pointee.page_size
+    self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListPollsRequest.page_token")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.page_size = self.pageSize
+    c.pointee.page_token = arena.copy(self.pageToken)
+  }
+}
+
+extension ListPollsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("pageSize", .unsigned(UInt64(self.pageSize))),
+      ("pageToken", .string(self.pageToken)),
+    ])
+  }
+}
+
+public struct ListPollsResponse: ProtoMessage, Sendable, Equatable {
+  public var polls: [Poll] = []
+  public var nextPageToken: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListPollsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListPollsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_polls_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsResponse.self)
+    self.polls = try readMessages(c.pointee.polls, c.pointee.n_polls)
+    self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListPollsResponse.next_page_token")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListPollsResponse.self)
+    c.pointee.n_polls = self.polls.count
+    c.pointee.polls = arena.array(self.polls)
+    c.pointee.next_page_token = arena.copy(self.nextPageToken)
+  }
+}
+
+extension ListPollsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("polls", .array(self.polls.map { $0.json })),
+      ("nextPageToken", .string(self.nextPageToken)),
+    ])
+  }
+}
+
+public struct PreviewIntegrationRequest: ProtoMessage, Sendable, Equatable {
+  public var name: String = ""
+  /// settings to use instead of the stored ones, as the mask names them
+  public var integration: Integration? = nil
+  /// criteria, never, always, condition, rescan, platforms, include_remote, scopes
+  public var settingsMask: FieldMask? = nil
+  /// read no manifests to learn how many bytes there are to fetch
+  public var skipSizes: Bool = false
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PreviewIntegrationRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewIntegrationRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_integration_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationRequest.self)
+    self.name = try readText(c.pointee.name, "tidewaiter.v1.PreviewIntegrationRequest.name")
+    self.integration = try readMessage(c.pointee.integration)
+    self.settingsMask = try readMessage(c.pointee.settings_mask)
+    self.skipSizes = c.pointee.skip_sizes != 0
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationRequest.self)
+    c.pointee.name = arena.copy(self.name)
+    c.pointee.integration = arena.pointer(self.integration)
+    c.pointee.settings_mask = arena.pointer(self.settingsMask)
+    c.pointee.skip_sizes = self.skipSizes ? 1 : 0
+  }
+}
+
+extension PreviewIntegrationRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("name", .string(self.name)),
+      ("integration", self.integration?.json ?? .null),
+      ("settingsMask", self.settingsMask?.json ?? .null),
+      ("skipSizes", .bool(self.skipSizes)),
+    ])
+  }
+}
+
+public struct PreviewIntegrationResponse: ProtoMessage, Sendable, Equatable {
+  public var images: [PreviewImage] = []
+  public var repositories: [PreviewRepository] = []
+  public var summary: PreviewSummary? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PreviewIntegrationResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewIntegrationResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_integration_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationResponse.self)
+    self.images = try readMessages(c.pointee.images, c.pointee.n_images)
+    self.repositories = try readMessages(c.pointee.repositories, c.pointee.n_repositories)
+    self.summary = try readMessage(c.pointee.summary)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewIntegrationResponse.self)
+    c.pointee.n_images = self.images.count
+    c.pointee.images = arena.array(self.images)
+    c.pointee.n_repositories = self.repositories.count
+    c.pointee.repositories = arena.array(self.repositories)
+    c.pointee.summary = arena.pointer(self.summary)
+  }
+}
+
+extension PreviewIntegrationResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("images", .array(self.images.map { $0.json })),
+      ("repositories", .array(self.repositories.map { $0.json })),
+      ("summary", self.summary?.json ?? .null),
+    ])
+  }
+}
+
+public struct PreviewImage: ProtoMessage, Sendable, Equatable {
+  /// INTEGRATION/REPOSITORY:TAG, with @DIGEST where it is known
+  public var reference: String = ""
+  /// "": not asked for
+  public var digest: String = ""
+  /// absent: not asked for
+  public var created: Timestamp? = nil
+  /// "config", "pushed", "first_seen"
+  public var createdFrom: String = ""
+  public var selected: Bool = false
+  public var reasonCode: String = ""
+  public var reason: String = ""
+  /// "selected", "rejected", "skipped", "failed", "gone"
+  public var decision: String = ""
+  /// against the last poll: "new", "moved", "returned", "gone", "unchanged"
+  public var change: String = ""
+  /// of the last poll; "": none
+  public var previousDecision: String = ""
+  /// a poll would queue it now
+  public var queued: Bool = false
+  /// layers not analysed before; each counted with the first image that has it
+  public var bytesToFetch: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PreviewImage" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewImage>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_image__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewImage.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewImage.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.PreviewImage.reference")
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.PreviewImage.digest")
+    self.created = try readMessage(c.pointee.created)
+    self.createdFrom = try readText(c.pointee.created_from, "tidewaiter.v1.PreviewImage.created_from")
+    self.selected = c.pointee.selected != 0
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.PreviewImage.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.PreviewImage.reason")
+    self.decision = try readText(c.pointee.decision, "tidewaiter.v1.PreviewImage.decision")
+    self.change = try readText(c.pointee.change, "tidewaiter.v1.PreviewImage.change")
+    self.previousDecision = try readText(c.pointee.previous_decision, "tidewaiter.v1.PreviewImage.previous_decision")
+    self.queued = c.pointee.queued != 0
+    self.bytesToFetch = c.pointee.bytes_to_fetch
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewImage.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.created = arena.pointer(self.created)
+    c.pointee.created_from = arena.copy(self.createdFrom)
+    c.pointee.selected = self.selected ? 1 : 0
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.decision = arena.copy(self.decision)
+    c.pointee.change = arena.copy(self.change)
+    c.pointee.previous_decision = arena.copy(self.previousDecision)
+    c.pointee.queued = self.queued ? 1 : 0
+    c.pointee.bytes_to_fetch = self.bytesToFetch
+  }
+}
+
+extension PreviewImage: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("digest", .string(self.digest)),
+      ("created", self.created?.json ?? .null),
+      ("createdFrom", .string(self.createdFrom)),
+      ("selected", .bool(self.selected)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("reason", .string(self.reason)),
+      ("decision", .string(self.decision)),
+      ("change", .string(self.change)),
+      ("previousDecision", .string(self.previousDecision)),
+      ("queued", .bool(self.queued)),
+      ("bytesToFetch", .unsigned(self.bytesToFetch)),
+    ])
+  }
+}
+
+public struct PreviewRepository: ProtoMessage, Sendable, Equatable {
+  public var name: String = ""
+  /// "local", "remote", "virtual"
+  public var kind: String = ""
+  public var skipped: Bool = false
+  /// why it is, or what went wrong with it
+  public var reason: String = ""
+  public var tags: UInt32 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PreviewRepository" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewRepository>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_repository__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewRepository.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewRepository.self)
+    self.name = try readText(c.pointee.name, "tidewaiter.v1.PreviewRepository.name")
+    self.kind = try readText(c.pointee.kind, "tidewaiter.v1.PreviewRepository.kind")
+    self.skipped = c.pointee.skipped != 0
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.PreviewRepository.reason")
+    self.tags = c.pointee.tags
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewRepository.self)
+    c.pointee.name = arena.copy(self.name)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.skipped = self.skipped ? 1 : 0
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.tags = self.tags
+  }
+}
+
+extension PreviewRepository: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("name", .string(self.name)),
+      ("kind", .string(self.kind)),
+      ("skipped", .bool(self.skipped)),
+      ("reason", .string(self.reason)),
+      ("tags", .unsigned(UInt64(self.tags))),
+    ])
+  }
+}
+
+public struct PreviewSummary: ProtoMessage, Sendable, Equatable {
+  public var repositories: UInt32 = 0
+  public var repositoriesSkipped: UInt32 = 0
+  public var tags: UInt32 = 0
+  public var selected: UInt32 = 0
+  public var rejected: UInt32 = 0
+  public var skipped: UInt32 = 0
+  public var failed: UInt32 = 0
+  public var gone: UInt32 = 0
+  /// a poll would queue so many images
+  public var queued: UInt32 = 0
+  public var tagsNew: UInt32 = 0
+  public var tagsMoved: UInt32 = 0
+  /// rejected by the last poll
+  public var newlySelected: UInt32 = 0
+  /// selected by the last poll
+  public var newlyRejected: UInt32 = 0
+  public var bytesToFetch: UInt64 = 0
+  /// images to queue whose bytes are not in the sum
+  public var unsized: UInt32 = 0
+  public var isPartial: Bool = false
+  public var errors: [String] = []
+  /// 0: there was none
+  public var lastPollId: UInt64 = 0
+  public var requests: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PreviewSummary" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PreviewSummary>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__preview_summary__init(message.assumingMemoryBound(to: Tidewaiter__V1__PreviewSummary.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewSummary.self)
+    self.repositories = c.pointee.repositories
+    self.repositoriesSkipped = c.pointee.repositories_skipped
+    self.tags = c.pointee.tags
+    self.selected = c.pointee.selected
+    self.rejected = c.pointee.rejected
+    self.skipped = c.pointee.skipped
+    self.failed = c.pointee.failed
+    self.gone = c.pointee.gone
+    self.queued = c.pointee.queued
+    self.tagsNew = c.pointee.tags_new
+    self.tagsMoved = c.pointee.tags_moved
+    self.newlySelected = c.pointee.newly_selected
+    self.newlyRejected = c.pointee.newly_rejected
+    self.bytesToFetch = c.pointee.bytes_to_fetch
+    self.unsized = c.pointee.unsized
+    self.isPartial = c.pointee.is_partial != 0
+    self.errors = try readTexts(c.pointee.errors, c.pointee.n_errors, "tidewaiter.v1.PreviewSummary.errors")
+    self.lastPollId = c.pointee.last_poll_id
+    self.requests = c.pointee.requests
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PreviewSummary.self)
+    c.pointee.repositories = self.repositories
+    c.pointee.repositories_skipped = self.repositoriesSkipped
+    c.pointee.tags = self.tags
+    c.pointee.selected = self.selected
+    c.pointee.rejected = self.rejected
+    c.pointee.skipped = self.skipped
+    c.pointee.failed = self.failed
+    c.pointee.gone = self.gone
+    c.pointee.queued = self.queued
+    c.pointee.tags_new = self.tagsNew
+    c.pointee.tags_moved = self.tagsMoved
+    c.pointee.newly_selected = self.newlySelected
+    c.pointee.newly_rejected = self.newlyRejected
+    c.pointee.bytes_to_fetch = self.bytesToFetch
+    c.pointee.unsized = self.unsized
+    c.pointee.is_partial = self.isPartial ? 1 : 0
+    c.pointee.n_errors = self.errors.count
+    c.pointee.errors = arena.array(self.errors) { arena.copy($0) }
+    c.pointee.last_poll_id = self.lastPollId
+    c.pointee.requests = self.requests
+  }
+}
+
+extension PreviewSummary: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("repositories", .unsigned(UInt64(self.repositories))),
+      ("repositoriesSkipped", .unsigned(UInt64(self.repositoriesSkipped))),
+      ("tags", .unsigned(UInt64(self.tags))),
+      ("selected", .unsigned(UInt64(self.selected))),
+      ("rejected", .unsigned(UInt64(self.rejected))),
+      ("skipped", .unsigned(UInt64(self.skipped))),
+      ("failed", .unsigned(UInt64(self.failed))),
+      ("gone", .unsigned(UInt64(self.gone))),
+      ("queued", .unsigned(UInt64(self.queued))),
+      ("tagsNew", .unsigned(UInt64(self.tagsNew))),
+      ("tagsMoved", .unsigned(UInt64(self.tagsMoved))),
+      ("newlySelected", .unsigned(UInt64(self.newlySelected))),
+      ("newlyRejected", .unsigned(UInt64(self.newlyRejected))),
+      ("bytesToFetch", .unsigned(self.bytesToFetch)),
+      ("unsized", .unsigned(UInt64(self.unsized))),
+      ("isPartial", .bool(self.isPartial)),
+      ("errors", .array(self.errors.map { .string($0) })),
+      ("lastPollId", .unsigned(self.lastPollId)),
+      ("requests", .unsigned(self.requests)),
+    ])
+  }
+}
+
+public struct GetCoverageRequest: ProtoMessage, Sendable, Equatable {
+  public var integration: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetCoverageRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetCoverageRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__get_coverage_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetCoverageRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetCoverageRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.GetCoverageRequest.integration")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetCoverageRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension GetCoverageRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+public struct Coverage: ProtoMessage, Sendable, Equatable {
+  public var integration: String = ""
+  /// ever listed: the sum of all states
+  public var tags: UInt64 = 0
+  /// at the registry now, as far as was listed: all states but "gone"
+  public var listed: UInt64 = 0
+  public var states: [CoverageState] = []
+  public var repositories: UInt64 = 0
+  public var repositoryStates: [RepositoryCoverage] = []
+  /// the newest that has ended
+  public var pollId: UInt64 = 0
+  /// its end
+  public var asOf: Timestamp? = nil
+  /// that poll has not listed everything there is
+  public var isPartial: Bool = false
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Coverage" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Coverage>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__coverage__init(message.assumingMemoryBound(to: Tidewaiter__V1__Coverage.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Coverage.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.Coverage.integration")
+    self.tags = c.pointee.tags
+    self.listed = c.pointee.listed
+    self.states = try readMessages(c.pointee.states, c.pointee.n_states)
+    self.repositories = c.pointee.repositories
+    self.repositoryStates = try readMessages(c.pointee.repository_states, c.pointee.n_repository_states)
+    self.pollId = c.pointee.poll_id
+    self.asOf = try readMessage(c.pointee.as_of)
+    self.isPartial = c.pointee.is_partial != 0
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Coverage.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.tags = self.tags
+    c.pointee.listed = self.listed
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states)
+    c.pointee.repositories = self.repositories
+    c.pointee.n_repository_states = self.repositoryStates.count
+    c.pointee.repository_states = arena.array(self.repositoryStates)
+    c.pointee.poll_id = self.pollId
+    c.pointee.as_of = arena.pointer(self.asOf)
+    c.pointee.is_partial = self.isPartial ? 1 : 0
+  }
+}
+
+extension Coverage: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("tags", .unsigned(self.tags)),
+      ("listed", .unsigned(self.listed)),
+      ("states", .array(self.states.map { $0.json })),
+      ("repositories", .unsigned(self.repositories)),
+      ("repositoryStates", .array(self.repositoryStates.map { $0.json })),
+      ("pollId", .unsigned(self.pollId)),
+      ("asOf", self.asOf?.json ?? .null),
+      ("isPartial", .bool(self.isPartial)),
+    ])
+  }
+}
+
+public struct CoverageState: ProtoMessage, Sendable, Equatable {
+  public var status: ImageStatus = ImageStatus(rawValue: 0)
+  /// "" where the status says it all
+  public var reasonCode: String = ""
+  public var tags: UInt64 = 0
+  /// a reference, with its reason in full
+  public var example: String = ""
+  public var reason: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CoverageState" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CoverageState>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__coverage_state__init(message.assumingMemoryBound(to: Tidewaiter__V1__CoverageState.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CoverageState.self)
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.CoverageState.reason_code")
+    self.tags = c.pointee.tags
+    self.example = try readText(c.pointee.example, "tidewaiter.v1.CoverageState.example")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.CoverageState.reason")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CoverageState.self)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.tags = self.tags
+    c.pointee.example = arena.copy(self.example)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension CoverageState: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("status", .string(self.status.name)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("tags", .unsigned(self.tags)),
+      ("example", .string(self.example)),
+      ("reason", .string(self.reason)),
+    ])
+  }
+}
+
+public struct RepositoryCoverage: ProtoMessage, Sendable, Equatable {
+  /// "listed", "rejected", "skipped", "failed", "gone", "unlisted"
+  public var state: String = ""
+  public var reasonCode: String = ""
+  public var repositories: UInt64 = 0
+  public var example: String = ""
+  public var reason: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RepositoryCoverage" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RepositoryCoverage>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__repository_coverage__init(message.assumingMemoryBound(to: Tidewaiter__V1__RepositoryCoverage.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RepositoryCoverage.self)
+    self.state = try readText(c.pointee.state, "tidewaiter.v1.RepositoryCoverage.state")
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.RepositoryCoverage.reason_code")
+    self.repositories = c.pointee.repositories
+    self.example = try readText(c.pointee.example, "tidewaiter.v1.RepositoryCoverage.example")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.RepositoryCoverage.reason")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RepositoryCoverage.self)
+    c.pointee.state = arena.copy(self.state)
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.repositories = self.repositories
+    c.pointee.example = arena.copy(self.example)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension RepositoryCoverage: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("state", .string(self.state)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("repositories", .unsigned(self.repositories)),
+      ("example", .string(self.example)),
+      ("reason", .string(self.reason)),
     ])
   }
 }
@@ -1736,6 +2481,476 @@ extension SeverityCounts: JSONRepresentable {
       ("medium", .unsigned(UInt64(self.medium))),
       ("low", .unsigned(UInt64(self.low))),
       ("unknown", .unsigned(UInt64(self.unknown))),
+    ])
+  }
+}
+
+public struct ListTagsRequest: ProtoMessage, Sendable, Equatable {
+  public var integration: String = ""
+  /// a name pattern
+  public var repository: String = ""
+  public var status: ImageStatus = ImageStatus(rawValue: 0)
+  public var reasonCode: String = ""
+  public var pageSize: UInt32 = 0
+  public var pageToken: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListTagsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tags_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ListTagsRequest.integration")
+    self.repository = try readText(c.pointee.repository, "tidewaiter.v1.ListTagsRequest.repository")
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.ListTagsRequest.reason_code")
+    self.pageSize = c.pointee.page_size
+    self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListTagsRequest.page_token")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.repository = arena.copy(self.repository)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.page_size = self.pageSize
+    c.pointee.page_token = arena.copy(self.pageToken)
+  }
+}
+
+extension ListTagsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("repository", .string(self.repository)),
+      ("status", .string(self.status.name)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("pageSize", .unsigned(UInt64(self.pageSize))),
+      ("pageToken", .string(self.pageToken)),
+    ])
+  }
+}
+
+public struct ListTagsResponse: ProtoMessage, Sendable, Equatable {
+  public var tags: [TagEntry] = []
+  public var nextPageToken: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListTagsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tags_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsResponse.self)
+    self.tags = try readMessages(c.pointee.tags, c.pointee.n_tags)
+    self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListTagsResponse.next_page_token")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagsResponse.self)
+    c.pointee.n_tags = self.tags.count
+    c.pointee.tags = arena.array(self.tags)
+    c.pointee.next_page_token = arena.copy(self.nextPageToken)
+  }
+}
+
+extension ListTagsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("tags", .array(self.tags.map { $0.json })),
+      ("nextPageToken", .string(self.nextPageToken)),
+    ])
+  }
+}
+
+public struct TagEntry: ProtoMessage, Sendable, Equatable {
+  /// INTEGRATION/REPOSITORY:TAG
+  public var reference: String = ""
+  /// "": never asked for
+  public var digest: String = ""
+  public var status: ImageStatus = ImageStatus(rawValue: 0)
+  public var reasonCode: String = ""
+  public var reason: String = ""
+  /// it is in this state
+  public var since: Timestamp? = nil
+  public var firstSeenAt: Timestamp? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.TagEntry" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TagEntry>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__tag_entry__init(message.assumingMemoryBound(to: Tidewaiter__V1__TagEntry.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagEntry.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.TagEntry.reference")
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.TagEntry.digest")
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.TagEntry.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.TagEntry.reason")
+    self.since = try readMessage(c.pointee.since)
+    self.firstSeenAt = try readMessage(c.pointee.first_seen_at)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagEntry.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.first_seen_at = arena.pointer(self.firstSeenAt)
+  }
+}
+
+extension TagEntry: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("digest", .string(self.digest)),
+      ("status", .string(self.status.name)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("reason", .string(self.reason)),
+      ("since", self.since?.json ?? .null),
+      ("firstSeenAt", self.firstSeenAt?.json ?? .null),
+    ])
+  }
+}
+
+public struct ExplainImageRequest: ProtoMessage, Sendable, Equatable {
+  /// INTEGRATION/REPOSITORY[:TAG][@DIGEST]
+  public var reference: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ExplainImageRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ExplainImageRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__explain_image_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ExplainImageRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ExplainImageRequest.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.ExplainImageRequest.reference")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ExplainImageRequest.self)
+    c.pointee.reference = arena.copy(self.reference)
+  }
+}
+
+extension ExplainImageRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+    ])
+  }
+}
+
+public struct ImageExplanation: ProtoMessage, Sendable, Equatable {
+  public var reference: String = ""
+  public var digest: String = ""
+  /// a status of an image, or "unknown"
+  public var state: String = ""
+  public var reasonCode: String = ""
+  public var reason: String = ""
+  public var since: Timestamp? = nil
+  public var firstSeenAt: Timestamp? = nil
+  public var created: Timestamp? = nil
+  public var createdFrom: String = ""
+  /// that decided
+  public var pollId: UInt64 = 0
+  public var jobId: UInt64 = 0
+  /// what else there is to know, in order: the present criteria, the last poll, …
+  public var notes: [String] = []
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ImageExplanation" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ImageExplanation>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__image_explanation__init(message.assumingMemoryBound(to: Tidewaiter__V1__ImageExplanation.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImageExplanation.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.ImageExplanation.reference")
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.ImageExplanation.digest")
+    self.state = try readText(c.pointee.state, "tidewaiter.v1.ImageExplanation.state")
+    self.reasonCode = try readText(c.pointee.reason_code, "tidewaiter.v1.ImageExplanation.reason_code")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.ImageExplanation.reason")
+    self.since = try readMessage(c.pointee.since)
+    self.firstSeenAt = try readMessage(c.pointee.first_seen_at)
+    self.created = try readMessage(c.pointee.created)
+    self.createdFrom = try readText(c.pointee.created_from, "tidewaiter.v1.ImageExplanation.created_from")
+    self.pollId = c.pointee.poll_id
+    self.jobId = c.pointee.job_id
+    self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.v1.ImageExplanation.notes")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ImageExplanation.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.state = arena.copy(self.state)
+    c.pointee.reason_code = arena.copy(self.reasonCode)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.first_seen_at = arena.pointer(self.firstSeenAt)
+    c.pointee.created = arena.pointer(self.created)
+    c.pointee.created_from = arena.copy(self.createdFrom)
+    c.pointee.poll_id = self.pollId
+    c.pointee.job_id = self.jobId
+    c.pointee.n_notes = self.notes.count
+    c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
+  }
+}
+
+extension ImageExplanation: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("digest", .string(self.digest)),
+      ("state", .string(self.state)),
+      ("reasonCode", .string(self.reasonCode)),
+      ("reason", .string(self.reason)),
+      ("since", self.since?.json ?? .null),
+      ("firstSeenAt", self.firstSeenAt?.json ?? .null),
+      ("created", self.created?.json ?? .null),
+      ("createdFrom", .string(self.createdFrom)),
+      ("pollId", .unsigned(self.pollId)),
+      ("jobId", .unsigned(self.jobId)),
+      ("notes", .array(self.notes.map { .string($0) })),
+    ])
+  }
+}
+
+public struct ListTagHistoryRequest: ProtoMessage, Sendable, Equatable {
+  /// INTEGRATION/REPOSITORY:TAG
+  public var reference: String = ""
+  public var pageSize: UInt32 = 0
+  public var pageToken: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListTagHistoryRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagHistoryRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tag_history_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryRequest.self)
+    self.reference = try readText(c.pointee.reference, "tidewaiter.v1.ListTagHistoryRequest.reference")
+    self.pageSize = c.pointee.page_size
+    self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListTagHistoryRequest.page_token")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryRequest.self)
+    c.pointee.reference = arena.copy(self.reference)
+    c.pointee.page_size = self.pageSize
+    c.pointee.page_token = arena.copy(self.pageToken)
+  }
+}
+
+extension ListTagHistoryRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("reference", .string(self.reference)),
+      ("pageSize", .unsigned(UInt64(self.pageSize))),
+      ("pageToken", .string(self.pageToken)),
+    ])
+  }
+}
+
+public struct ListTagHistoryResponse: ProtoMessage, Sendable, Equatable {
+  public var entries: [TagHistoryEntry] = []
+  public var nextPageToken: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ListTagHistoryResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ListTagHistoryResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__list_tag_history_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryResponse.self)
+    self.entries = try readMessages(c.pointee.entries, c.pointee.n_entries)
+    self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.ListTagHistoryResponse.next_page_token")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ListTagHistoryResponse.self)
+    c.pointee.n_entries = self.entries.count
+    c.pointee.entries = arena.array(self.entries)
+    c.pointee.next_page_token = arena.copy(self.nextPageToken)
+  }
+}
+
+extension ListTagHistoryResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("entries", .array(self.entries.map { $0.json })),
+      ("nextPageToken", .string(self.nextPageToken)),
+    ])
+  }
+}
+
+public struct TagHistoryEntry: ProtoMessage, Sendable, Equatable {
+  public var digest: String = ""
+  public var since: Timestamp? = nil
+  /// absent: it still points there
+  public var until: Timestamp? = nil
+  /// "moved", "gone", ""
+  public var ended: String = ""
+  /// of that image; unspecified: it was never pulled
+  public var status: ImageStatus = ImageStatus(rawValue: 0)
+  public var scannedAt: Timestamp? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.TagHistoryEntry" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__TagHistoryEntry>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__tag_history_entry__init(message.assumingMemoryBound(to: Tidewaiter__V1__TagHistoryEntry.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagHistoryEntry.self)
+    self.digest = try readText(c.pointee.digest, "tidewaiter.v1.TagHistoryEntry.digest")
+    self.since = try readMessage(c.pointee.since)
+    self.until = try readMessage(c.pointee.until)
+    self.ended = try readText(c.pointee.ended, "tidewaiter.v1.TagHistoryEntry.ended")
+    self.status = ImageStatus(rawValue: Int32(bitPattern: c.pointee.status.rawValue))
+    self.scannedAt = try readMessage(c.pointee.scanned_at)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__TagHistoryEntry.self)
+    c.pointee.digest = arena.copy(self.digest)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.until = arena.pointer(self.until)
+    c.pointee.ended = arena.copy(self.ended)
+    c.pointee.status = Tidewaiter__V1__ImageStatus(rawValue: UInt32(bitPattern: self.status.rawValue))
+    c.pointee.scanned_at = arena.pointer(self.scannedAt)
+  }
+}
+
+extension TagHistoryEntry: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("digest", .string(self.digest)),
+      ("since", self.since?.json ?? .null),
+      ("until", self.until?.json ?? .null),
+      ("ended", .string(self.ended)),
+      ("status", .string(self.status.name)),
+      ("scannedAt", self.scannedAt?.json ?? .null),
+    ])
+  }
+}
+
+public struct RescanImagesRequest: ProtoMessage, Sendable, Equatable {
+  public var references: [String] = []
+  /// every image that is known and not gone
+  public var all: Bool = false
+  /// with all: of this one only
+  public var integration: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RescanImagesRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RescanImagesRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rescan_images_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesRequest.self)
+    self.references = try readTexts(c.pointee.references, c.pointee.n_references, "tidewaiter.v1.RescanImagesRequest.references")
+    self.all = c.pointee.all != 0
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.RescanImagesRequest.integration")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesRequest.self)
+    c.pointee.n_references = self.references.count
+    c.pointee.references = arena.array(self.references) { arena.copy($0) }
+    c.pointee.all = self.all ? 1 : 0
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension RescanImagesRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("references", .array(self.references.map { .string($0) })),
+      ("all", .bool(self.all)),
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+public struct RescanImagesResponse: ProtoMessage, Sendable, Equatable {
+  public var queued: UInt64 = 0
+  /// were pending or in progress already
+  public var existed: UInt64 = 0
+  /// of the references, in their order
+  public var jobs: [Job] = []
+  /// those queued lie between these two, 0: none
+  public var firstJobId: UInt64 = 0
+  public var lastJobId: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RescanImagesResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RescanImagesResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__rescan_images_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesResponse.self)
+    self.queued = c.pointee.queued
+    self.existed = c.pointee.existed
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.firstJobId = c.pointee.first_job_id
+    self.lastJobId = c.pointee.last_job_id
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RescanImagesResponse.self)
+    c.pointee.queued = self.queued
+    c.pointee.existed = self.existed
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.first_job_id = self.firstJobId
+    c.pointee.last_job_id = self.lastJobId
+  }
+}
+
+extension RescanImagesResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("queued", .unsigned(self.queued)),
+      ("existed", .unsigned(self.existed)),
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("firstJobId", .unsigned(self.firstJobId)),
+      ("lastJobId", .unsigned(self.lastJobId)),
     ])
   }
 }
