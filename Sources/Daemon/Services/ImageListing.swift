@@ -35,7 +35,9 @@ struct ImageListing {
         return response
       }
     }
-    guard let status = filter.status, Self.tagStatuses.contains(status), minSeverity == .unknown else { return response }
+    guard let status = filter.status, Self.tagStatuses.contains(status), minSeverity == .unknown else {
+      return response
+    }
     let room = size - response.images.count
     let rows = try await ledger.tags(filter, after: lastTag, limit: room + 1) { !$0.isListedAsImage }
     response.images += try await convert(Array(rows.prefix(room)))

@@ -47,7 +47,9 @@ extension Explanation.Facts {
     }
     if !newest.errorMessage.isEmpty, newest.state.isOver { text += ": \(newest.errorCode): \(newest.errorMessage)" }
     var notes = [text]
-    if newest.isPartial, newest.state.isOver { notes.append("that poll was partial: not everything there is was listed") }
+    if newest.isPartial, newest.state.isOver {
+      notes.append("that poll was partial: not everything there is was listed")
+    }
     return notes
   }
 }

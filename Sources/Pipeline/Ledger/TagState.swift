@@ -55,11 +55,9 @@ package struct TagState: Sendable, Equatable {
   /// What a scan left as its end, `FETCH_TIMEOUT: the registry did not answer`, in its two parts; the code as reasons
   /// write theirs.
   static func parts(of statusReason: String) -> (code: String, message: String) {
-    guard let colon = statusReason.firstIndex(of: ":"), colon > statusReason.startIndex else { return ("", statusReason) }
-    let code = statusReason[..<colon]
-    guard code.utf8.allSatisfy({ ($0 >= UInt8(ascii: "A") && $0 <= UInt8(ascii: "Z")) || $0 == UInt8(ascii: "_") })
-    else { return ("", statusReason) }
-    return (code.lowercased(), String(statusReason[statusReason.index(after: colon)...].drop { $0 == " " }))
+    let code = statusReason.prefix { ("A"..."Z").contains($0) || ("0"..."9").contains($0) || $0 == "_" }
+    guard !code.isEmpty, statusReason[code.endIndex...].hasPrefix(": ") else { return ("", statusReason) }
+    return (code.lowercased(), String(statusReason[code.endIndex...].dropFirst(2)))
   }
 
   /// Since when the tag is in this state, as far as is known. Nanoseconds since 1970. `job` is the image's newest.
