@@ -76,14 +76,14 @@ package final class Daemon: Sendable {
       clock: clock, log: log)
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
-    poller = Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
+    poller = try Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
       log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
     let ledger = Ledger(store: store, reader: reader)
-    let rescanner = Rescanner(store: store, queue: queue) { scanner.poke() }
+    let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
       directory: directory.uploadsDirectory, bytesMaximum: configuration.uploadBytesMaximum, thread: files)
     imports = Imports(

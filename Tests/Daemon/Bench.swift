@@ -57,7 +57,7 @@ final class Bench: Sendable {
     scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
       settings: Scanner.Settings(slots: 1, workers: 1, workerProgram: "/nowhere"), clock: .system, log: events.logger)
-    poller = Poller(store: store, registries: registries, intake: intake, clock: .system, log: events.logger)
+    poller = try Poller(store: store, registries: registries, intake: intake, clock: .system, log: events.logger)
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: .system,
       log: events.logger)
@@ -70,7 +70,7 @@ final class Bench: Sendable {
     integrations = IntegrationsHandler(
       store: store, registries: registries, poller: poller, removals: removals, ledger: ledger, clock: .system)
     images = ImagesHandler(
-      store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, queue: queue) {},
+      store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
       ledger: ledger, clock: .system, reader: thread)
     jobs = QueueHandler(
       store: store, queue: queue, poller: poller, progress: progress, events: watchers, reader: thread)

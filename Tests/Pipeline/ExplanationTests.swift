@@ -25,7 +25,7 @@ struct ExplanationTests {
     poll.id = id
     poll.state = state
     poll.startedAt = 1_700_000_000_000_000_000
-    poll.finishedAt = state.isOver ? 1_700_000_060_000_000_000 : 0
+    poll.finishedAt = poll.isEnded ? 1_700_000_060_000_000_000 : 0
     poll.resumesAt = state == .suspended ? 1_700_003_600_000_000_000 : 0
     return poll
   }

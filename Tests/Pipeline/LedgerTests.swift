@@ -41,6 +41,16 @@ final class LedgerTests {
     return try await store.createIntegration(record, now: 1).id
   }
 
+  private func poll(_ integration: UInt64, _ state: PollState) async throws -> PollRecord {
+    var wanted = PollRecord()
+    wanted.integrationId = integration
+    var poll = try await store.createPoll(wanted)
+    poll.state = state
+    poll.finishedAt = 5
+    try await store.putPoll(poll, now: 5)
+    return poll
+  }
+
   /// Tags `t0`, `t1`, … in each of `repositories`, decided as `decide` says; every selected one has an image.
   private func fill(
     _ integration: UInt64, repositories: [String], tags: Int,
@@ -91,13 +101,9 @@ final class LedgerTests {
 
   @Test func `Coverage is as of the newest poll that has ended`() async throws {
     let hub = try await integration("hub")
-    let first = try await store.createPoll(integration: hub, now: 1)
-    var ended = first
-    ended.state = .finished
-    ended.finishedAt = 5
-    try await store.putPoll(ended)
-    _ = try await store.createPoll(integration: hub, now: 6)
-    _ = try await store.createPoll(integration: try await integration("other"), now: 7)
+    let first = try await poll(hub, .finished)
+    _ = try await poll(hub, .running)
+    _ = try await poll(try await integration("other"), .finished)
     #expect(try await ledger.coverage(of: hub).poll?.id == first.id)
     let polls = try await ledger.polls(of: hub, before: .max, limit: 10)
     #expect(polls.map(\.id) == [first.id + 1, first.id])
@@ -175,7 +181,7 @@ final class LedgerTests {
     try await fill(hub, repositories: ["app"], tags: 1203) { _, index in
       (.selected, index < 3 ? .gone : .scanned)
     }
-    let rescanner = Rescanner(store: store, queue: queue) {}
+    let rescanner = Rescanner(store: store, intake: Intake(store: store, queue: queue, clock: clock.wall) {})
     let summary = try await rescanner.queueAll(of: hub, actor: "uid:7")
     #expect((summary.queued, summary.existed) == (1200, 0))
     #expect(summary.lastJob - summary.firstJob == 1199)
@@ -193,7 +199,7 @@ final class LedgerTests {
   @Test func `A rescan of named images is a person's, and all or nothing`() async throws {
     let hub = try await integration("hub")
     try await fill(hub, repositories: ["app"], tags: 3) { _, _ in (.selected, .scanned) }
-    let rescanner = Rescanner(store: store, queue: queue) {}
+    let rescanner = Rescanner(store: store, intake: Intake(store: store, queue: queue, clock: clock.wall) {})
     let image = ImageKey(integration: hub, repository: "app", digest: "sha256:1")
     let outcome = try #require(try await rescanner.queue([(image, "t1")], actor: "uid:7").first)
     #expect(outcome.job.priority == UInt32(JobQueue.Priority.person.rawValue))
@@ -218,10 +224,7 @@ final class LedgerTests {
     area.count = 3
     let key = RepositoryKey(integration: hub, repository: "proxy/hub")
     try await store.write { [area] in try $0.put(StateStore.repositories, key, area) }
-    var poll = try await store.createPoll(integration: hub, now: 1)
-    poll.state = .finished
-    poll.finishedAt = 5
-    try await store.putPoll(poll)
+    _ = try await poll(hub, .finished)
     let record = try store.integration(named: "hub")
     func explain(_ text: String) async throws -> Explanation {
       try await ledger.explain(try ImageReference(parsing: text), of: record, now: clock.wall.now)

@@ -45,7 +45,7 @@ extension API.Poll {
 extension API.OutcomeCount {
   fileprivate init(_ count: StorageMessages.OutcomeCount, integration: String) {
     self.init()
-    decision = count.decision == .unspecified ? TagDecision.selected.name : count.decision.name
+    decision = count.decision.word
     reasonCode = count.reasonCode
     self.count = count.count
     example = count.example.isEmpty ? "" : "\(integration)/\(count.example)"

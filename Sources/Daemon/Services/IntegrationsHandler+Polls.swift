@@ -21,6 +21,23 @@ extension IntegrationsHandler {
     return API.Poll(poll, integration: record.name)
   }
 
+  func cancelPoll(_ request: CancelPollRequest, _ context: CallContext) async throws -> API.Poll {
+    let record = try store.integration(named: request.integration)
+    if let poll = try await poller.cancel(record.id, poll: request.id, by: context.peer.actor) {
+      return API.Poll(poll, integration: record.name)
+    }
+    guard request.id != 0 else {
+      throw RPCError(
+        .failedPrecondition, reason: "NO_POLL", "no poll of \(record.name) runs or is suspended",
+        hint: "see how the last one ended with: tidewaiter integration polls \(record.name)")
+    }
+    // One that has ended by itself meanwhile stays as it is.
+    guard let ended = try poller.poll(PollKey(integration: record.id, poll: request.id)) else {
+      throw Self.unknownPoll(request.id, of: record.name)
+    }
+    return API.Poll(ended, integration: record.name)
+  }
+
   func listPolls(_ request: ListPollsRequest, _ context: CallContext) async throws -> ListPollsResponse {
     let record = try store.integration(named: request.integration)
     var before = UInt64.max
@@ -33,7 +50,7 @@ extension IntegrationsHandler {
     var response = ListPollsResponse()
     response.polls = try found.prefix(size).map { poll in
       // One that runs stands in memory.
-      let current = poll.state.isOver ? nil : try poller.poll(PollKey(integration: record.id, poll: poll.id))
+      let current = poll.isEnded ? nil : try poller.poll(PollKey(integration: record.id, poll: poll.id))
       return API.Poll(current ?? poll, integration: record.name)
     }
     if found.count > size { response.nextPageToken = Paging.token(String(found[size - 1].id)) }
@@ -53,6 +70,5 @@ extension IntegrationsHandler {
 }
 
 extension IntegrationsHandler {
-  func cancelPoll(_ request: CancelPollRequest, _ context: CallContext) async throws -> API.Poll { throw RPCError(.unimplemented, "not yet") }
   func previewIntegration(_ request: PreviewIntegrationRequest, _ responses: ResponseStream<PreviewIntegrationResponse>, _ context: CallContext) async throws { throw RPCError(.unimplemented, "not yet") }
 }

@@ -27,7 +27,7 @@ struct QueueHandler: QueueService {
     var last = UInt64.max
     if request.pollId != 0 {
       let poll = try poll(request.pollId, of: request.integration, id: integration)
-      if poll.state.isOver { last = poll.lastJobId }
+      if poll.isEnded { last = poll.lastJobId }
       after = max(after, max(poll.firstJobId, 1) - 1)
     }
     let size = Paging.size(request.pageSize)

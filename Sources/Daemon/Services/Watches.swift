@@ -18,7 +18,7 @@ extension IntegrationsHandler {
       guard let poll = try poller.poll(key) else {
         throw Self.unknownPoll(key.poll, of: record.name)
       }
-      return (API.Poll(poll, integration: record.name), isOver: poll.state.isOver)
+      return (API.Poll(poll, integration: record.name), isOver: poll.isEnded)
     }
   }
 }

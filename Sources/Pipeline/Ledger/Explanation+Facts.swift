@@ -45,9 +45,9 @@ extension Explanation.Facts {
       text += "suspended until \(Explanation.time(newest.resumesAt)), when the registry grants requests again"
     default: text += "\(newest.state.name) \(Explanation.time(newest.finishedAt))"
     }
-    if !newest.errorMessage.isEmpty, newest.state.isOver { text += ": \(newest.errorCode): \(newest.errorMessage)" }
+    if !newest.errorMessage.isEmpty, newest.isEnded { text += ": \(newest.errorCode): \(newest.errorMessage)" }
     var notes = [text]
-    if newest.isPartial, newest.state.isOver {
+    if newest.isPartial, newest.isEnded {
       notes.append("that poll was partial: not everything there is was listed")
     }
     return notes
@@ -94,14 +94,7 @@ extension Ledger {
     facts.job = try job(of: facts.image, in: transaction)
     facts.repositoryRecord = try transaction.get(StateStore.repositories, repository)
     if facts.repositoryRecord == nil { facts.area = try area(of: repository, in: transaction) }
-    try transaction.scanBackwards(
-      StateStore.polls, from: PollKey(integration: integration, poll: .max)
-    ) { key, poll in
-      guard key.integration == integration else { return false }
-      if facts.newest == nil { facts.newest = poll }
-      if poll.state.isOver { facts.lastEnded = poll }
-      return facts.lastEnded == nil
-    }
+    (facts.newest, facts.lastEnded) = try newestPolls(of: integration, in: transaction)
   }
 
   /// The nearest part of the path that is passed over whole.

@@ -198,7 +198,3 @@ package struct Explanation: Sendable, Equatable {
 
   static func time(_ nanoseconds: Int64) -> String { "\(Timestamp(nanosecondsSince1970: nanoseconds))" }
 }
-
-extension TagDecision {
-  fileprivate var word: String { self == .unspecified ? TagDecision.selected.name : name }
-}

@@ -94,7 +94,7 @@ package struct Ledger: Sendable {
       }
     } while lastRepository != nil
     let poll = try await reader.run { [store] in
-      try store.read { try store.newestPoll(of: integration, in: $0) { $0.state.isOver } }
+      try store.read { try Self.newestPolls(of: integration, in: $0).ended }
     }
     return Coverage(tags: tags, repositories: repositories, poll: poll)
   }
@@ -172,9 +172,7 @@ package struct Ledger: Sendable {
 
   /// Polls before `before`, the newest first, at most `limit`; of one that runs as it stood when it began.
   package func polls(of integration: UInt64, before: UInt64, limit: Int) async throws -> [PollRecord] {
-    try await reader.run { [store] in
-      try store.read { try store.polls(of: integration, before: before, limit: limit, in: $0) }
-    }
+    try await reader.run { [store] in try store.polls(of: integration, before: before, limit: limit) }
   }
 
   /// A page of what a tag points to and pointed to before; nil for one that was never listed.
@@ -182,6 +180,23 @@ package struct Ledger: Sendable {
     try await reader.run { [store] in
       try store.read { try TagHistory.page(of: key, before: before, limit: limit, store: store, in: $0) }
     }
+  }
+
+  /// The newest poll, and the newest that has ended.
+  static func newestPolls(
+    of integration: UInt64, in transaction: ReadTransaction
+  ) throws -> (any: PollRecord?, ended: PollRecord?) {
+    var newest: PollRecord?
+    var ended: PollRecord?
+    try transaction.scanBackwards(
+      StateStore.polls, from: PollKey(integration: integration, poll: .max)
+    ) { key, poll in
+      guard key.integration == integration else { return false }
+      newest = newest ?? poll
+      if poll.isEnded { ended = poll }
+      return ended == nil
+    }
+    return (newest, ended)
   }
 
   // MARK: - Rows

@@ -31,14 +31,11 @@ package struct Rescanner: Sendable {
   }
 
   private let store: StateStore
-  private let queue: JobQueue
-  /// Tells the scanner that there is something to do.
-  private let announce: @Sendable () -> Void
+  private let intake: Intake
 
-  package init(store: StateStore, queue: JobQueue, announce: @escaping @Sendable () -> Void) {
+  package init(store: StateStore, intake: Intake) {
     self.store = store
-    self.queue = queue
-    self.announce = announce
+    self.intake = intake
   }
 
   /// Queues `images` as a person's request: all, or none when one is not known any more or its integration is being
@@ -46,15 +43,15 @@ package struct Rescanner: Sendable {
   package func queue(
     _ images: [(key: ImageKey, tag: String)], actor: String
   ) async throws -> [Intake.Outcome] {
-    let outcomes = try await store.write { [self] transaction in
+    let outcomes = try await store.write { [intake] transaction in
       for integration in Set(images.map(\.key.integration)) {
         try StateStore.requireIntegration(integration, in: transaction)
       }
       return try images.map { image in
-        try queue(image.key, tag: image.tag, priority: .person, actor: actor, in: transaction)
+        try intake.queue(image.key, tag: image.tag, priority: .person, actor: actor, in: transaction)
       }
     }
-    announce()
+    intake.announceQueued()
     return outcomes
   }
 
@@ -69,11 +66,11 @@ package struct Rescanner: Sendable {
         let (images, next) = try batch(of: integration, after: position, in: transaction)
         for image in images {
           summary.count(
-            try queue(image.key, tag: image.tag, priority: .rescan, actor: actor, in: transaction))
+            try intake.queue(image.key, tag: image.tag, priority: .rescan, actor: actor, in: transaction))
         }
         return (summary, next)
       }
-      announce()
+      intake.announceQueued()
     } while position != nil
     return summary
   }
@@ -98,17 +95,5 @@ package struct Rescanner: Sendable {
       return found.count < Self.batch
     }
     return (found, next)
-  }
-
-  private func queue(
-    _ image: ImageKey, tag: String, priority: JobQueue.Priority, actor: String, in transaction: WriteTransaction
-  ) throws -> Intake.Outcome {
-    let (job, existed) = try queue.enqueue(image, tag: tag, priority: priority, actor: actor, in: transaction)
-    try store.changeImage(image, in: transaction) { record in
-      record.lastJobId = job.id
-      record.status = .queued
-      record.statusReason = ""
-    }
-    return Intake.Outcome(job: job, existed: existed)
   }
 }
