@@ -47,7 +47,10 @@ package struct Zone: Sendable, Equatable {
     let start = past == 0 ? Self.instants.lowerBound : changes[past - 1]
     if past == changes.count, let rule {
       var span = rule.span(at: instant)
-      span.start = max(span.start, start)
+      // The last change itself is the table's (RFC 8536 section 3.3), whatever the rule says of that second.
+      let isTables = past > 0 && offsets[past] != rule.span(at: start).offset
+      if isTables && instant == start { return Span(start: start, end: start + 1, offset: offsets[past]) }
+      span.start = max(span.start, isTables ? start + 1 : start)
       return span
     }
     let end = past == changes.count ? Self.instants.upperBound + 1 : changes[past]

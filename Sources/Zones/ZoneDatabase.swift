@@ -81,12 +81,10 @@ package final class ZoneDatabase: Sendable {
 
   /// The name that a link into a database leads to; empty for a file of its own.
   private static func name(behind link: String) -> String {
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = buffer.withUnsafeMutableBytes { bytes in
-      readlink(link, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
-    }
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = readlink(link, &buffer, buffer.count)
     guard count > 0 else { return "" }
-    let target = String(decoding: buffer[..<count], as: UTF8.self)
+    let target = String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
     guard let range = target.firstRange(of: "/zoneinfo/") else { return "" }
     let name = String(target[range.upperBound...])
     return isName(name) ? name : ""

@@ -93,7 +93,9 @@ enum ZoneFile {
       let start = times.startIndex + index * 8
       let time = Int64(bitPattern: Reader.number(times[start..<start + 8]))
       guard time > last, Zone.instants.contains(time) else { throw Malformed(reason: "its changes are out of order") }
-      guard Int(kind) < offsets.count else { throw Malformed(reason: "a change leads to a local time that is not there") }
+      guard Int(kind) < offsets.count else {
+        throw Malformed(reason: "a change leads to a local time that is not there")
+      }
       last = time
       changes.append(time)
       held.append(offsets[Int(kind)])
