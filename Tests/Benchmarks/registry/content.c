@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zlib.h>
 
 enum purpose { BORN = 1, MOVED, GONE, CREATED };
@@ -97,27 +98,10 @@ static size_t put_number(char *document, size_t at, uint64_t number) {
   return put(document, at, text);
 }
 
-void created_text(const struct entry *entry, char *text) {
-  int64_t day = entry->created / DAY_SECONDS;
-  uint32_t second = entry->created % DAY_SECONDS;
-  // Howard Hinnant's civil_from_days, for days after 1970.
-  uint32_t z = day + 719468, era = z / 146097, of_era = z % 146097;
-  uint32_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-  uint32_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100), shifted = (5 * of_year + 2) / 153;
-  uint32_t month = shifted < 10 ? shifted + 3 : shifted - 9;
-  memcpy(text, "0000-00-00T00:00:00Z", CREATED_BYTES);
-  digits(year_of_era + era * 400 + (month <= 2), 4, text);
-  digits(month, 2, text + 5);
-  digits(of_year - (153 * shifted + 2) / 5 + 1, 2, text + 8);
-  digits(second / 3600, 2, text + 11);
-  digits(second / 60 % 60, 2, text + 14);
-  digits(second % 60, 2, text + 17);
-}
-
 size_t config_document(const struct content *content, uint32_t repository, const struct entry *entry, char *document) {
   char name[NAME_MAX_BYTES];
   size_t at = put(document, 0, "{\"created\":\"");
-  created_text(entry, document + at);
+  memcpy(document + at, entry->created, CREATED_BYTES);
   at = put(document, at + CREATED_BYTES, "\",\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Labels\":{\"name\":\"");
   size_t length = repository_name(repository, name);
   memcpy(document + at, name, length);
@@ -155,8 +139,12 @@ static void hash(const void *bytes, size_t length, uint8_t *digest) {
 // Of an entry that is new or has changed on `day`: when it was created, and its digests.
 static void fill(const struct content *content, uint32_t repository, uint32_t day, struct entry *entry) {
   const struct options *o = &content->options;
-  entry->created = day ? o->epoch + (int64_t)day * DAY_SECONDS + DAY_SECONDS / 2
+  time_t created = day ? o->epoch + (int64_t)day * DAY_SECONDS + DAY_SECONDS / 2
                        : o->epoch - (int64_t)(drawn(o, CREATED, repository, entry->slot, 0, 0) % (365 * DAY_SECONDS));
+  struct tm parts;
+  char text[CREATED_BYTES + 1];
+  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&created, &parts));
+  memcpy(entry->created, text, CREATED_BYTES);
   char document[DOCUMENT_MAX];
   hash(document, config_document(content, repository, entry, document), entry->config);
   hash(document, manifest_document(content, repository, entry, document), entry->manifest);

@@ -31,7 +31,7 @@ struct options {
 struct entry {
   uint32_t slot;
   uint16_t birth, version;
-  int64_t created;  // seconds since 1970
+  char created[CREATED_BYTES];  // RFC 3339
   uint8_t manifest[DIGEST_BYTES], config[DIGEST_BYTES];
 };
 
@@ -71,8 +71,5 @@ const struct entry *entry_of_config(const struct repository *repository, const u
 // The documents of an entry, at most DOCUMENT_MAX bytes; their length.
 size_t manifest_document(const struct content *content, uint32_t repository, const struct entry *entry, char *document);
 size_t config_document(const struct content *content, uint32_t repository, const struct entry *entry, char *document);
-
-// When an entry was created: RFC 3339, CREATED_BYTES of it.
-void created_text(const struct entry *entry, char *text);
 
 void hex(const uint8_t *digest, char *text);

@@ -85,27 +85,22 @@ static void artifacts(struct connection *to, const struct request *request, uint
   SAY(&body, "[");
   for (uint64_t i = page.first; i < page.end; i++) {
     const struct entry *entry = repository->entries + i;
-    char created[CREATED_BYTES];
-    created_text(entry, created);
     if (i > page.first) SAY(&body, ",");
     SAY(&body, "{\"id\":");
     say_number(&body, i + 1);
-    SAY(&body, ",\"type\":\"IMAGE\",\"media_type\":\"application/vnd.oci.image.config.v1+json\",\"manifest_media_type\":"
-               "\"application/vnd.oci.image.manifest.v1+json\",\"repository_name\":\"");
-    say_repository(&body, number);
-    SAY(&body, "\",\"digest\":\"");
+    SAY(&body, ",\"type\":\"IMAGE\",\"manifest_media_type\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"");
     say_digest(&body, entry->manifest);
     SAY(&body, "\",\"size\":1024,\"push_time\":\"");
-    put(&body, created, sizeof created);
-    SAY(&body, "\",\"pull_time\":\"0001-01-01T00:00:00.000Z\",\"extra_attrs\":{\"architecture\":\"amd64\",\"os\":\"linux\",\"created\":\"");
-    put(&body, created, sizeof created);
+    put(&body, entry->created, CREATED_BYTES);
+    SAY(&body, "\",\"extra_attrs\":{\"architecture\":\"amd64\",\"os\":\"linux\",\"created\":\"");
+    put(&body, entry->created, CREATED_BYTES);
     SAY(&body, "\"},\"references\":null,\"tags\":[{\"id\":");
     say_number(&body, i + 1);
     SAY(&body, ",\"name\":\"");
     say_tag(&body, entry);
     SAY(&body, "\",\"push_time\":\"");
-    put(&body, created, sizeof created);
-    SAY(&body, "\",\"pull_time\":\"0001-01-01T00:00:00.000Z\",\"immutable\":false}],\"accessories\":null}");
+    put(&body, entry->created, CREATED_BYTES);
+    SAY(&body, "\",\"immutable\":false}],\"accessories\":null}");
   }
   SAY(&body, "]");
   answer_json(to, request);

@@ -75,7 +75,7 @@ void answer(struct connection *to, const struct request *request, int status, co
   SAY(output, "\r\nContent-Type: ");
   put(output, type, strlen(type));
   SAY(output, "\r\nContent-Length: ");
-  say_number(output, length);
+  say_number(output, request->hides_length ? 0 : length);
   SAY(output, "\r\nDocker-Distribution-Api-Version: registry/2.0\r\n");
   if (digest) {
     SAY(output, "Docker-Content-Digest: ");

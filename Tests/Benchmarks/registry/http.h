@@ -28,6 +28,7 @@ struct request {
   const char *path, *query, *etag;
   size_t path_length, query_length, etag_length;
   bool is_head, is_post;
+  bool hides_length;  // an answer to HEAD for a client that would wait for as many bytes as its head says
 };
 
 struct counts {

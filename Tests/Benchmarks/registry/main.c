@@ -8,7 +8,8 @@
 // It prints its port and serves until --seconds have passed or, --with-parent, its standard input ends. The distribution
 // API: /v2/, _catalog and tags/list in pages, manifests by tag and digest (with Etag), blobs. --vendor harbor: Harbor's
 // API too. Its own: GET /_sim/ tells the day and what was asked for, by kind, since the last POST /_sim/reset;
-// POST /_sim/day/N goes on to a later day. These are not counted.
+// POST /_sim/day/N goes on to a later day. These are not counted. GET /_sim/head/PATH is answered and counted as HEAD /PATH
+// is, for load generators that cannot send one, but says that no body follows.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -74,8 +75,14 @@ static void control(struct connection *to, const struct request *request) {
   answer_json(to, request);
 }
 
-static void route(struct connection *to, const struct request *request) {
+static void route(struct connection *to, struct request *request) {
+  static const char as_head[] = "/_sim/head";
   body.length = extra.length = 0;
+  if (request->path_length > sizeof as_head && !memcmp(request->path, as_head, sizeof as_head - 1) && request->path[sizeof as_head - 1] == '/') {
+    request->path += sizeof as_head - 1;
+    request->path_length -= sizeof as_head - 1;
+    request->is_head = request->hides_length = true;
+  }
   size_t length = request->path_length;
   if (length >= 6 && !memcmp(request->path, "/_sim/", 6)) return control(to, request);
   size_t before = to->output.length;
