@@ -1,241 +1,238 @@
 import Model
+import Pipeline
 import Posix
-import Queue
-import Selection
+import Registry
 import StorageMessages
 import Store
 import TestSupport
 import Testing
 
-@testable import Pipeline
-
-/// The ledger as it is read from a store, in steps.
-@Suite(.timeLimit(.minutes(1)))
-final class LedgerTests {
-  private let directory: TemporaryDirectory
-  private let store: StateStore
-  private let queue: JobQueue
-  private let reader = SerialThread(named: "test")
-  private let ledger: Ledger
-  private let clock = TestClock()
+/// What polls write into the ledger of tags and repositories.
+@Suite struct LedgerTests {
+  private let registry: FakeRegistry
+  private let plant: Plant
 
   init() async throws {
-    directory = try TemporaryDirectory()
-    var options = Environment.Options()
-    options.isSynchronous = false
-    options.mapSizeBytes = 1 << 28
-    store = try await StateStore(
-      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
-    queue = JobQueue(store: store, clock: clock.wall)
-    ledger = Ledger(store: store, reader: reader)
+    registry = try FakeRegistry()
+    plant = try await Plant()
   }
 
-  deinit {
-    reader.close()
-    store.close()
+  private func tag(_ name: String, _ integration: IntegrationRecord, _ repository: String = "app") throws -> TagRecord?
+  {
+    try plant.store.tag(TagKey(integration: integration.id, repository: repository, tag: name))
   }
 
-  private func integration(_ name: String) async throws -> UInt64 {
-    var record = IntegrationRecord()
-    record.name = name
-    return try await store.createIntegration(record, now: 1).id
+  private func image(_ image: FakeImage, _ integration: IntegrationRecord) throws -> ImageRecord? {
+    try plant.store.image(plant.key(image, integration))
   }
 
-  private func poll(_ integration: UInt64, _ state: PollState) async throws -> PollRecord {
-    var wanted = PollRecord()
-    wanted.integrationId = integration
-    var poll = try await store.createPoll(wanted)
-    poll.state = state
-    poll.finishedAt = 5
-    try await store.putPoll(poll, now: 5)
-    return poll
-  }
-
-  /// Tags `t0`, `t1`, … in each of `repositories`, decided as `decide` says; every selected one has an image.
-  private func fill(
-    _ integration: UInt64, repositories: [String], tags: Int,
-    _ decide: @escaping @Sendable (String, Int) -> (TagDecision, ImageStatus?)
-  ) async throws {
-    try await store.write { transaction in
-      for repository in repositories {
-        var listed = RepositoryRecord()
-        listed.state = .listed
-        try transaction.put(
-          StateStore.repositories, RepositoryKey(integration: integration, repository: repository), listed)
-        for index in 0..<tags {
-          let (decision, status) = decide(repository, index)
-          var tag = LedgerStateTests.tag(decision, decision == .rejected ? "never_pull" : "no_criteria")
-          tag.digest = decision == .rejected ? "" : "sha256:\(index)"
-          try transaction.put(
-            StateStore.tags, TagKey(integration: integration, repository: repository, tag: "t\(index)"), tag)
-          guard let status else { continue }
-          var image = LedgerStateTests.image(status, scannedAt: status == .scanned ? 9 : 0)
-          image.integrationId = integration
-          image.repository = repository
-          image.digest = tag.digest
-          let key = ImageKey(integration: integration, repository: repository, digest: tag.digest)
-          try transaction.put(StateStore.images, key, image)
-        }
-      }
+  private func repository(_ name: String, _ integration: IntegrationRecord) throws -> RepositoryRecord? {
+    try plant.store.read {
+      try $0.get(StateStore.repositories, RepositoryKey(integration: integration.id, repository: name))
     }
   }
 
-  @Test func `Coverage counts every tag once, over many steps, and no other integration's`() async throws {
-    let hub = try await integration("hub")
-    let other = try await integration("other")
-    try await fill(other, repositories: ["app"], tags: 10) { _, _ in (.rejected, nil) }
-    try await fill(hub, repositories: (0..<60).map { "team/app\($0)" }, tags: 200) { _, index in
-      switch index % 4 {
-      case 0: (.rejected, nil)
-      case 1: (.selected, .queued)
-      default: (.selected, .scanned)
-      }
+  private func history(_ name: String, _ integration: IntegrationRecord) throws -> [TagHistoryRecord] {
+    try plant.store.read { [store = plant.store] in
+      try store.history(
+        of: TagKey(integration: integration.id, repository: "app", tag: name), limit: 10, in: $0
+      ).map(\.record)
     }
-    let coverage = try await ledger.coverage(of: hub)
-    #expect(coverage.tags.tags == 12_000)
-    #expect(coverage.tags.states.map(\.tags) == [6000, 3000, 3000])
-    #expect(coverage.tags.states.map(\.status.name) == ["scanned", "queued", "rejected"])
-    #expect(coverage.repositories.repositories == 60)
-    #expect(coverage.poll == nil)
   }
 
-  @Test func `Coverage is as of the newest poll that has ended`() async throws {
-    let hub = try await integration("hub")
-    let first = try await poll(hub, .finished)
-    _ = try await poll(hub, .running)
-    _ = try await poll(try await integration("other"), .finished)
-    #expect(try await ledger.coverage(of: hub).poll?.id == first.id)
-    let polls = try await ledger.polls(of: hub, before: .max, limit: 10)
-    #expect(polls.map(\.id) == [first.id + 1, first.id])
-    #expect(try await ledger.polls(of: hub, before: first.id + 1, limit: 10).map(\.id) == [first.id])
-    #expect(try await ledger.polls(of: hub, before: .max, limit: 1).map(\.id) == [first.id + 1])
+  @Test func `An unchanged registry costs a list a repository and no write of a tag`() async throws {
+    let hub = try await plant.integration("hub", registry)
+    for index in 0..<5 { registry.put(FakeImage("\(index)"), "app", tag: "t\(index)") }
+    let first = try await plant.poll(hub)
+    #expect((first.tagsNew, first.queued, first.requests) == (5, 5, 1 + 1 + 1 + 5 + 5))
+    // The version page comes before the first.
+    let before = try tag("t1", hub)
+    let second = try await plant.poll(hub)
+    #expect((second.tagsNew, second.tagsMoved, second.tagsGone, second.queued) == (0, 0, 0, 0))
+    // Catalog, list, and one HEAD a tag, since this listing has no digests.
+    #expect(second.requests == 1 + 1 + 5)
+    #expect(try tag("t1", hub) == before)
+    #expect(second.outcomes.map(\.count) == [5])
+    #expect(second.outcomes.first?.reasonCode == "no_criteria")
   }
 
-  @Test func `A filter takes what it says, page by page`() async throws {
-    let hub = try await integration("hub")
-    try await fill(hub, repositories: ["a/app", "b/app", "b/tool"], tags: 4000) { repository, index in
-      index == 3999 ? (.rejected, nil) : (.selected, .queued)
-    }
-    var filter = Ledger.Filter()
-    filter.integration = hub
-    filter.status = .rejected
-    // Twelve thousand rows are looked at for three.
-    let all = try await ledger.tags(filter, after: nil, limit: 100)
-    #expect(all.map(\.key.repository) == ["a/app", "b/app", "b/tool"])
-    #expect(try await ledger.tags(filter, after: all[0].key, limit: 1).map(\.key) == [all[1].key])
-    filter.repository = try Pattern(parsing: "b/app")
-    #expect(try await ledger.tags(filter, after: nil, limit: 100).map(\.key) == [all[1].key])
-    filter.repository = try Pattern(parsing: "app")
-    #expect(try await ledger.tags(filter, after: nil, limit: 100).count == 2)
-    filter.reasonCode = "no_criteria_match"
-    #expect(try await ledger.tags(filter, after: nil, limit: 100).isEmpty)
-    filter = Ledger.Filter()
-    filter.status = .rejected
-    #expect(try await ledger.tags(filter, after: nil, limit: 100).count == 3)
+  @Test func `A tag that moves keeps its history, and the image it has left is gone`() async throws {
+    let hub = try await plant.integration("hub", registry)
+    let (old, new) = (FakeImage(layers: [Layers.plain("a")]), FakeImage(layers: [Layers.plain("b")]))
+    registry.put(old, "app", tag: "1")
+    _ = try await plant.poll(hub)
+    try await plant.scan([("scan finished", 1)])
+    registry.put(new, "app", tag: "1")
+    let record = try await plant.poll(hub)
+    #expect((record.tagsMoved, record.tagsNew, record.queued) == (1, 0, 1))
+    #expect(try tag("1", hub)?.digest == new.digest.description)
+    let past = try history("1", hub)
+    #expect(past.map(\.digest) == [old.digest.description])
+    #expect((past.first?.gone, past.first?.nextDigest) == (false, new.digest.description))
+    #expect(try image(old, hub)?.status == .gone)
+    // It keeps its report, and comes back without a scan.
+    registry.put(old, "app", tag: "2")
+    #expect(try await plant.poll(hub).queued == 0)
+    #expect(try image(old, hub)?.status == .scanned)
   }
 
-  @Test func `A tag's history is told from the newest, in pages, and ends with its going`() async throws {
-    let hub = try await integration("hub")
-    let key = TagKey(integration: hub, repository: "app", tag: "latest")
-    func put(_ digest: String, at now: Int64, gone: Int64 = 0) async throws {
-      try await store.write { [store] transaction in
-        var tag = try transaction.get(StateStore.tags, key) ?? TagRecord()
-        if tag.digest != digest || tag.isGone { tag.since = now }
-        tag.digest = digest
-        tag.decision = .selected
-        tag.goneAt = gone
-        try store.put(tag, key, now: now, in: transaction)
-      }
-    }
-    #expect(try await ledger.history(of: key, before: nil, limit: 10) == nil)
-    try await put("sha256:a", at: 10)
-    try await put("sha256:b", at: 20)
-    try await put("sha256:c", at: 30)
-    let whole = try #require(try await ledger.history(of: key, before: nil, limit: 10))
-    #expect(whole.entries.map(\.digest) == ["sha256:c", "sha256:b", "sha256:a"])
-    #expect(whole.entries.map(\.since) == [30, 20, 10])
-    #expect(whole.entries.map(\.until) == [0, 30, 20])
-    #expect(whole.entries.map(\.end) == [nil, .moved, .moved])
-    #expect(whole.next == nil)
-    for limit in 1...3 {
-      var joined: [TagHistory.Entry] = []
-      var before: UInt64?
-      repeat {
-        let page = try #require(try await ledger.history(of: key, before: before, limit: limit))
-        #expect(page.entries.count <= limit)
-        joined += page.entries
-        before = page.next
-      } while before != nil
-      #expect(joined == whole.entries)
-    }
-    try await put("sha256:c", at: 30, gone: 40)
-    let gone = try #require(try await ledger.history(of: key, before: nil, limit: 10))
-    #expect(gone.entries.map(\.end) == [.gone, .moved, .moved])
-    #expect(gone.entries.first?.digest == "sha256:c")
+  @Test func `A tag that is gone is marked so, its image too, and it may return`() async throws {
+    let hub = try await plant.integration("hub", registry)
+    let (kept, shared) = (FakeImage(layers: [Layers.plain("a")]), FakeImage(layers: [Layers.plain("b")]))
+    registry.put(kept, "app", tag: "kept")
+    registry.put(shared, "app", tag: "one")
+    registry.put(shared, "app", tag: "two")
+    _ = try await plant.poll(hub)
+    try await plant.scan([("scan finished", 2)])
+    registry.removeTag("one", of: "app")
+    #expect(try await plant.poll(hub).tagsGone == 1)
+    #expect(try tag("one", hub)?.isGone == true)
+    // Another tag points there.
+    #expect(try image(shared, hub)?.status == .scanned)
+    registry.removeTag("two", of: "app")
+    _ = try await plant.poll(hub)
+    #expect(try image(shared, hub)?.status == .gone)
+    #expect(try image(kept, hub)?.status == .scanned)
+    #expect(try await plant.poll(hub).tagsGone == 0)
+    registry.put(shared, "app", tag: "two")
+    let returned = try await plant.poll(hub)
+    #expect((returned.tagsNew, returned.queued) == (1, 0))
+    #expect(try tag("two", hub)?.isGone == false)
+    #expect(try history("two", hub).map(\.gone) == [true])
+    #expect(try image(shared, hub)?.status == .scanned)
   }
 
-  @Test func `A rescan of all queues every image that is not gone, once, and leaves the decisions`() async throws {
-    let hub = try await integration("hub")
-    let other = try await integration("other")
-    try await fill(other, repositories: ["app"], tags: 3) { _, _ in (.selected, .scanned) }
-    try await fill(hub, repositories: ["app"], tags: 1203) { _, index in
-      (.selected, index < 3 ? .gone : .scanned)
-    }
-    let rescanner = Rescanner(store: store, intake: Intake(store: store, queue: queue, clock: clock.wall) {})
-    let summary = try await rescanner.queueAll(of: hub, actor: "uid:7")
-    #expect((summary.queued, summary.existed) == (1200, 0))
-    #expect(summary.lastJob - summary.firstJob == 1199)
-    let again = try await rescanner.queueAll(of: nil, actor: "uid:7")
-    #expect((again.queued, again.existed) == (3, 1200))
-    let coverage = try await ledger.coverage(of: hub)
-    #expect(coverage.tags.tags == 1203)
-    #expect(coverage.tags.states.first?.status == .queued)
-    #expect(try queue.job(summary.firstJob)?.priority == UInt32(JobQueue.Priority.rescan.rawValue))
-    let tag = try store.tag(TagKey(integration: hub, repository: "app", tag: "t5"))
-    #expect(tag?.decision == .selected)
-    #expect(tag?.pollId == 0)
+  @Test func `A repository that is gone takes its tags along; one that is only not listed does not`() async throws {
+    let hub = try await plant.integration("hub", registry)
+    registry.put(FakeImage("a"), "app", tag: "1")
+    registry.put(FakeImage("b"), "other", tag: "1")
+    registry.put(FakeImage("c"), "third", tag: "1")
+    _ = try await plant.poll(hub)
+    registry.removeRepository("app")
+    registry.intercept { $0.path == "/v2/_catalog" ? .json("{\"repositories\":[\"third\"]}") : nil }
+    let record = try await plant.poll(hub)
+    #expect((record.tagsGone, record.repositoriesGone) == (1, 1))
+    #expect(try repository("app", hub)?.state == .gone)
+    #expect(try repository("other", hub)?.state == .unlisted)
+    #expect(try tag("1", hub, "other")?.isGone == false)
+    #expect(try tag("1", hub, "other")?.reasonCode == "not_listed")
   }
 
-  @Test func `A rescan of named images is a person's, and all or nothing`() async throws {
-    let hub = try await integration("hub")
-    try await fill(hub, repositories: ["app"], tags: 3) { _, _ in (.selected, .scanned) }
-    let rescanner = Rescanner(store: store, intake: Intake(store: store, queue: queue, clock: clock.wall) {})
-    let image = ImageKey(integration: hub, repository: "app", digest: "sha256:1")
-    let outcome = try #require(try await rescanner.queue([(image, "t1")], actor: "uid:7").first)
-    #expect(outcome.job.priority == UInt32(JobQueue.Priority.person.rawValue))
-    #expect(outcome.job.tag == "t1")
-    let foreign = ImageKey(integration: 99, repository: "app", digest: "sha256:2")
-    await #expect(throws: IntegrationError.self) {
-      try await rescanner.queue(
-        [(ImageKey(integration: hub, repository: "app", digest: "sha256:2"), ""), (foreign, "")],
-        actor: "uid:7")
+  @Test(arguments: ["/v2/app/tags/list", "/v2/_catalog"])
+  func `What could not be listed is not gone`(path: String) async throws {
+    let hub = try await plant.integration("hub", registry)
+    registry.put(FakeImage("a"), "app", tag: "1")
+    registry.put(FakeImage("b"), "app", tag: "2")
+    registry.put(FakeImage("c"), "other", tag: "1")
+    _ = try await plant.poll(hub)
+    // A page with half of it that says where the next one is, which fails.
+    let half = path == "/v2/_catalog" ? "{\"repositories\":[\"app\"]}" : "{\"tags\":[\"1\"]}"
+    let pages = Events()
+    registry.intercept { request in
+      guard request.path == path else { return nil }
+      defer { pages.record("page") }
+      return pages.count("page") == 0
+        ? .reply(200, [("Link", "<\(path)?last=x>; rel=\"next\"")], [UInt8](half.utf8)) : .reply(500)
     }
-    #expect(try store.image(ImageKey(integration: hub, repository: "app", digest: "sha256:2"))?.status == .scanned)
+    let record = try await plant.poll(hub)
+    #expect(record.tagsGone == 0)
+    #expect(record.isPartial || record.state == .failed)
+    #expect(try tag("2", hub)?.isGone == false)
+    #expect(try tag("1", hub, "other")?.isGone == false)
   }
 
-  @Test func `An explanation is gathered from the store`() async throws {
-    let hub = try await integration("hub")
-    try await fill(hub, repositories: ["team/app"], tags: 2) { _, index in
-      index == 0 ? (.rejected, nil) : (.selected, .scanned)
+  @Test func `A tag that a listing passes by is asked for before it is called gone`() async throws {
+    let hub = try await plant.integration("hub", registry)
+    registry.put(FakeImage("a"), "app", tag: "1")
+    registry.put(FakeImage("b"), "app", tag: "2")
+    _ = try await plant.poll(hub)
+    registry.intercept { $0.path == "/v2/app/tags/list" ? .json("{\"tags\":[\"1\"]}") : nil }
+    #expect(try await plant.poll(hub).tagsGone == 0)
+    #expect(try tag("2", hub)?.isGone == false)
+  }
+
+  @Test func `Criteria that change are told in the ledger, and what they reject by name costs no request`()
+    async throws
+  {
+    let hub = try await plant.integration("hub", registry)
+    registry.put(FakeImage("a"), "app", tag: "1")
+    registry.put(FakeImage("b"), "team/app", tag: "2")
+    _ = try await plant.poll(hub)
+    let narrower = try await plant.store.updateIntegration(named: "hub", revision: 0, now: 1) {
+      $0.criteria = ["team/*"]
     }
-    var area = RepositoryRecord()
-    area.state = .skipped
-    area.reasonCode = "remote"
-    area.count = 3
-    let key = RepositoryKey(integration: hub, repository: "proxy/hub")
-    try await store.write { [area] in try $0.put(StateStore.repositories, key, area) }
-    _ = try await poll(hub, .finished)
-    let record = try store.integration(named: "hub")
-    func explain(_ text: String) async throws -> Explanation {
-      try await ledger.explain(try ImageReference(parsing: text), of: record, now: clock.wall.now)
+    let lists = registry.requests("GET /v2/app/tags/list")
+    let record = try await plant.poll(narrower)
+    #expect(registry.requests("GET /v2/app/tags/list") == lists)
+    #expect((record.selected, record.queued) == (1, 0))
+    #expect(try repository("app", hub)?.state == .rejected)
+    #expect(try tag("1", hub)?.decision == .rejected)
+  }
+
+  @Test func `An artifact is skipped with its reason, is not looked at again, and takes no place among the newest`()
+    async throws
+  {
+    let hub = try await plant.integration("hub", registry) { record in
+      record.condition = ConditionRecord()
+      record.condition?.kind = .latest(1)
     }
-    #expect(try await explain("hub/team/app:t0").state == "rejected")
-    let scanned = try await explain("hub/team/app:t1")
-    #expect((scanned.state, scanned.digest) == ("scanned", "sha256:1"))
-    #expect(try await explain("hub/team/app:t9").reasonCode == "tag_not_listed")
-    #expect(try await explain("hub/proxy/hub/library/alpine:3").reasonCode == "remote")
-    #expect(try await explain("hub/nobody:1").reasonCode == "repository_not_listed")
-    let digest = "sha256:" + String(repeating: "0", count: 64)
-    #expect(try await explain("hub/team/app@\(digest)").reasonCode == "digest_not_known")
+    registry.put(FakeImage("a", created: "2026-01-01T00:00:00Z"), "app", tag: "1")
+    registry.put(manifest: FakeImage.artifact, type: FakeImage.manifestType, "app", tag: "chart")
+    let first = try await plant.poll(hub)
+    #expect((first.selected, first.skipped) == (1, 1))
+    #expect(try tag("chart", hub)?.decision == .skipped)
+    #expect(try tag("chart", hub)?.reasonCode == "not_an_image")
+    let manifest = "GET /v2/app/manifests/\(FakeRegistry.digest(FakeImage.artifact))"
+    let before = registry.requests(manifest)
+    _ = try await plant.poll(hub)
+    #expect(registry.requests(manifest) == before)
+  }
+
+  @Test func `The day a digest was first seen stays what it was`() async throws {
+    let hub = try await plant.integration("hub", registry) { record in
+      record.condition = ConditionRecord()
+      var period = CreatedWithinRecord()
+      period.days = 10
+      record.condition?.kind = .createdWithin(period)
+    }
+    registry.put(FakeImage("none", created: nil), "app", tag: "1")
+    #expect(try await plant.poll(hub).selected == 1)
+    plant.clock.advance(.seconds(11 * 86_400))
+    let later = try await plant.poll(hub)
+    #expect((later.selected, later.rejected) == (0, 1))
+    #expect(try tag("1", hub)?.reason.contains("2026-03-01") == true)
+  }
+
+  @Test func `A person cancels a poll, running or suspended`() async throws {
+    let hub = try await plant.integration("hub", registry)
+    registry.put(FakeImage("a"), "app", tag: "1")
+    registry.intercept { $0.path == "/v2/app/tags/list" ? .reply(429, [("Retry-After", "600")]) : nil }
+    let started = try await plant.poller.start(hub)
+    await plant.events.wait(for: "poll suspended", count: 1)
+    #expect(try await plant.poller.cancel(hub.id, poll: started.id + 1, by: "uid:7") == nil)
+    let ended = try #require(try await plant.poller.cancel(hub.id, by: "uid:7"))
+    #expect((ended.state, ended.errorMessage) == (.cancelled, "the poll was cancelled by uid:7"))
+    #expect(try await plant.poller.cancel(hub.id, by: "uid:7") == nil)
+    #expect(plant.poller.suspended.isEmpty)
+  }
+
+  @Test func `A suspended poll is found again by the next process`() async throws {
+    let hub = try await plant.integration("hub", registry)
+    registry.put(FakeImage("a"), "app", tag: "1")
+    registry.intercept { $0.path == "/v2/app/tags/list" ? .reply(429, [("Retry-After", "600")]) : nil }
+    let started = try await plant.poller.start(hub)
+    await plant.events.wait(for: "poll suspended", count: 1)
+    await plant.poller.stop()
+    try await plant.store.interruptRunningPolls(now: 1)
+    let next = try Poller(
+      store: plant.store, registries: plant.registries, intake: plant.intake, clock: plant.clock.wall,
+      log: plant.events.logger)
+    #expect(next.suspended.map(\.integration) == [hub.id])
+    registry.intercept(nil)
+    plant.clock.advance(.seconds(601))
+    try await next.resume(hub.id)
+    await plant.events.wait(for: "poll ended", count: 1)
+    let record = try #require(try plant.store.poll(PollKey(integration: hub.id, poll: started.id)))
+    #expect((record.state, record.queued, record.suspensions) == (.finished, 1, 1))
   }
 }
