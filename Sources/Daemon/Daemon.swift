@@ -100,7 +100,8 @@ package final class Daemon: Sendable {
     let served =
       system.systemMethods
       + IntegrationsHandler(
-        store: store, registries: registries, poller: poller, removals: removals, ledger: ledger, clock: clock
+        store: store, registries: registries, poller: poller, removals: removals, ledger: ledger,
+        previewer: Previewer(store: store, registries: registries, clock: clock), clock: clock
       )
       .integrationsMethods
       + ImagesHandler(

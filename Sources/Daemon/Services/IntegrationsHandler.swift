@@ -14,6 +14,7 @@ struct IntegrationsHandler: IntegrationsService {
   let poller: Poller
   let removals: Removals
   let ledger: Ledger
+  let previewer: Previewer
   let clock: WallClock
 
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
