@@ -1,5 +1,5 @@
 /// A day of the proleptic Gregorian calendar.
-package struct CivilDate: Hashable, Comparable, Sendable {
+package struct CivilDate: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let year: Int
   /// 1 to 12.
   package let month: Int
@@ -69,6 +69,18 @@ package struct CivilDate: Hashable, Comparable, Sendable {
 
   package static func isLeap(_ year: Int) -> Bool {
     year.isMultiple(of: 4) && (!year.isMultiple(of: 100) || year.isMultiple(of: 400))
+  }
+
+  /// `2024-05-01`.
+  package var description: String {
+    "\(Self.padded(year, to: 4))-\(Self.padded(month, to: 2))-\(Self.padded(day, to: 2))"
+  }
+
+  /// With zeros before it.
+  static func padded(_ number: Int, to width: Int) -> String {
+    var text = String(number)
+    while text.utf8.count < width { text = "0" + text }
+    return text
   }
 
   package static func < (a: CivilDate, b: CivilDate) -> Bool {
