@@ -105,12 +105,8 @@ package final class Daemon: Sendable {
     let served =
       system.systemMethods
       + IntegrationsHandler(
-<<<<<<< HEAD
-        store: store, registries: registries, poller: poller, removals: removals, ledger: ledger,
+        store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger,
         previewer: Previewer(store: store, registries: registries, clock: clock), clock: clock
-=======
-        store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger, clock: clock
->>>>>>> main
       )
       .integrationsMethods
       + ImagesHandler(

@@ -72,12 +72,8 @@ final class Bench: Sendable {
     watchers = EventReader(store: store, thread: thread)
     let ledger = Ledger(store: store, reader: thread)
     integrations = IntegrationsHandler(
-<<<<<<< HEAD
-      store: store, registries: registries, poller: poller, removals: removals, ledger: ledger,
+      store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger,
       previewer: Previewer(store: store, registries: registries, clock: .system), clock: .system)
-=======
-      store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger, clock: .system)
->>>>>>> main
     images = ImagesHandler(
       store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
       ledger: ledger, clock: .system, reader: thread)
