@@ -15,6 +15,7 @@ struct IntegrationsHandler: IntegrationsService {
   let scheduler: Scheduler
   let removals: Removals
   let ledger: Ledger
+  let previewer: Previewer
   let clock: WallClock
 
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
