@@ -12,6 +12,7 @@ final class CurlLoop {
   /// Handles that wait for another request, of all groups together: some 25 KiB each.
   private static let idleMax = 32
   private static let eventsMax = 64
+  private static let connectionsMax = 64
 
   private let mailbox: TransportMailbox
   private let outside: TransportOutside
@@ -37,6 +38,8 @@ final class CurlLoop {
     Self.expect(cposix_epoll_add(epoll, mailbox.wake, cposix_event_in, UInt64(mailbox.wake)))
     let context = Unmanaged.passUnretained(self).toOpaque()
     ccurl_multi_set_long(multi, CURLMOPT_PIPELINING, Int(CURLPIPE_MULTIPLEX))
+    // Of each group. libcurl's own rule, four for each request that runs, closes those of a poll whenever few run.
+    ccurl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, Self.connectionsMax)
     ccurl_multi_set_socket(multi, socketChanged, context)
     ccurl_multi_set_timer(multi, timerChanged, context)
   }
@@ -184,7 +187,7 @@ final class CurlLoop {
       return
     }
     guard wanted != known else { return }
-    if known != 0 || (cposix_epoll_add(epoll, socket, wanted, UInt64(socket)) != 0 && errno == EEXIST) {
+    if known != 0 || cposix_epoll_add(epoll, socket, wanted, UInt64(socket)) != 0 {
       Self.expect(cposix_epoll_modify(epoll, socket, wanted, UInt64(socket)))
     }
     curl_multi_assign(multi, socket, UnsafeMutableRawPointer(bitPattern: UInt(wanted)))
