@@ -44,6 +44,12 @@ package struct CivilDate: Hashable, Comparable, Sendable, CustomStringConvertibl
     return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
   }
 
+  /// The day of the week, Sunday being 0.
+  package static func weekday(daysSince1970 days: Int) -> Int {
+    // 1 January 1970 was a Thursday.
+    (days % 7 + 11) % 7
+  }
+
   /// The same day so many months earlier, or that month's last day where it is shorter: a month before 31 March is
   /// 28 or 29 February.
   package func subtracting(months: Int) -> CivilDate {
