@@ -40,7 +40,7 @@ package struct Explanation: Sendable, Equatable {
     } else {
       explainAbsence(facts)
     }
-    notes += Self.notes(onPresent: facts, state: state)
+    notes += notes(onPresent: facts)
     notes += facts.notesOnPolls
   }
 
@@ -171,12 +171,14 @@ package struct Explanation: Sendable, Equatable {
 
   // MARK: - Notes
 
-  private static func notes(onPresent facts: Facts, state: String) -> [String] {
+  private func notes(onPresent facts: Facts) -> [String] {
     guard let present = facts.present, !(facts.tagRecord?.isGone ?? false) else { return [] }
     switch present {
     case .open(let what): return facts.tagRecord == nil ? ["the present settings leave it to \(what)"] : []
     case .decided(let decision):
-      if let tag = facts.tagRecord, !differs(decision, from: tag) { return [] }
+      if let tag = facts.tagRecord, !Self.differs(decision, from: tag) { return [] }
+      // The rule that its repository is rejected by.
+      if facts.tagRecord == nil, decision.reason.code.rawValue == reasonCode { return [] }
       let verb = decision.isSelected ? "take" : "reject"
       let subject = facts.tagRecord == nil ? "such a tag" : "it"
       return ["the present settings \(verb) \(subject): \(decision.reason)"]
