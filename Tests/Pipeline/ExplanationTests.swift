@@ -131,7 +131,7 @@ struct ExplanationTests {
   @Test func `What was scanned before and is rejected now says both`() {
     let found = Explanation(
       Self.facts { facts in
-        facts.tagRecord = LedgerStateTests.tag(.rejected, "never_pull")
+        facts.tagRecord = LedgerStateTests.tag(.rejected, "never_pull", taken: true)
         facts.image = LedgerStateTests.image(.scanned, scannedAt: 9)
         facts.image?.lastJobId = 5
       })
