@@ -17,7 +17,7 @@ package struct Explanation: Sendable, Equatable {
   package private(set) var since: Int64 = 0
   package private(set) var firstSeenAt: Int64 = 0
   /// From the image's config.
-  package private(set) var createdAt: Int64 = 0
+  package private(set) var createdAt: Timestamp?
   package private(set) var digest = ""
   /// The poll that decided.
   package private(set) var poll: UInt64 = 0
@@ -33,6 +33,7 @@ package struct Explanation: Sendable, Equatable {
   }
 
   package init(_ facts: Facts) {
+    createdAt = facts.createdAt
     if let tag = facts.tagRecord, facts.askedDigest.map({ $0 == tag.digest }) ?? true {
       explain(tag, facts)
     } else if let image = facts.image {
@@ -95,7 +96,6 @@ package struct Explanation: Sendable, Equatable {
 
   private mutating func takeImage(_ facts: Facts) {
     guard let image = facts.image else { return }
-    createdAt = image.createdAt
     job = image.lastJobId
     if image.scannedAt != 0, image.status == .queued {
       notes.append("it was scanned before, \(Self.time(image.scannedAt)); the report is kept")
