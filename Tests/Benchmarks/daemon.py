@@ -12,14 +12,14 @@ STOP_SECONDS_MAX = 60
 class Daemon:
     """Started at once, by the command `prefix` if there is one; stopped, and its state removed, at the end of the `with`."""
 
-    def __init__(self, programs, state=None, prefix=()):
+    def __init__(self, programs, state=None, prefix=(), options=()):
         self.folder = Path(tempfile.mkdtemp(prefix="tidewaiter-bench-"))
         self.state, self.socket = Path(state or self.folder / "state"), self.folder / "s.sock"
         self.client = [str(programs.client), "--socket", str(self.socket)]
         with open(self.folder / "log", "wb") as log:
             start = time.monotonic()
             self.process = subprocess.Popen(
-                [*prefix, programs.daemon, "--state-dir", self.state, "--socket", self.socket],
+                [*prefix, programs.daemon, "--state-dir", self.state, "--socket", self.socket, *options],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             line = self.process.stdout.readline()
             self.start_seconds = time.monotonic() - start
