@@ -11,6 +11,7 @@ import Registry
 import StorageMessages
 import Store
 import Synchronization
+import Zones
 
 /// The daemon: opens what it owns, wires it together, starts it in order and stops it in the opposite one.
 package final class Daemon: Sendable {
@@ -27,6 +28,7 @@ package final class Daemon: Sendable {
   private let matcher: ReportMatcher
   private let scanner: Scanner
   private let poller: Poller
+  private let scheduler: Scheduler
   private let imports: Imports
   private let removals: Removals
   private let files: SerialThread
@@ -34,6 +36,7 @@ package final class Daemon: Sendable {
   private let watchers: SerialThread
   private let server: RPCServer
   private let scanning: Task<Void, Never>
+  private let scheduling: Task<Void, Never>
   private let isHurried = Atomic(false)
 
   /// Opens the state, returns what a dead process left leased, and serves: on `inherited`, or a socket of its own. Throws
@@ -77,11 +80,15 @@ package final class Daemon: Sendable {
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
     poller = try Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
+    let scheduler = Scheduler(store: store, polls: Scheduler.Polls(poller), zones: .system, clock: clock, log: log)
+    self.scheduler = scheduler
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
       log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
+    let ledger = Ledger(store: store, reader: reader)
+    let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
       directory: directory.uploadsDirectory, bytesMaximum: configuration.uploadBytesMaximum, thread: files)
     imports = Imports(
@@ -97,9 +104,16 @@ package final class Daemon: Sendable {
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =
       system.systemMethods
-      + IntegrationsHandler(store: store, registries: registries, poller: poller, removals: removals, clock: clock)
+      + IntegrationsHandler(
+        store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger,
+        previewer: Previewer(store: store, registries: registries, clock: clock), clock: clock
+      )
       .integrationsMethods
-      + ImagesHandler(store: store, registries: registries, intake: intake, reader: reader).imagesMethods
+      + ImagesHandler(
+        store: store, registries: registries, intake: intake, rescanner: rescanner, ledger: ledger, clock: clock,
+        reader: reader
+      )
+      .imagesMethods
       + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, events: events, reader: reader)
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
@@ -112,6 +126,7 @@ package final class Daemon: Sendable {
       policy: Self.policy(live: live, audit: audit, metrics: metrics, log: log),
       limits: RPCServer.Limits(configuration.rpc))
     scanning = Task { await scanner.run() }
+    scheduling = Task { await scheduler.run() }
     try removals.resume()
     imports.resume()
     notifier.ready(servingStatus)
@@ -129,6 +144,8 @@ package final class Daemon: Sendable {
     health.stop()
     listener.remove()
     scanner.stop()
+    scheduler.stop()
+    await scheduling.value
     await poller.stop()
     await imports.stop()
     await removals.stop()
