@@ -187,7 +187,8 @@ private struct JSONObjectContainer<Key: CodingKey>: KeyedDecodingContainerProtoc
 
   /// Nil for what is not there, and for null.
   private func valueIfPresent(_ key: Key) -> JSONValueDecoder? {
-    find(key).map { JSONValueDecoder(document: decoder.document, index: $0) }.flatMap { $0.decodeNil() ? nil : $0 }
+    guard let index = find(key), decoder.document.nodes[index].kind != .null else { return nil }
+    return JSONValueDecoder(document: decoder.document, index: index)
   }
 
   func contains(_ key: Key) -> Bool { find(key) != nil }
@@ -214,7 +215,8 @@ private struct JSONObjectContainer<Key: CodingKey>: KeyedDecodingContainerProtoc
   func decodeIfPresent(_ type: String.Type, forKey key: Key) throws -> String? { try valueIfPresent(key)?.decode(type) }
   func decodeIfPresent(_ type: Int.Type, forKey key: Key) throws -> Int? { try valueIfPresent(key)?.decode(type) }
   func decodeIfPresent<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value? {
-    try valueIfPresent(key).map { try Value(from: $0) }
+    guard let value = valueIfPresent(key) else { return nil }
+    return try Value(from: value)
   }
 
   func nestedContainer<NestedKey: CodingKey>(
