@@ -12,7 +12,8 @@ let period = try CalendarPeriod(60, .days)
 /// Twenty patterns as people write them: names, tags, both, with and without stars.
 let criteria = Criteria(
   patterns: try Pattern.list(parsing: [
-    "team-1*/*", "team-2*/*:v*", "team-3*/api", "payments", "*/frontend:*.*.*", "library/*:3.*", "infra/*:2026-*", "*/worker*:1.*",
+    "team-1*/*", "team-2*/*:v*", "team-3*/api", "payments", "*/frontend:*.*.*", "library/*:3.*", "infra/*:2026-*",
+    "*/worker*:1.*",
     "mirror/*/*", "4.*", "shop/checkout:release-*",
   ]),
   never: try Pattern.list(parsing: [":*-dev", ":*-SNAPSHOT", ":pr-*", "sandbox/*", ":sha-*", "*/cache*"]),

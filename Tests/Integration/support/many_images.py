@@ -185,6 +185,10 @@ class ManyImages:
     def release(self):
         self.ask("/_sim/release", b"")
 
+    def delay(self, microseconds):
+        """Lets each answer come so long after its request."""
+        self.ask(f"/_sim/delay/{microseconds}", b"")
+
     def go_to(self, day):
         """On to a later day."""
         self.ask(f"/_sim/day/{day}", b"")
