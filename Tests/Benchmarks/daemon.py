@@ -3,10 +3,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
+LOG_SECONDS_MAX = 10
+LOG_BYTES = 100_000
 
 
 class Daemon:
@@ -33,7 +36,19 @@ class Daemon:
         return self.process.pid
 
     def log(self):
-        return (self.folder / "log").read_text(errors="replace")[-3000:]
+        return (self.folder / "log").read_text(errors="replace")[-LOG_BYTES:]
+
+    def poll_seconds(self, number):
+        """From the line that says that a poll begins to the one that says that it has ended: records tell whole seconds."""
+        deadline = time.monotonic() + LOG_SECONDS_MAX
+        while True:
+            times = [datetime.fromisoformat(line.split()[0].replace("Z", "+00:00")) for line in self.log().splitlines()
+                     if f"poll={number}" in line and ("poll begins" in line or "poll ended" in line)]
+            if len(times) == 2:
+                return (times[1] - times[0]).total_seconds()
+            if time.monotonic() > deadline:
+                raise AssertionError("the daemon's log does not tell of a poll that has ended: " + self.log())
+            time.sleep(0.01)
 
     def close(self):
         if self.process.poll() is None:

@@ -5,7 +5,8 @@
 
 Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
 (an image in a registry, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
-are to be measured, TIDEWAITER_BENCH_ROUNDS says how often; SIZE=full polls ten times as many repositories. It installs nothing with apt: `make deps` does.
+are to be measured, TIDEWAITER_BENCH_ROUNDS says how often; SIZE=full polls ten times as many repositories. It installs
+nothing with apt: `make deps` does.
 """
 import argparse
 import datetime
