@@ -1,4 +1,5 @@
 """One daemon on a state directory of its own, with the default settings."""
+import re
 import shutil
 import subprocess
 import tempfile
@@ -9,7 +10,6 @@ from pathlib import Path
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 LOG_SECONDS_MAX = 10
-LOG_BYTES = 100_000
 
 
 class Daemon:
@@ -36,14 +36,15 @@ class Daemon:
         return self.process.pid
 
     def log(self):
-        return (self.folder / "log").read_text(errors="replace")[-LOG_BYTES:]
+        return (self.folder / "log").read_text(errors="replace")[-3000:]
 
     def poll_seconds(self, number):
         """From the line that says that a poll begins to the one that says that it has ended: records tell whole seconds."""
         deadline = time.monotonic() + LOG_SECONDS_MAX
         while True:
-            times = [datetime.fromisoformat(line.split()[0].replace("Z", "+00:00")) for line in self.log().splitlines()
-                     if f"poll={number}" in line and ("poll begins" in line or "poll ended" in line)]
+            with open(self.folder / "log", errors="replace") as log:
+                times = [datetime.fromisoformat(line.split()[0].replace("Z", "+00:00")) for line in log
+                         if re.search(fr"\bpoll={number}\b", line) and (" poll begins " in line or " poll ended " in line)]
             if len(times) == 2:
                 return (times[1] - times[0]).total_seconds()
             if time.monotonic() > deadline:
