@@ -1,9 +1,11 @@
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
 from support.daemon import Binaries, Daemon
+from support.events import Events
 from support.registry import Registry
 from support.scripted import ScriptedRegistry
 from support.token_server import TokenServer
@@ -45,6 +47,12 @@ def daemon(make_daemon):
 @pytest.fixture
 def cli(daemon):
     return daemon.cli
+
+
+@pytest.fixture
+def events(daemon):
+    with contextlib.closing(Events(daemon.cli)) as following:
+        yield following
 
 
 @pytest.fixture(scope="module")

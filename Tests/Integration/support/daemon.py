@@ -14,6 +14,8 @@ from .waiting import eventually
 # Every password and key in these tests is or holds this. It must be found nowhere but in the daemon's memory.
 CANARY = "CANARY-9f2c41d07be85a63"
 
+# Of Debian's package faketime.
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 FINAL_STATES = {"finished", "error", "cancelled"}
 
 
@@ -112,8 +114,37 @@ class Client:
         assert len(found) == 1, f"{len(found)} jobs of {reference}: {found}"
         return found[0]
 
-    def images(self):
-        return self("image", "list")["images"]
+    def images(self, *flags):
+        return self("image", "list", *flags)["images"]
+
+    def poll(self, name, code=0):
+        """Polls and scans; answers the poll's record, with its jobs."""
+        return self("integration", "poll", name, "--wait", code=code)
+
+    def poll_only(self, name):
+        """Polls, and does not wait for the scans; answers the poll's record when it runs no more."""
+        started = self("integration", "poll", name)["id"]
+        return self.poll_when(name, lambda poll: poll["id"] == started and poll["state"] != "running", "the poll to end")
+
+    def polls(self, name):
+        """The records of an integration's polls, the oldest first."""
+        return sorted(self("integration", "polls", name)["polls"], key=lambda poll: poll["id"])
+
+    def poll_when(self, name, condition, what):
+        """Waits until the record of one of an integration's polls is as it is to be, and answers it."""
+        return eventually(lambda: next(filter(condition, self.polls(name)), None), what)
+
+    def coverage(self, name):
+        return self("integration", "coverage", name)
+
+    def preview(self, name, *flags):
+        return self("integration", "preview", name, *flags)
+
+    def explain(self, reference):
+        return self("image", "explain", reference)
+
+    def history(self, reference):
+        return self("image", "history", reference)["entries"]
 
     def wait_idle(self):
         """Waits until every job is in a final state; answers the jobs."""
@@ -134,6 +165,7 @@ class Daemon:
         self.folder = Path(tempfile.mkdtemp(prefix="tidewaiter-test-"))
         self.state, self.socket, self.log = self.folder / "state", self.folder / "s.sock", self.folder / "log"
         self.binaries, self.arguments, self.environment = binaries, list(arguments), environment or {}
+        self.launcher = []  # what starts the daemon in its own place
         self.process = None
         self.cli = Client(binaries.client, self.socket)
 
@@ -142,7 +174,7 @@ class Daemon:
     def spawn(self, *more):
         with open(self.log, "ab") as log, open(self.folder / "out", "wb") as out:
             self.process = subprocess.Popen(
-                [self.binaries.daemon, "--state-dir", str(self.state), "--socket", str(self.socket),
+                [*self.launcher, self.binaries.daemon, "--state-dir", str(self.state), "--socket", str(self.socket),
                  "--log-level", "debug", *self.arguments, *more],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                 env=os.environ | {"SWIFT_BACKTRACE": "enable=no"} | self.environment)
@@ -189,6 +221,15 @@ class Daemon:
         self.process = None
         assert code == 0, f"exit {code} after SIGTERM: {self.tail()}"
         assert not self.socket.exists(), "the socket was left behind"
+
+    def travel(self, when):
+        """From its next start on, the daemon's clock is another, told as libfaketime wants it: "+3d", "@2026-12-01 01:59:58"
+        (in the daemon's time zone). Spans of time are measured as before."""
+        # libfaketime sets a variable in the first process it is loaded to. That moves the environment to where Swift does not
+        # find the command's arguments any more, so that it must have happened before.
+        self.launcher = ["env"]
+        self.environment |= {"LD_PRELOAD": FAKETIME, "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        return self
 
     def restart(self):
         self.stop()
