@@ -10,7 +10,7 @@ from support.registry import Registry
 from support.scripted import ScriptedRegistry
 from support.token_server import TokenServer
 from support.tls import authority
-from support.vendors import Benches
+from support.vendors import Bench, Benches
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -146,6 +146,24 @@ def benches(binaries, registry, tmp_path_factory):
     made = Benches(binaries, registry, tmp_path_factory.mktemp("vendors"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def make_bench(binaries, registry, tmp_path, request):
+    """Makes a simulated product, with a daemon of its own, for tests that change what it holds."""
+    made = []
+
+    def make(vendor, way="", repositories=3, tags=3):
+        folder = tmp_path / f"{vendor}-{len(made)}"
+        folder.mkdir()
+        made.append(Bench(vendor, way, registry, folder, binaries, (repositories, tags)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if request.node.failed_before:
+            print(f"-- log of the daemon\n{one.daemon.tail()}")
+        one.close(sane=not request.node.failed_before)
 
 
 @pytest.fixture
