@@ -5,6 +5,7 @@ import re
 import pytest
 
 from support.samples import sample
+from support.scripted import Reply
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 
@@ -105,6 +106,23 @@ def test_latest(cli, dated):
         assert source in (CONFIG, FIRST_SEEN)
     poll = cli.poll("it")
     assert poll["queued"] == 5 and {tag for one in cli.images() for tag in one["tags"]} == chosen
+
+
+def test_latest_needs_all_dates(cli, make_scripted):
+    """The newest of a repository are not known while one of its dates is not: nothing of it is taken or rejected on a guess."""
+    registry = make_scripted()
+    for number in range(4):
+        registry.push("dates/app", sample(f"1.{number}-r0", created=f"2025-01-0{number + 1}T00:00:00Z"), f"{number}.0")
+    registry.push("dates/other", sample("2.0-r0"), "1.0")
+    unread = registry.repositories["dates/app"]["0.0"]
+    registry.on("GET", f"/manifests/({unread}|0.0)$", lambda _: Reply(500))
+    cli.add_integration("it", registry.url, "--latest", "2")
+    poll = cli.poll("it")
+    assert poll["queued"] == 1 and any("dates/app" in error for error in poll["errors"]), poll
+    assert {cli.explain(f"it/dates/app:{number}.0")["state"] for number in range(4)} <= {"failed", "unknown"}
+    registry.clear()
+    assert cli.poll("it")["queued"] == 2
+    assert {number for number in range(4) if cli.explain(f"it/dates/app:{number}.0")["state"] == "scanned"} == {2, 3}
 
 
 def test_what_has_no_date_grows_old(daemon, cli, make_scripted):

@@ -192,7 +192,7 @@ def test_what_cannot_be_listed_is_said(cli, registry):
 
 def test_explain(cli, registry):
     """Each answer there is, with the rule that gave it, since when, and by which poll."""
-    unreadable = registry.push("team/app", on_base(30), "broken")
+    unreadable = registry.push("team/bad", on_base(30), "broken")
     registry.on("GET|HEAD", f"/manifests/(broken|{unreadable})$", lambda _: Reply(500))
     cli.add_integration("it", registry.url, "--criteria", "team/*", "--never", ":*-dev", "--always", ":nightly", "--latest", "2")
     assert cli.explain("it/team/app:2.0")["state"] == "unknown", "there was no poll yet"
@@ -203,7 +203,7 @@ def test_explain(cli, registry):
         "team/app:0.0": ("rejected", "not among the newest 2 " + dated.format("2024-01-01")),
         "other/tool:nightly": ("scanned", "always: "),
         "team/app:2.0-dev": ("rejected", "never: "),
-        "team/app:broken": ("failed", ""),
+        "team/bad:broken": ("failed", ""),
     }
     for reference, (state, reason) in expected.items():
         told = cli.explain(f"it/{reference}")
