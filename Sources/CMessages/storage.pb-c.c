@@ -2971,7 +2971,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__repository_record__des
   (ProtobufCMessageInit) tidewaiter__storage__v1__repository_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_facts_record__field_descriptors[6] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_facts_record__field_descriptors[7] =
 {
   {
     "first_seen_at",
@@ -3045,6 +3045,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_facts_recor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "not_image_code",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageFactsRecord, not_image_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__image_facts_record__field_indices_by_name[] = {
   3,   /* field[3] = dates */
@@ -3052,12 +3064,13 @@ static const unsigned tidewaiter__storage__v1__image_facts_record__field_indices
   4,   /* field[4] = is_dated */
   2,   /* field[2] = is_image */
   1,   /* field[1] = not_image */
+  6,   /* field[6] = not_image_code */
   5,   /* field[5] = platforms */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__image_facts_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_facts_record__descriptor =
 {
@@ -3067,7 +3080,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_facts_record__de
   "Tidewaiter__Storage__V1__ImageFactsRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ImageFactsRecord),
-  6,
+  7,
   tidewaiter__storage__v1__image_facts_record__field_descriptors,
   tidewaiter__storage__v1__image_facts_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__image_facts_record__number_ranges,

@@ -76,7 +76,7 @@ package final class Daemon: Sendable {
       clock: clock, log: log)
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
-    poller = Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
+    poller = try Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
       log: log)

@@ -63,7 +63,7 @@ final class Removals: Sendable {
       guard !state.isStopping else { return }
       state.tasks[id] = Task {
         // Who still works for the integration could add to it what is being deleted.
-        await poller.cancel(id)
+        await poller.abandon(id)
         await scanner.abandon(id)
         // They may have asked for it again after `begin`.
         registries.remove(id)

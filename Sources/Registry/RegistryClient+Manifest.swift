@@ -18,6 +18,9 @@ package struct ResolvedManifest: Sendable, Hashable {
   package let digest: Digest
   package let mediaType: String
   package let size: Int64
+
+  /// Whether the type says so: Docker's own are of images alone, OCI's may be of anything.
+  package var isImage: Bool { mediaType == MediaType.dockerManifest || mediaType == MediaType.dockerIndex }
 }
 
 /// Images of a reference, one for each platform that was wanted and is there.

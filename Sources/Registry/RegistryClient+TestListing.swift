@@ -58,6 +58,7 @@ extension RegistryClient {
       var first: ListedTag?
       do {
         let listing = TagListing(self) { tag in
+          guard !tag.isOther else { return }
           first = tag
           throw Enough()
         }

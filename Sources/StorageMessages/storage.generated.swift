@@ -793,6 +793,8 @@ package struct ImageFactsRecord: ProtoMessage {
   package var isDated: Bool = false
   /// the selection they were read for
   package var platforms: String = ""
+  /// Pipeline.TagReason
+  package var notImageCode: String = ""
 
   package init() {}
 
@@ -810,6 +812,7 @@ package struct ImageFactsRecord: ProtoMessage {
     self.dates = try readMessages(c.pointee.dates, c.pointee.n_dates)
     self.isDated = c.pointee.is_dated != 0
     self.platforms = try readText(c.pointee.platforms, "tidewaiter.storage.v1.ImageFactsRecord.platforms")
+    self.notImageCode = try readText(c.pointee.not_image_code, "tidewaiter.storage.v1.ImageFactsRecord.not_image_code")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -821,6 +824,7 @@ package struct ImageFactsRecord: ProtoMessage {
     c.pointee.dates = arena.array(self.dates)
     c.pointee.is_dated = self.isDated ? 1 : 0
     c.pointee.platforms = arena.copy(self.platforms)
+    c.pointee.not_image_code = arena.copy(self.notImageCode)
   }
 }
 

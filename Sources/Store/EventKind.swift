@@ -6,6 +6,9 @@ package enum EventKind: String, Sendable, CaseIterable {
   case integrationRemoved = "integration.removed"
   case pollStarted = "poll.started"
   case pollEnded = "poll.ended"
+  /// The registry grants no more requests for now; the poll goes on later.
+  case pollSuspended = "poll.suspended"
+  case pollResumed = "poll.resumed"
   case jobQueued = "job.queued"
   /// The job reached another state.
   case jobChanged = "job.changed"

@@ -18,7 +18,7 @@ extension StateStore {
         key.append(terminated: image.repository)
       }
     ) { key, record in
-      if record.digest == image.digest { found.append(key.tag) }
+      if record.digest == image.digest && !record.isGone { found.append(key.tag) }
       return found.count < limit
     }
     return found
@@ -42,7 +42,7 @@ extension StateStore {
         }
       ) { key, record in
         let target = ImageKey(integration: key.integration, repository: key.repository, digest: record.digest)
-        if let tags = found[target], tags.count < limit { found[target]?.append(key.tag) }
+        if !record.isGone, let tags = found[target], tags.count < limit { found[target]?.append(key.tag) }
         return true
       }
     }
@@ -141,77 +141,6 @@ extension StateStore {
     try await write { transaction in
       try transaction.put(Self.layers, key, analysis)
       try Self.confirm(confirmed, now: now, in: transaction)
-    }
-  }
-
-  // MARK: - Polls
-
-  package func poll(_ key: PollKey) throws -> PollRecord? { try read { try $0.get(Self.polls, key) } }
-
-  /// Stores a poll that has ended. Nothing happens when the integration is gone.
-  package func putPoll(_ poll: PollRecord) async throws {
-    try await write { [self] transaction in
-      guard try transaction.get(Self.integrations, poll.integrationId) != nil else { return }
-      try put(ended: poll, in: transaction)
-    }
-  }
-
-  private func put(ended poll: PollRecord, in transaction: WriteTransaction) throws {
-    try transaction.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll)
-    var event = try pollEvent(.pollEnded, poll, time: poll.finishedAt, in: transaction)
-    event.detail =
-      poll.errorCode.isEmpty
-      ? "\(poll.repositoriesDone) repositories, \(poll.tags) tags, \(poll.queued) images queued"
-      : "\(poll.errorCode): \(poll.errorMessage)"
-    try append(event, in: transaction)
-  }
-
-  private func pollEvent(
-    _ kind: EventKind, _ poll: PollRecord, time: Int64, in transaction: ReadTransaction
-  ) throws -> EventRecord {
-    var event = EventRecord(kind, time: time)
-    event.integration = try integrationName(poll.integrationId, in: transaction)
-    event.integrationId = poll.integrationId
-    event.pollId = poll.id
-    event.state = poll.state.name
-    return event
-  }
-
-  /// Throws `IntegrationError` for an integration that is gone or being removed. `actor` is who wants it.
-  package func createPoll(integration: UInt64, now: Int64, actor: String = "") async throws -> PollRecord {
-    try await write { [self] transaction in
-      try Self.requireIntegration(integration, in: transaction)
-      var poll = PollRecord()
-      poll.id = try transaction.get(Self.meta, "next_poll") ?? 1
-      try transaction.put(Self.meta, "next_poll", poll.id + 1)
-      poll.integrationId = integration
-      poll.state = .running
-      poll.startedAt = now
-      try transaction.put(Self.polls, PollKey(integration: integration, poll: poll.id), poll)
-      var event = try pollEvent(.pollStarted, poll, time: now, in: transaction)
-      event.actor = actor
-      try append(event, in: transaction)
-      return poll
-    }
-  }
-
-  /// At start: polls of the process that died are recorded as interrupted.
-  package func interruptRunningPolls(now: Int64) async throws {
-    try await write { [self] transaction in
-      var running: [PollRecord] = []
-      try transaction.scan(Self.polls) { _, poll in
-        if poll.state == .running { running.append(poll) }
-        return true
-      }
-      for poll in running {
-        var poll = poll
-        poll.state = .interrupted
-        poll.finishedAt = now
-        poll.errorCode = "INTERRUPTED"
-        poll.errorMessage = "the daemon stopped during this poll"
-        poll.errorHint = "poll again"
-        try put(ended: poll, in: transaction)
-      }
     }
   }
 }

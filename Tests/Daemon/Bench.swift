@@ -57,7 +57,7 @@ final class Bench: Sendable {
     scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
       settings: Scanner.Settings(slots: 1, workers: 1, workerProgram: "/nowhere"), clock: .system, log: events.logger)
-    poller = Poller(store: store, registries: registries, intake: intake, clock: .system, log: events.logger)
+    poller = try Poller(store: store, registries: registries, intake: intake, clock: .system, log: events.logger)
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: .system,
       log: events.logger)

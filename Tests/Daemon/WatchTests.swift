@@ -48,8 +48,13 @@ struct WatchTests {
 
     @discardableResult
     func add(_ numbers: Range<Int>, poll: UInt64 = 0) async throws -> [UInt64] {
-      let items = try numbers.map { Intake.Item(image: try bench.key("hub", "app", $0), tag: "") }
-      return try await bench.intake.queue(items, priority: .person, poll: poll).map(\.job.id)
+      let keys = try numbers.map { try bench.key("hub", "app", $0) }
+      return try await bench.store.write { [queue, store = bench.store] transaction in
+        try keys.map { key in
+          _ = try store.remember(key, now: 1, in: transaction)
+          return try queue.enqueue(key, tag: "", priority: .person, poll: poll, in: transaction).job.id
+        }
+      }
     }
 
     func lease() async throws -> JobQueue.Lease { try #require(try await queue.lease { _ in true }) }
@@ -223,7 +228,9 @@ struct WatchTests {
 
   @Test func `A filter by state shows only these states; one by poll ends with the poll`() async throws {
     let served = try await Served()
-    let poll = try await served.bench.store.createPoll(integration: served.integration, now: 1)
+    var wanted = PollRecord()
+    wanted.integrationId = served.integration
+    let poll = try await served.bench.store.createPoll(wanted)
     try await served.add(0..<2, poll: poll.id)
     try await served.add(5..<6)
     var stream = served.watchJobs {

@@ -188,21 +188,47 @@ struct PollerTests {
     registry.intercept { $0.path == config ? .reply(500) : nil }
     let record = try await plant.poll(hub)
     #expect(try queued() == [])
-    #expect(record.errorCount == 1)
+    // The tag, and what follows from it.
+    #expect((record.errorCount, record.tagsFailed) == (2, 2))
+    let other = TagKey(integration: hub.id, repository: "app", tag: "2")
+    #expect(try plant.store.tag(other)?.reasonCode == "dates_unknown")
   }
 
-  @Test func `A registry that asks us to wait is not asked for the repository's other tags`() async throws {
+  @Test func `A registry that asks us to wait for long suspends the poll, which goes on where it was`() async throws {
     let hub = try await plant.integration("hub", registry)
     for tag in 0..<20 { registry.put(FakeImage("\(tag)"), "app", tag: "t\(tag)") }
-    let heads = Events()
+    registry.put(FakeImage("first"), "aaa", tag: "1")
+    let refusals = Events()
     registry.intercept { request in
-      guard request.method == "HEAD" else { return nil }
-      heads.record("HEAD")
+      guard request.method == "HEAD", request.path.hasPrefix("/v2/app/"), refusals.count("over") == 0 else {
+        return nil
+      }
+      refusals.record("HEAD")
       return .reply(429, [("Retry-After", "60")])
     }
-    let record = try await plant.poll(hub)
-    #expect(heads.count("HEAD") == 1)
-    #expect(record.errorCount == 1)
+    let started = try await plant.poller.start(hub)
+    await plant.events.wait(for: "poll suspended", count: 1)
+    #expect(refusals.count("HEAD") <= 8)
+    let waiting = try #require(try plant.poller.poll(PollKey(integration: hub.id, poll: started.id)))
+    #expect((waiting.state, waiting.errorCode, waiting.suspensions) == (.suspended, "RATE_LIMITED", 1))
+    #expect(waiting.resumesAt > plant.clock.wall.now)
+    #expect(plant.poller.suspended.map(\.integration) == [hub.id])
+    // Whoever asks for a poll is shown this one.
+    #expect(try await plant.poller.start(hub).id == started.id)
+
+    refusals.record("over")
+    let lists = registry.requests("GET /v2/aaa/tags/list")
+    let row = try plant.store.read {
+      try $0.get(StateStore.repositories, RepositoryKey(integration: hub.id, repository: "aaa"))
+    }
+    plant.clock.advance(.seconds(61))
+    try await plant.poller.resume(hub.id)
+    await plant.events.wait(for: "poll ended", count: 1)
+    let record = try #require(try plant.store.poll(PollKey(integration: hub.id, poll: started.id)))
+    #expect((record.state, record.queued, record.repositories) == (.finished, 21, 2))
+    // It may have been on its way as well; what was done is not done again.
+    #expect(registry.requests("GET /v2/aaa/tags/list") == lists + (row?.pollId == started.id ? 0 : 1))
+    #expect(plant.poller.suspended.isEmpty)
   }
 
   @Test func `Names that no reference can hold are counted with their reason, and no request is built of them`()
@@ -295,7 +321,7 @@ struct PollerTests {
     _ = try await plant.store.beginRemoval(named: "hub", now: 0) { [queue = plant.queue] id, transaction in
       _ = try queue.cancelAll(of: id, JobQueue.Failure(code: "X", message: "", hint: ""), in: transaction)
     }
-    await plant.poller.cancel(hub.id)
+    await plant.poller.abandon(hub.id)
     while try await plant.store.removeRemains(of: hub.id) {}
     let left = try plant.store.read { transaction in
       [
@@ -311,15 +337,13 @@ struct PollerTests {
     let item = Intake.Item(image: plant.key(FakeImage("a"), hub), tag: "1")
     _ = try await plant.store.beginRemoval(named: "hub", now: 0) { _, _ in }
     await #expect(throws: IntegrationError.self) { try await plant.poller.start(hub) }
-    await #expect(throws: IntegrationError.self) { try await plant.intake.remember([item]) }
     await #expect(throws: IntegrationError.self) { try await plant.intake.queue([item], priority: .person) }
     while try await plant.store.removeRemains(of: hub.id) {}
     await #expect(throws: IntegrationError.self) { try await plant.poller.start(hub) }
-    await #expect(throws: IntegrationError.self) { try await plant.intake.remember([item]) }
     var late = PollRecord()
     late.integrationId = hub.id
     late.id = 9
-    try await plant.store.putPoll(late)
+    try await plant.store.putPoll(late, now: 1)
     let key = ConfirmationKey(
       integration: hub.id, generation: 1, repository: "app", digest: FakeImage("a").digest.description)
     try await plant.store.confirm(key, now: 1)

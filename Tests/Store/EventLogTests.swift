@@ -97,7 +97,11 @@ struct EventLogTests {
     await #expect(throws: IntegrationError.changed("hub")) {
       try await store.updateIntegration(named: "hub", revision: 1, now: 6) { _ in }
     }
-    var poll = try await store.createPoll(integration: made.id, now: 7, actor: "uid:8")
+    var wantedPoll = PollRecord()
+    wantedPoll.integrationId = made.id
+    wantedPoll.startedAt = 7
+    wantedPoll.actor = "uid:8"
+    var poll = try await store.createPoll(wantedPoll)
     try await store.interruptRunningPolls(now: 8)
     poll.state = .finished
     _ = try await store.beginRemoval(named: "hub", now: 9, also: { _, _ in })

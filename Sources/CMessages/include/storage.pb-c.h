@@ -326,10 +326,11 @@ struct  Tidewaiter__Storage__V1__ImageFactsRecord
   Tidewaiter__Storage__V1__PlatformDate **dates;
   protobuf_c_boolean is_dated;
   ProtobufCBinaryData platforms;
+  ProtobufCBinaryData not_image_code;
 };
 #define TIDEWAITER__STORAGE__V1__IMAGE_FACTS_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__image_facts_record__descriptor) \
-    , 0, {0,NULL}, 0, 0,NULL, 0, {0,NULL} }
+    , 0, {0,NULL}, 0, 0,NULL, 0, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__Storage__V1__PlatformDate

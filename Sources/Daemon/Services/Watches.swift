@@ -20,7 +20,7 @@ extension IntegrationsHandler {
           .notFound, reason: "UNKNOWN_POLL", "no poll \(key.poll) of \(record.name)",
           hint: "start one with: tidewaiter integration poll \(record.name)")
       }
-      return (API.Poll(poll, integration: record.name), isOver: poll.state != .running)
+      return (API.Poll(poll, integration: record.name), isOver: poll.isEnded)
     }
   }
 }

@@ -211,7 +211,8 @@ package final class Scanner: Sendable {
       }
       if state == .error {
         try store.changeImage(image, in: transaction) { record in
-          record.status = verdict.isNoImage ? .skipped : .failed
+          if record.status != .gone { record.status = verdict.isNoImage ? .skipped : .failed }
+          record.isRetried = verdict.retryAfter != nil
           record.statusReason = "\(verdict.failure.code): \(verdict.failure.message)"
         }
         try store.append(

@@ -41,56 +41,77 @@ package struct Intake: Sendable {
     self.announce = announce
   }
 
-  /// Queues `items`. Those of an integration that is being removed meanwhile are refused as a whole.
-  /// `actor` is who wants them, for the event log.
-  package func queue(
-    _ items: [Item], priority: JobQueue.Priority, poll: UInt64 = 0, actor: String = ""
-  ) async throws -> [Outcome] {
+  /// Queues images that a person added by name. Those of an integration that is being removed meanwhile are refused as a
+  /// whole. `actor` is who wants them, for the event log.
+  package func queue(_ items: [Item], priority: JobQueue.Priority, actor: String = "") async throws -> [Outcome] {
     if items.isEmpty { return [] }
-    let outcomes = try await store.write { [store, queue, clock] transaction in
+    let outcomes = try await store.write { [self] transaction in
       let now = clock.now
       for integration in Set(items.map(\.image.integration)) {
         try StateStore.requireIntegration(integration, in: transaction)
       }
       return try items.map { item in
-        try note(item, now: now, in: transaction)
-        let (job, existed) = try queue.enqueue(
-          item.image, tag: item.tag, priority: priority, poll: poll, actor: actor, in: transaction)
-        try store.changeImage(item.image, in: transaction) { record in
-          if item.createdAt != 0 { record.createdAt = item.createdAt }
-          record.lastJobId = job.id
-          record.status = .queued
-          record.statusReason = ""
-        }
-        return Outcome(job: job, existed: existed)
+        if !item.tag.isEmpty { try note(item, addedBy: actor, now: now, in: transaction) }
+        return try queue(item.image, tag: item.tag, priority: priority, actor: actor, in: transaction)
       }
     }
     announce()
     return outcomes
   }
 
-  /// Remembers tags of images that are known already and need no job. Refused as by `queue`.
-  package func remember(_ items: [Item]) async throws {
-    if items.isEmpty { return }
-    try await store.write { [self] transaction in
-      let now = clock.now
-      for integration in Set(items.map(\.image.integration)) {
-        try StateStore.requireIntegration(integration, in: transaction)
-      }
-      for item in items { try note(item, now: now, in: transaction) }
+  /// Queues one image inside a transaction. Whoever makes it calls `announceQueued` when it is on disk.
+  func queue(
+    _ image: ImageKey, tag: String, createdAt: Int64 = 0, priority: JobQueue.Priority, poll: UInt64 = 0,
+    actor: String = "", in transaction: WriteTransaction
+  ) throws -> Outcome {
+    _ = try store.remember(image, now: clock.now, in: transaction)
+    let (job, existed) = try queue.enqueue(
+      image, tag: tag, priority: priority, poll: poll, actor: actor, in: transaction)
+    try store.changeImage(image, in: transaction) { record in
+      if createdAt != 0 { record.createdAt = createdAt }
+      record.lastJobId = job.id
+      record.status = .queued
+      record.statusReason = ""
+      record.isRetried = false
     }
+    return Outcome(job: job, existed: existed)
   }
 
-  /// Remembers an image and the tag that points to it.
-  private func note(_ item: Item, now: Int64, in transaction: WriteTransaction) throws {
-    _ = try store.remember(item.image, now: now, in: transaction)
-    guard !item.tag.isEmpty else { return }
+  /// Tells the scanner that there is something to do.
+  func announceQueued() { announce() }
+
+  /// A tag by which a person added an image.
+  private func note(_ item: Item, addedBy actor: String, now: Int64, in transaction: WriteTransaction) throws {
     let key = TagKey(integration: item.image.integration, repository: item.image.repository, tag: item.tag)
-    var record = try transaction.get(StateStore.tags, key) ?? TagRecord()
-    if record.digest != item.image.digest { record.since = now }
-    record.digest = item.image.digest
+    let previous = try transaction.get(StateStore.tags, key)
+    var record = previous ?? TagRecord()
+    if record.digest != item.image.digest || record.isGone {
+      record.digest = item.image.digest
+      record.since = now
+    }
+    record.goneAt = 0
     record.decision = .selected
-    if record.firstSeenAt == 0 { record.firstSeenAt = now }
+    record.reasonCode = TagReason.addedByHand.rawValue
+    record.reason = "added by hand" + (actor.isEmpty ? "" : ", by \(actor)")
+    record.decidedAt = now
+    record.pollId = 0
+    if record.firstSeenAt == 0 { record.firstSeenAt = previous?.since ?? now }
     try store.put(record, key, now: now, in: transaction)
   }
+}
+
+/// Why a tag is in its state, beside the reasons of selection (`Selection.Reason.Code`) and the codes of `RegistryError`.
+package enum TagReason: String, Sendable, CaseIterable {
+  case addedByHand = "added_by_hand"
+  /// A chart, a signature, a manifest of another kind.
+  case notAnImage = "not_an_image"
+  /// An image of a form that cannot be scanned, such as schema 1.
+  case unsupported
+  /// None of the selected platforms is in the index.
+  case noPlatform = "no_platform"
+  /// The date of another tag of the repository could not be read, so the newest are not known.
+  case datesUnknown = "dates_unknown"
+  /// The repository is there, but the registry's listing does not name it any more.
+  case notListed = "not_listed"
+  case gone
 }

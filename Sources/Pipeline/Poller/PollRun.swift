@@ -4,14 +4,9 @@ import Registry
 import Selection
 import StorageMessages
 import Store
-import Synchronization
 
-/// One run over a registry. A repository that fails is recorded and does not stop the others; a listing that fails ends
-/// the run.
-struct PollRun: Sendable {
-  /// Repositories looked at side by side; the client bounds the requests.
-  private static let repositoriesAtOnce = 4
-
+/// One run over a registry that chooses images, queues them, and keeps the ledger of repositories and tags.
+struct PollRun: RegistryWalk.Visitor {
   let integration: IntegrationRecord
   let client: RegistryClient
   let criteria: Criteria
@@ -19,156 +14,219 @@ struct PollRun: Sendable {
   let intake: Intake
   let clock: WallClock
   let poll: UInt64
+  /// The moment that decisions are made for.
+  let now: Timestamp
+  let rows: RepositoryRows
   /// Changes the poll's record, which clients see at once.
   let report: @Sendable ((inout PollRecord) -> Void) -> Void
 
-  /// How a run goes: why no repository can be looked at any more, the first reason.
-  private final class Course: Sendable {
-    private let first = Mutex<(any Error)?>(nil)
-    private let listed = Atomic(false)
-    var error: (any Error)? { first.withLock { $0 } }
-    /// Whether the listing has given anything.
-    var hasListed: Bool { listed.load(ordering: .relaxed) }
-    func setListed() { listed.store(true, ordering: .relaxed) }
-    func record(_ error: any Error) { first.withLock { $0 = $0 ?? error } }
+  func run() async throws {
+    let notes = integration.exposures
+    report { $0.notes = notes }
+    do {
+      let walk = try await RegistryWalk(client: client, criteria: criteria).run(self)
+      note(walk)
+      try await passOver(walk.summary.passedOverNames)
+      if walk.isComplete { try await lookForMissing(walk.names) }
+    } catch {
+      // What was done is known for the next run, whatever ended this one.
+      try await rows.flush()
+      throw error
+    }
+    try await rows.flush()
   }
 
-  func run() async throws {
-    report { $0.notes = integration.exposures }
-    let course = Course()
-    let summary: ListingSummary
-    do {
-      summary = try await pollListed(course)
-    } catch let error as RegistryError where error.isClosedListing && !course.hasListed {
-      return try await pollNamed(insteadOf: error)
+  private var examination: RepositoryExamination {
+    RepositoryExamination(integration: integration, client: client, criteria: criteria, store: store, now: now)
+  }
+
+  func key(_ listed: ListedRepository) -> RepositoryKey {
+    RepositoryKey(integration: integration.id, repository: listed.repository.path)
+  }
+
+  // MARK: - Repositories
+
+  func found(_ repository: ListedRepository) { report { $0.repositories.add(1) } }
+
+  func visit(_ listed: ListedRepository) async throws {
+    let key = key(listed)
+    let row = try rows.row(key)
+    // A suspended poll goes on where it was.
+    if row?.pollId == poll { return }
+    if let reason = criteria.narrowed(to: listed.repository.path).rejectsEveryTag,
+      try !(integration.rescan && hasPulled(key))
+    {
+      if let row, row.state != .rejected || row.reason != reason.text { try await reject(key, reason) }
+      return try await rows.put(key, kind: listed.kind, .rejected, reason.code.rawValue, reason.text, poll: poll)
     }
+    let writer = RepositoryWriter(RepositoryPoll(run: self, repository: key))
+    let outcome = try await examination.examine(listed) { try await writer.poll.take($0) }
+    let gone = try await examination.missing(from: outcome, of: listed.repository)
+    try await writer.poll.end(gone: gone)
+    report { record in
+      for note in outcome.notes { record.note(note) }
+      // Some registries go on listing what they have no more.
+      if let absent = outcome.absent, row == nil { record.note("\(listed.repository): \(absent.message)") }
+      record.errorCount.add(outcome.unreadable)
+      guard let why = outcome.incomplete else { return }
+      record.isPartial = true
+      record.note("\(listed.repository): partial: the list of tags: \(why)")
+    }
+    try await rows.put(
+      key, kind: listed.kind, .listed, poll: poll, tags: outcome.tags, isComplete: outcome.incomplete == nil)
+  }
+
+  /// The one who writes while a repository is examined: one part after the other.
+  private final class RepositoryWriter {
+    var poll: RepositoryPoll
+    init(_ poll: RepositoryPoll) { self.poll = poll }
+  }
+
+  func left(_ listed: ListedRepository, _ failure: RegistryError?) async throws {
+    report { record in
+      record.repositoriesDone.add(1)
+      guard let failure else { return }
+      record.isPartial = true
+      record.note("\(listed.repository): \(failure.message)")
+    }
+    guard let failure else { return }
+    try await rows.put(
+      key(listed), kind: listed.kind, .failed, failure.code.rawValue.lowercased(), failure.message, poll: poll)
+  }
+
+  private func hasPulled(_ key: RepositoryKey) throws -> Bool {
+    try store.read { transaction in
+      var hasPulled = false
+      try transaction.scan(
+        StateStore.images,
+        prefix: { prefix in
+          prefix.append(key.integration)
+          prefix.append(terminated: key.repository)
+        }
+      ) { _, image in
+        hasPulled = image.wasPulled
+        return !hasPulled
+      }
+      return hasPulled
+    }
+  }
+
+  /// Tags that were listed before the criteria passed over their repository whole.
+  private func reject(_ key: RepositoryKey, _ reason: Reason) async throws {
+    try await change(tagsOf: key) { record in
+      record.decision = .rejected
+      record.reasonCode = reason.code.rawValue
+      record.reason = reason.text
+    }
+  }
+
+  /// Changes what was decided on every tag of a repository that is there.
+  private func change(
+    tagsOf key: RepositoryKey, _ change: @escaping @Sendable (inout TagRecord) -> Void
+  ) async throws {
+    var last: String?
+    while true {
+      let from = last
+      last = try await store.write { [store, integration, clock, poll] transaction -> String? in
+        try StateStore.requireIntegration(integration.id, in: transaction)
+        var part: [(TagKey, TagRecord)] = []
+        try store.tags(of: key, after: from, in: transaction) { key, record in
+          part.append((key, record))
+          return part.count < 1000
+        }
+        for (key, record) in part where !record.isGone {
+          var changed = record
+          change(&changed)
+          guard changed != record else { continue }
+          changed.decidedAt = clock.now
+          changed.pollId = poll
+          try transaction.put(StateStore.tags, key, changed)
+        }
+        return part.last?.0.tag
+      }
+      if last == nil { return }
+    }
+  }
+
+  // MARK: - What the listing itself tells
+
+  private func note(_ walk: RegistryWalk.Outcome) {
+    let summary = walk.summary
     report { record in
       for rejected in summary.rejectedExamples {
         record.note("repository \"\(rejected.name)\": \(rejected.reason)")
       }
       // The examples are noted one by one; the count tells of all.
       record.errorCount.add(summary.rejected - summary.rejectedExamples.count)
-      record.skipped.add(summary.notImages)
-      if let why = summary.incomplete { record.note("partial: the list of repositories: \(why)") }
+      if summary.notImages > 0 {
+        record.repositoriesSkipped.add(summary.notImages)
+        record.notes.append("not polled: \(summary.notImages) repositories of something else than images")
+      }
+      if let why = summary.incomplete {
+        record.isPartial = true
+        record.note("partial: the list of repositories: \(why)")
+      }
       record.noteSkipped(summary)
+      guard let closed = walk.closed else { return }
+      record.isPartial = true
+      record.note("partial: only repositories that the criteria name in full were looked at: \(closed.message)")
     }
   }
 
-  /// Looks at every repository that the registry lists.
-  private func pollListed(_ course: Course) async throws -> ListingSummary {
-    let permits = Permits(Self.repositoriesAtOnce)
-    let summary = try await withThrowingTaskGroup(of: Void.self) { group in
-      // The listing waits while enough repositories are on their way, so that memory does not grow with the registry.
-      let (repositories, found) = AsyncStream<ListedRepository>.makeStream()
-      group.addTask {
-        await withDiscardingTaskGroup { inner in
-          for await repository in repositories {
-            inner.addTask {
-              if course.error == nil, let error = await look(at: repository) { course.record(error) }
-              permits.release()
-            }
-          }
-        }
-      }
-      let summary: ListingSummary
-      do {
-        summary = try await client.repositories { repository in
-          try await permits.acquire()
-          if let error = course.error { throw error }
-          course.setListed()
-          report { $0.repositories.add(1) }
-          found.yield(repository)
-        }
-        found.finish()
-      } catch {
-        found.finish()
-        group.cancelAll()
-        throw error
-      }
-      try await group.waitForAll()
-      return summary
+  private func passOver(_ names: [ListingSummary.PassedOver]) async throws {
+    for passed in names {
+      let reason =
+        passed.kind == .remote
+        ? "a remote repository: its images are another registry's (--include-remote polls those that are cached)"
+        : "a \(passed.kind.rawValue) repository: what is in it is listed where it really is"
+      try await rows.put(
+        RepositoryKey(integration: integration.id, repository: passed.name), kind: passed.kind, .skipped,
+        passed.kind.rawValue, reason, poll: poll, count: passed.count)
     }
-    try Task.checkCancellation()
-    if let error = course.error { throw error }
-    return summary
   }
 
-  /// Where the registry lists nothing to this credential: looks at the repositories that the criteria name in full.
-  /// Throws the listing's error when there are none, or when they are closed too.
-  private func pollNamed(insteadOf error: RegistryError) async throws {
-    let names = criteria.fullNames.compactMap { Repository($0) }
-    guard !names.isEmpty else { throw error }
-    for (index, name) in names.enumerated() {
+  private func lookForMissing(_ names: Set<Int>) async throws {
+    try await rows.flush()
+    let missing = MissingRepositories(integration: integration, client: client, store: store, now: now)
+    for (key, record) in try missing.candidates(names: names) where record.pollId != poll {
       try Task.checkCancellation()
-      report { $0.repositories.add(1) }
-      do {
-        var poll = RepositoryPoll(run: self, listed: ListedRepository(name))
-        try await poll.run()
-      } catch let failure as RegistryError {
-        // A credential that opens nothing is not tried on every name.
-        if index == 0, failure.code == .unauthorized { throw error }
-        report { $0.note("\(name): \(failure.message)") }
+      switch try await missing.look(for: key, record) {
+      case .gone: try await end(key, record)
+      case .unlisted:
+        let reason = "it is there, but the registry's listing does not name it any more: see the scopes and rights"
+        try await change(tagsOf: key) { tag in
+          tag.decision = .rejected
+          tag.reasonCode = TagReason.notListed.rawValue
+          tag.reason = reason
+        }
+        try await rows.put(
+          key, kind: record.repositoryKind, .unlisted, TagReason.notListed.rawValue, reason, poll: poll)
+      case .unreadable(let error):
+        report { $0.note("\(key.repository): \(error.message)") }
+        try await rows.put(
+          key, kind: record.repositoryKind, .failed, error.code.rawValue.lowercased(), error.message, poll: poll)
       }
-      report { $0.repositoriesDone.add(1) }
-    }
-    report {
-      $0.note("partial: only repositories that the criteria name in full were looked at: \(error.message)")
     }
   }
 
-  /// Returns what stands in the way of the whole poll: a store that takes nothing, an integration that is being removed.
-  private func look(at listed: ListedRepository) async -> (any Error)? {
-    do {
-      var poll = RepositoryPoll(run: self, listed: listed)
-      try await poll.run()
-    } catch let error as RegistryError {
-      report { $0.note("\(listed.repository): \(error.message)") }
-    } catch {
-      return Task.isCancelled ? nil : error
+  /// A repository is gone, with all its tags.
+  private func end(_ key: RepositoryKey, _ record: RepositoryRecord) async throws {
+    let gone = try store.read { [store] transaction in
+      var found: [RepositoryExamination.Missing] = []
+      try store.tags(of: key, in: transaction) { key, record in
+        if !record.isGone { found.append(RepositoryExamination.Missing(key: key, record: record)) }
+        return true
+      }
+      return found
     }
-    report { $0.repositoriesDone.add(1) }
-    return nil
+    try await RepositoryPoll(run: self, repository: key).end(gone: gone)
+    report { $0.repositoriesGone.add(1) }
+    try await rows.put(
+      key, kind: record.repositoryKind, .gone, TagReason.gone.rawValue, "the registry does not have it any more",
+      poll: poll)
   }
 }
 
-extension RegistryError {
-  /// Whether the registry does not list its repositories to us, though it may let us read them.
-  fileprivate var isClosedListing: Bool {
-    switch code {
-    case .unauthorized, .forbidden, .notFound, .requestRefused: true
-    default: false
-    }
-  }
-}
-
-extension PollRecord {
-  private static let errorsMaximum = 100
-
-  /// Counts an error of one repository or tag; the first hundred are kept.
-  mutating func note(_ error: String) {
-    errorCount.add(1)
-    if errors.count < Self.errorsMaximum { errors.append(error) }
-  }
-
-  /// What was passed over, so that nobody wonders where it is (D6).
-  mutating func noteSkipped(_ summary: ListingSummary) {
-    for kind in RepositoryKind.allCases {
-      guard let count = summary.passedOver[kind], count > 0 else { continue }
-      repositoriesSkipped.add(count)
-      let examples = summary.passedOverExamples.filter { $0.kind == kind }.map(\.name)
-      let why =
-        kind == .remote
-        ? "a remote repository's images are another registry's; --include-remote polls those that are cached"
-        : "what is in a \(kind.rawValue) repository is listed where it really is"
-      notes.append("not polled: \(count) \(kind.rawValue) (\(examples.joined(separator: ", "))): \(why)")
-    }
-  }
-}
-
-extension UInt32 {
-  /// Counts on; a registry that lists more than can be counted stays at the end.
-  mutating func add(_ count: Int) {
-    let (sum, isTooLarge) = addingReportingOverflow(UInt32(clamping: count))
-    self = isTooLarge ? .max : sum
-  }
+extension RepositoryRecord {
+  fileprivate var repositoryKind: RepositoryKind { RepositoryKind(rawValue: kind) ?? .local }
 }

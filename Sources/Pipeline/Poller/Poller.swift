@@ -1,4 +1,5 @@
 import Logging
+import Model
 import Posix
 import Registry
 import Selection
@@ -7,12 +8,32 @@ import Store
 import Synchronization
 
 /// Polls: runs over every repository and tag of an integration's registry that choose images and queue them. One poll of
-/// an integration at a time.
+/// an integration at a time. A poll whose registry grants no more requests is suspended, and goes on under its number.
 package final class Poller: Sendable {
+  /// What a poll is started by.
+  package enum Trigger: String, Sendable {
+    case person, schedule
+    /// A run that was due while the daemon did not run, or its clock jumped over it.
+    case missed
+  }
+
   private struct Live {
-    /// Running until its end is stored.
+    /// Running until its end is stored, or suspended.
     var record: PollRecord
-    let task: Task<Void, Never>
+    /// Nil while it is suspended.
+    var task: Task<Void, Never>?
+    let tally: RequestTally
+    /// Who has ended it.
+    var cancelledBy: String?
+
+    /// The record with what was counted elsewhere.
+    var current: PollRecord {
+      var record = record
+      record.requests += tally.requests
+      record.bytesReceived += tally.bytes
+      record.throttles.add(Int(clamping: tally.throttles))
+      return record
+    }
   }
 
   private struct State {
@@ -35,13 +56,19 @@ package final class Poller: Sendable {
   package init(
     store: StateStore, registries: RegistryClients, intake: Intake, clock: WallClock, log: Logger,
     storeRetry: Duration = .seconds(2)
-  ) {
+  ) throws {
     self.storeRetry = storeRetry
     self.store = store
     self.registries = registries
     self.intake = intake
     self.clock = clock
     self.log = log
+    let suspended = try store.suspendedPolls()
+    state.withLock { state in
+      for record in suspended {
+        state.live[record.integrationId] = Live(record: record, task: nil, tally: RequestTally())
+      }
+    }
   }
 
   package struct Stopping: Error {}
@@ -49,69 +76,131 @@ package final class Poller: Sendable {
 
   /// The poll as it stands: while it runs, as of now.
   package func poll(_ key: PollKey) throws -> PollRecord? {
-    let live = state.withLock { $0.live[key.integration]?.record }
+    let live = state.withLock { $0.live[key.integration]?.current }
     if let live, live.id == key.poll { return live }
     return try store.poll(key)
   }
 
-  /// Starts a poll, or returns the one that runs. `actor` is who wants it, for the event log. Throws `RegistryError` where
-  /// the integration's settings cannot be used.
-  package func start(_ integration: IntegrationRecord, actor: String = "") async throws -> PollRecord {
-    let client = try registries.client(for: integration)
-    let criteria = try Criteria(integration)
+  /// The poll of an integration that runs or is suspended.
+  package func current(of integration: UInt64) -> PollRecord? { state.withLock { $0.live[integration]?.current } }
+
+  /// Suspended polls, and when they are to go on. Nanoseconds since 1970.
+  package var suspended: [(integration: UInt64, resumesAt: Int64)] {
+    state.withLock { state in
+      state.live.filter { $0.value.record.state == .suspended && $0.value.task == nil }.map {
+        ($0.key, $0.value.record.resumesAt)
+      }
+    }
+  }
+
+  /// Starts a poll, or returns the one that runs or is suspended. `actor` is who wants it, for the event log; `schedule` is
+  /// stored with the poll. Throws `RegistryError` where the integration's settings cannot be used.
+  package func start(
+    _ integration: IntegrationRecord, trigger: Trigger = .person, scheduledFor: Int64 = 0, actor: String = "",
+    schedule: ScheduleStateRecord? = nil
+  ) async throws -> PollRecord {
+    // What cannot be used is told before anything is stored.
+    _ = try (registries.client(for: integration), Criteria(integration))
     let running = try state.withLock { state throws -> PollRecord? in
       if state.isStopping { throw Stopping() }
-      if let live = state.live[integration.id] { return live.record }
+      if let live = state.live[integration.id] { return live.current }
       guard state.starting.insert(integration.id).inserted else { throw AlreadyStarting() }
       return nil
     }
     if let running { return running }
     defer { state.withLock { _ = $0.starting.remove(integration.id) } }
-    let record = try await store.createPoll(integration: integration.id, now: clock.now, actor: actor)
-    let run = PollRun(
-      integration: integration, client: client, criteria: criteria, store: store, intake: intake, clock: clock,
-      poll: record.id
-    ) { [self] change in
-      state.withLock { state in
-        guard var live = state.live.removeValue(forKey: integration.id) else { return }
-        change(&live.record)
-        state.live[integration.id] = live
-      }
+    var wanted = PollRecord()
+    wanted.integrationId = integration.id
+    wanted.startedAt = clock.now
+    wanted.trigger = trigger.rawValue
+    wanted.scheduledFor = scheduledFor
+    wanted.actor = actor
+    let record = try await store.createPoll(wanted, schedule: schedule)
+    try begin(integration, record)
+    return record
+  }
+
+  /// Goes on with a suspended poll whose time has come.
+  package func resume(_ integration: UInt64) async throws {
+    guard let record = try store.integration(id: integration) else { return }
+    let waiting = try state.withLock { state throws -> PollRecord? in
+      if state.isStopping { throw Stopping() }
+      guard let live = state.live[integration], live.task == nil,
+        state.starting.insert(integration).inserted
+      else { return nil }
+      return live.record
     }
+    guard var waiting else { return }
+    defer { state.withLock { _ = $0.starting.remove(integration) } }
+    waiting.state = .running
+    waiting.resumesAt = 0
+    waiting.errorCode = ""
+    waiting.errorMessage = ""
+    waiting.errorHint = ""
+    // It lists them all again.
+    waiting.repositories = 0
+    waiting.repositoriesDone = 0
+    waiting.repositoriesSkipped = 0
+    try await store.putPoll(waiting, now: clock.now)
+    try begin(record, waiting)
+  }
+
+  private func begin(_ integration: IntegrationRecord, _ record: PollRecord) throws {
+    let tally = RequestTally()
     try state.withLock { state in
       // The next start of the daemon finds the poll that was created and records it as interrupted.
       if state.isStopping { throw Stopping() }
       // Under the lock, so that nobody who wants to end the poll finds it without its task.
-      state.live[integration.id] = Live(record: record, task: Task { await complete(run, integration) })
+      state.live[integration.id] = Live(
+        record: record,
+        task: Task { await RequestTally.$current.withValue(tally) { await complete(integration, record.id) } },
+        tally: tally)
     }
-    return record
   }
 
-  private func complete(_ run: PollRun, _ integration: IntegrationRecord) async {
+  private func change(_ integration: UInt64, _ change: (inout PollRecord) -> Void) {
+    state.withLock { state in
+      guard var live = state.live.removeValue(forKey: integration) else { return }
+      change(&live.record)
+      state.live[integration] = live
+    }
+  }
+
+  private func complete(_ integration: IntegrationRecord, _ poll: UInt64) async {
     var log = log
     log[metadataKey: "integration"] = "\(integration.name)"
-    log[metadataKey: "poll"] = "\(run.poll)"
+    log[metadataKey: "poll"] = "\(poll)"
     log.info("poll begins")
     let failure: (any Error)?
     do {
       // A removal that began before this poll could be seen has not ended it.
       guard try store.integration(id: integration.id) != nil else { throw CancellationError() }
+      let run = PollRun(
+        integration: integration, client: try registries.client(for: integration),
+        criteria: try Criteria(integration), store: store, intake: intake, clock: clock, poll: poll,
+        now: Timestamp(nanosecondsSince1970: clock.now), rows: RepositoryRows(store: store, clock: clock)
+      ) { [self] in change(integration.id, $0) }
       try await run.run()
       failure = nil
     } catch {
       failure = error
     }
-    guard var record = state.withLock({ $0.live[integration.id]?.record }) else { return }
-    record.finishedAt = clock.now
-    Self.conclude(&record, failure, isStopped: Task.isCancelled)
+    guard let live = state.withLock({ $0.live[integration.id] }) else { return }
+    var record = live.current
+    let end = PollEnd(failure, isStopped: Task.isCancelled, cancelledBy: live.cancelledBy)
+    end.conclude(&record, now: clock.now)
     let isStored = await put(record, log)
-    state.withLock { _ = $0.live.removeValue(forKey: integration.id) }
+    state.withLock { state in
+      state.live[integration.id] =
+        record.state == .suspended && isStored ? Live(record: record, task: nil, tally: RequestTally()) : nil
+    }
     guard isStored else { return }
     log.info(
-      "poll ended",
+      record.state == .suspended ? "poll suspended" : "poll ended",
       metadata: [
         "state": "\(record.state.name)", "repositories": "\(record.repositoriesDone)", "tags": "\(record.tags)",
-        "queued": "\(record.queued)", "errors": "\(record.errorCount)", "error": "\(record.errorMessage)",
+        "queued": "\(record.queued)", "requests": "\(record.requests)", "errors": "\(record.errorCount)",
+        "error": "\(record.errorMessage)",
       ])
   }
 
@@ -119,7 +208,7 @@ package final class Poller: Sendable {
   private func put(_ record: PollRecord, _ log: Logger) async -> Bool {
     while true {
       do {
-        try await store.putPoll(record)
+        try await store.putPoll(record, now: clock.now)
         return true
       } catch {
         log.error("the poll's record cannot be stored", metadata: ["error": "\(error)"])
@@ -129,35 +218,38 @@ package final class Poller: Sendable {
     }
   }
 
-  private static func conclude(_ record: inout PollRecord, _ failure: (any Error)?, isStopped: Bool) {
-    switch failure {
-    case nil: record.state = .finished
-    case .some(let error) where isStopped || error is CancellationError:
-      record.state = .interrupted
-      record.errorCode = "INTERRUPTED"
-      record.errorMessage = "the poll was stopped"
-      record.errorHint = "poll again"
-    case let error as RegistryError:
-      record.state = .failed
-      record.errorCode = error.code.rawValue
-      record.errorMessage = error.message
-      record.errorHint = error.advice
-    case let error as StoreError:
-      record.state = .failed
-      record.errorCode = error.code.rawValue
-      record.errorMessage = error.message
-      record.errorHint = error.hint
-    case .some(let error):
-      record.state = .failed
-      record.errorCode = "INTERNAL"
-      record.errorMessage = "\(error)"
-      record.errorHint = "see the daemon's log"
+  /// Ends the poll that runs or is suspended, because a person wants it so. Returns it as it was recorded; nil where there
+  /// is none, or another one than `poll` (0: whichever).
+  package func cancel(_ integration: UInt64, poll: UInt64 = 0, by actor: String) async throws -> PollRecord? {
+    let (key, task) = state.withLock { state -> (PollKey?, Task<Void, Never>?) in
+      guard var live = state.live[integration], poll == 0 || live.record.id == poll else { return (nil, nil) }
+      live.cancelledBy = live.cancelledBy ?? actor
+      state.live[integration] = live
+      return (PollKey(integration: integration, poll: live.record.id), live.task)
     }
+    guard let key else { return nil }
+    if let task {
+      task.cancel()
+      await task.value
+    } else if var record = try store.poll(key), record.state == .suspended {
+      PollEnd(CancellationError(), isStopped: true, cancelledBy: actor).conclude(&record, now: clock.now)
+      try await store.putPoll(record, now: clock.now)
+      state.withLock { state in
+        if state.live[integration]?.record.id == key.poll, state.live[integration]?.task == nil {
+          state.live[integration] = nil
+        }
+      }
+    }
+    return try store.poll(key)
   }
 
   /// Ends the poll of an integration that is being removed, and waits for its end.
-  package func cancel(_ integration: UInt64) async {
-    guard let task = state.withLock({ $0.live[integration]?.task }) else { return }
+  package func abandon(_ integration: UInt64) async {
+    let task = state.withLock { state in
+      if let live = state.live[integration], live.task == nil { state.live[integration] = nil }
+      return state.live[integration]?.task
+    }
+    guard let task else { return }
     task.cancel()
     await task.value
   }
@@ -166,7 +258,7 @@ package final class Poller: Sendable {
   package func stop() async {
     let tasks = state.withLock { state in
       state.isStopping = true
-      return state.live.values.map(\.task)
+      return state.live.values.compactMap(\.task)
     }
     for task in tasks { task.cancel() }
     for task in tasks { await task.value }

@@ -65,15 +65,18 @@ package final class HTTPTransport: Sendable {
     _ request: HTTPRequest, in group: ConnectionGroup, streams: Bool
   ) async throws -> OpenedResponse {
     let limiter = group.limiter
+    let tally = RequestTally.current
     let origin = request.url.origin
     var retry = 0
     while true {
       try await limiter.admit(to: origin)
       // Nothing of ours changes anything, so all may be sent twice: a POST is a query, or asks for a token.
       let mayRetry = retry < retries.retriesMax
+      tally?.addRequest()
       do {
         let opened = try await exchange(request, in: group, streams: streams)
         let response = opened.response
+        tally?.add(response)
         limiter.note(response, from: origin)
         guard mayRetry, response.isThrottle || RetryPolicy.statuses.contains(response.status),
           limiter.isPatient(with: origin)

@@ -61,10 +61,9 @@ struct DockerHubDriver: RegistryDriver {
       of: Page<TagItem>.self, "/v2/namespaces/\(path[..<slash])/repositories/\(name)/tags",
       query: "page=1&page_size=\(Self.pageSize)", .address, in: listing
     ) { item in
-      guard item.isImage else { return listing.foundOther() }
       try await listing.found(
         item.name, digest: item.digest?.value, pushedAt: item.lastPushed?.date ?? item.lastUpdated?.date,
-        isImage: item.contentType?.value != nil)
+        isImage: item.contentType?.value != nil, isOther: !item.isImage)
     }
   }
 

@@ -69,12 +69,10 @@ struct ECRDriver: RegistryDriver {
       for tag in item.imageTags ?? [] {
         if let status = item.imageStatus?.value, status != "ACTIVE" {
           listing.reject(tag, "it cannot be pulled: its status is \(ForeignText.escaped(status, lengthMax: 40))")
-        } else if item.isImage == false {
-          listing.foundOther()
         } else {
           try await listing.found(
             tag, digest: item.imageDigest, pushedAt: item.imagePushedAt?.value.flatMap(Timestamp.init(unixSeconds:)),
-            isImage: item.isImage ?? false)
+            isImage: item.isImage ?? false, isOther: item.isImage == false)
         }
       }
     }

@@ -63,14 +63,10 @@ struct HarborDriver: RegistryDriver {
         Self.pageStyle, in: listing
       ) { artifact in
         for tag in artifact.tags?.value ?? [] {
-          guard artifact.isImage else {
-            listing.foundOther()
-            continue
-          }
           try await listing.found(
             tag.name, digest: artifact.digest, pushedAt: tag.pushTime?.date ?? artifact.pushTime?.date,
             createdAt: artifact.createdAt,
-            isImage: artifact.type?.value != nil)
+            isImage: artifact.type?.value != nil, isOther: !artifact.isImage)
         }
       }
     } catch let error as RegistryError where error.code == .forbidden && listing.summary.pages == 0 {

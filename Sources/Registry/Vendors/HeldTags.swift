@@ -22,7 +22,7 @@ struct HeldTags: Sendable, Hashable {
     } else {
       bytes.append(0)
     }
-    bytes.append(tag.isImage ? 1 : 0)
+    bytes.append(tag.isImage ? 1 : tag.isOther ? 2 : 0)
     append(tag.pushedAt)
     append(tag.createdAt)
   }
@@ -53,12 +53,12 @@ struct HeldTags: Sendable, Hashable {
         : Digest(
           algorithm: HeldTags.algorithms[algorithm - 1],
           bytes: take(HeldTags.algorithms[algorithm - 1].hexLength / 2))
-      let isImage = byte() == 1
+      let kind = byte()
       let pushedAt = time()
       let createdAt = time()
       guard let tag = Tag(String(decoding: name, as: UTF8.self)) else { preconditionFailure("a packed tag is no tag") }
       return ListedTag(
-        tag, digest: digest, pushedAt: pushedAt, createdAt: createdAt, isImage: isImage)
+        tag, digest: digest, pushedAt: pushedAt, createdAt: createdAt, isImage: kind == 1, isOther: kind == 2)
     }
 
     private mutating func byte() -> UInt8 { take(1).first ?? 0 }

@@ -42,22 +42,30 @@ package struct ListedTag: Sendable, Hashable {
   package let createdAt: Timestamp?
   /// Whether the vendor itself says that it is an image, so that nobody needs to look.
   package let isImage: Bool
+  /// Whether it is a chart, a signature or something else that is no image, as the vendor or the tag's own form says.
+  package let isOther: Bool
 
   package init(
     _ tag: Tag, digest: Digest? = nil, pushedAt: Timestamp? = nil, createdAt: Timestamp? = nil,
-    isImage: Bool = false
+    isImage: Bool = false, isOther: Bool = false
   ) {
     self.tag = tag
     self.digest = digest
     self.pushedAt = pushedAt
     self.createdAt = createdAt
-    self.isImage = isImage
+    // A tag that only names what is attached to an image is no image's.
+    self.isOther = isOther || tag.isAttachment
+    self.isImage = isImage && !self.isOther
   }
 }
 
 /// How a listing went. What it gave was handed out on the way, page by page.
 package struct ListingSummary: Sendable, Hashable {
+  package init() {}
+
   package static let examplesMax = 10
+  /// Names of what is passed over that are kept: some 10 MiB.
+  static let passedOverMax = 100_000
 
   package struct Rejected: Sendable, Hashable {
     /// Escaped and cut for display.
@@ -70,6 +78,8 @@ package struct ListingSummary: Sendable, Hashable {
     /// Escaped and cut for display.
     package let name: String
     package let kind: RepositoryKind
+    /// Repositories that it stands for: an area is passed over whole.
+    package let count: Int
   }
 
   package internal(set) var pages = 0
@@ -81,9 +91,9 @@ package struct ListingSummary: Sendable, Hashable {
   package internal(set) var rejectedExamples: [Rejected] = []
   /// Remote and virtual repositories that were not handed out; a whole area may count as one.
   package internal(set) var passedOver: [RepositoryKind: Int] = [:]
-  /// The first few of them.
-  package internal(set) var passedOverExamples: [PassedOver] = []
-  /// Tags or repositories of something else than images, as the vendor calls it: left out.
+  /// Their names.
+  package internal(set) var passedOverNames: [PassedOver] = []
+  /// Repositories of something else than images, as the vendor calls it: left out.
   package internal(set) var notImages = 0
   /// Why there may be more than was listed, the first few reasons; empty when the registry came to its end.
   package private(set) var incompleteReasons: [String] = []
@@ -98,8 +108,8 @@ package struct ListingSummary: Sendable, Hashable {
 
   mutating func passOver(_ name: String, _ kind: RepositoryKind, count: Int) {
     passedOver[kind, default: 0] += count
-    guard passedOverExamples.count < Self.examplesMax else { return }
-    passedOverExamples.append(PassedOver(name: ForeignText.escaped(name, lengthMax: 80), kind: kind))
+    guard passedOverNames.count < Self.passedOverMax else { return }
+    passedOverNames.append(PassedOver(name: ForeignText.escaped(name, lengthMax: 255), kind: kind, count: count))
   }
 
   mutating func setIncomplete(_ reason: String) {
@@ -119,9 +129,6 @@ protocol Listing: AnyObject {
 extension Listing {
   /// An entry is left out.
   func reject(_ name: String, _ reason: String) { summary.reject(redactor.redactForeign(name), reason) }
-
-  /// What was found is no image, or no repository of images: a chart, a signature, a plugin.
-  func foundOther() { summary.notImages += 1 }
 
   /// Runs the listing of one part, such as a project. What the registry says against that part alone leaves the listing
   /// incomplete and does not end it.
@@ -158,6 +165,9 @@ package final class RepositoryListing: Listing {
     }
   }
 
+  /// What was found is no repository of images.
+  func foundOther() { summary.notImages += 1 }
+
   /// Whether to list what is in an area of the registry (a project, a repository key). One of an unwanted kind is noted
   /// with the number of its repositories, where that is known.
   func enters(_ area: String, _ kind: RepositoryKind, repositories count: Int? = nil) -> Bool {
@@ -193,17 +203,17 @@ package final class TagListing: Listing {
   /// A tag was found. A digest that cannot be read counts as not told.
   func found(
     _ name: String, digest: String? = nil, pushedAt: Timestamp? = nil, createdAt: Timestamp? = nil,
-    isImage: Bool = false
+    isImage: Bool = false, isOther: Bool = false
   ) async throws {
     guard let tag = Tag(name) else { return reject(name, "not a tag") }
     try await found(
       ListedTag(
-        tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, isImage: isImage))
+        tag, digest: digest.flatMap { Digest($0) }, pushedAt: pushedAt, createdAt: createdAt, isImage: isImage,
+        isOther: isOther))
   }
 
-  /// A tag was found whose parts are read already. One that only names what is attached to an image is no image's.
+  /// A tag was found whose parts are read already.
   func found(_ tag: ListedTag) async throws {
-    guard !tag.tag.isAttachment else { return foundOther() }
     summary.accepted += 1
     try await body(tag)
   }

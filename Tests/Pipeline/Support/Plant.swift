@@ -99,7 +99,7 @@ final class Plant: Sendable {
       events.record("queued")
       scanner.poke()
     }
-    poller = Poller(
+    poller = try Poller(
       store: store, registries: registries, intake: intake, clock: clock.wall, log: events.logger,
       storeRetry: .milliseconds(1))
   }

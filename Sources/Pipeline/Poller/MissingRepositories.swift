@@ -1,0 +1,60 @@
+import Model
+import Posix
+import Registry
+import StorageMessages
+import Store
+
+/// Repositories that were listed once and are not any more. Each is asked for once, since a listing may pass one by, or be
+/// of less than it was: of other scopes, for a credential with fewer rights.
+struct MissingRepositories: Sendable {
+  /// One that is there though it is not listed is asked for again after so long.
+  private static let checkedAgainAfter: Int64 = 86_400 * 1_000_000_000
+
+  let integration: IntegrationRecord
+  let client: RegistryClient
+  let store: StateStore
+  let now: Timestamp
+
+  enum Finding: Sendable {
+    case gone
+    /// It is there all the same.
+    case unlisted
+    case unreadable(RegistryError)
+  }
+
+  private struct HasTag: Error {}
+
+  /// Those that the store has and `names` has not, by hash.
+  func candidates(names: Set<Int>) throws -> [(key: RepositoryKey, record: RepositoryRecord)] {
+    try store.read { transaction in
+      var found: [(RepositoryKey, RepositoryRecord)] = []
+      try transaction.scan(StateStore.repositories, prefix: { $0.append(integration.id) }) { key, record in
+        if !names.contains(key.repository.hashValue), needsLook(record) { found.append((key, record)) }
+        return true
+      }
+      return found
+    }
+  }
+
+  private func needsLook(_ record: RepositoryRecord) -> Bool {
+    switch record.state {
+    case .gone: false
+    case .unlisted: now.nanosecondsSince1970 - record.listedAt >= Self.checkedAgainAfter
+    default: true
+    }
+  }
+
+  /// Throws what the registry says against all of them.
+  func look(for key: RepositoryKey, _ record: RepositoryRecord) async throws -> Finding {
+    // What was passed over was never looked into.
+    guard record.state != .skipped, let repository = Repository(key.repository) else { return .gone }
+    do {
+      _ = try await client.tags(of: ListedRepository(repository)) { _ in throw HasTag() }
+      return .gone
+    } catch is HasTag {
+      return .unlisted
+    } catch let error as RegistryError where !error.concernsRegistry || error.code == .unauthorized {
+      return error.code == .notFound ? .gone : .unreadable(error)
+    }
+  }
+}

@@ -1,0 +1,239 @@
+import Model
+import Posix
+import Registry
+import Selection
+import StorageMessages
+import Store
+
+/// Decides on every tag of one repository, for a poll or a preview: reads its list of tags, in parts, and hands on what
+/// was decided on each. Writes nothing but what was learnt of digests for good.
+struct RepositoryExamination: Sendable {
+  /// Tags of one repository that are looked at.
+  static let tagsMaximum = 500_000
+  /// Tags that are decided on together.
+  private static let part = 500
+  /// Tags in a row that the registry fails to answer for, before the repository is given up.
+  private static let failuresMaximum = 20
+
+  let integration: IntegrationRecord
+  let client: RegistryClient
+  let criteria: Criteria
+  let store: StateStore
+  let now: Timestamp
+
+  var platformsNow: PlatformSelection { integration.platformSelection }
+
+  private struct TooManyTags: Error {}
+
+  /// A tag that is not listed any more.
+  struct Missing: Sendable {
+    let key: TagKey
+    let record: TagRecord
+  }
+
+  /// How it went.
+  struct Outcome: Sendable {
+    var tags = 0
+    /// Why there may be more tags than were listed.
+    var incomplete: String?
+    var notes: [String] = []
+    /// The registry lists the repository, and does not find it.
+    var absent: RegistryError?
+    /// Entries that are no tags.
+    var unreadable = 0
+    /// Names of the tags that were listed, by hash.
+    fileprivate var seen: Set<Int> = []
+    /// Tags that were deleted since they were listed.
+    fileprivate var vanished: Set<Int> = []
+  }
+
+  /// Hands the verdicts on the tags of `listed` to `take`, part by part. Throws what the registry says against the whole
+  /// repository.
+  func examine(
+    _ listed: ListedRepository, _ take: @escaping ([TagVerdict]) async throws -> Void
+  ) async throws -> Outcome {
+    let course = Course(
+      TagExamination(
+        integration: integration, client: client, store: store, listed: listed,
+        criteria: criteria.narrowed(to: listed.repository.path), condition: criteria.condition, now: now), take: take)
+    do {
+      let summary = try await client.tags(of: listed) { found in
+        guard course.outcome.seen.count < Self.tagsMaximum else { throw TooManyTags() }
+        // A registry that changes between two pages may list a tag twice.
+        guard course.outcome.seen.insert(found.tag.name.hashValue).inserted else { return }
+        course.waiting.append(found)
+        if course.waiting.count >= Self.part { try await decide(course) }
+      }
+      course.outcome.incomplete = summary.incomplete
+      course.outcome.notes += summary.rejectedExamples.map {
+        "\(listed.repository): tag \"\($0.name)\": \($0.reason)"
+      }
+      course.outcome.unreadable = summary.rejected - summary.rejectedExamples.count
+    } catch let error as RegistryError where error.code == .notFound {
+      // All its tags are gone, or were never there.
+      course.outcome.absent = error
+    } catch is TooManyTags {
+      course.outcome.incomplete = "only the first \(Self.tagsMaximum) tags are looked at"
+    }
+    try await decide(course)
+    try await decideNewest(course)
+    course.outcome.tags = course.outcome.seen.count
+    return course.outcome
+  }
+
+  /// What goes along with one repository.
+  private final class Course {
+    let tags: TagExamination
+    let take: ([TagVerdict]) async throws -> Void
+    var outcome = Outcome()
+    var waiting: [ListedTag] = []
+    var dated: [(TagExamination.Subject, digest: String, created: CreationDate, image: ImageRecord?)] = []
+    /// Tags of unknown date, where the newest are chosen: the first reason.
+    var undated: String?
+    var failures = 0
+
+    init(_ tags: TagExamination, take: @escaping ([TagVerdict]) async throws -> Void) {
+      self.tags = tags
+      self.take = take
+    }
+  }
+
+  private func decide(_ course: Course) async throws {
+    try Task.checkCancellation()
+    let part = course.waiting
+    course.waiting = []
+    if part.isEmpty { return }
+    let tags = course.tags
+    let repository = tags.repository.path
+    var verdicts: [TagVerdict] = []
+    var open: [TagExamination.Subject] = []
+    try store.read { transaction in
+      for found in part {
+        let key = TagKey(integration: integration.id, repository: repository, tag: found.tag.name)
+        let subject = TagExamination.Subject(
+          found: found, key: key, previous: try transaction.get(StateStore.tags, key))
+        if let verdict = try tags.withoutRequests(subject, transaction) {
+          verdicts.append(verdict)
+        } else {
+          open.append(subject)
+        }
+      }
+    }
+    if !open.isEmpty { verdicts += try await decide(open, course) }
+    try await course.take(verdicts)
+  }
+
+  /// Decides on tags that need requests; those whose date is to be compared with others' wait.
+  private func decide(_ open: [TagExamination.Subject], _ course: Course) async throws -> [TagVerdict] {
+    let tags = course.tags
+    let row = FailureRow(maximum: Self.failuresMaximum)
+    let results = try await concurrentMap(open, limit: client.endpoint.concurrentRequestsMax) { subject in
+      let answer = try await tags.withRequests(subject)
+      try row.note(answer.failure)
+      return answer
+    }
+    try await keep(results.compactMap(\.learnt))
+    var verdicts: [TagVerdict] = []
+    for (subject, answer) in zip(open, results) {
+      switch answer.result {
+      case .vanished:
+        course.outcome.vanished.insert(subject.found.tag.name.hashValue)
+        course.outcome.notes.append("\(tags.repository):\(subject.found.tag): deleted after it was listed")
+      case .dated(let subject, let digest, let created, let image):
+        course.dated.append((subject, digest: digest, created: created, image: image))
+      case .decided(let verdict):
+        if verdict.decision == .failed, course.tags.needsDates(subject.found.tag) {
+          course.undated = course.undated ?? "\(subject.found.tag): \(verdict.reason)"
+        }
+        verdicts.append(verdict)
+      }
+    }
+    return verdicts
+  }
+
+  private func keep(_ learnt: [TagExamination.Learnt]) async throws {
+    if learnt.isEmpty { return }
+    try await store.write { [integration] transaction in
+      try StateStore.requireIntegration(integration.id, in: transaction)
+      for item in learnt { try transaction.put(StateStore.imageFacts, item.key, item.facts) }
+    }
+  }
+
+  /// Chooses the newest of the tags that wait for it. Without every date they are not known: then all stay as they are.
+  private func decideNewest(_ course: Course) async throws {
+    guard case .latest(let count) = criteria.condition, !course.dated.isEmpty else { return }
+    let dated = course.dated
+    course.dated = []
+    if let undated = course.undated ?? course.outcome.incomplete {
+      course.outcome.notes.append("\(course.tags.repository): the newest \(count) are not known: \(undated)")
+    }
+    let isKnown = course.undated == nil && course.outcome.incomplete == nil
+    let decisions = isKnown ? count.decide(dated.map { DatedTag(tag: $0.0.found.tag.name, created: $0.created) }) : []
+    for start in stride(from: 0, to: dated.count, by: Self.part) {
+      let part = start..<min(start + Self.part, dated.count)
+      try await course.take(
+        part.compactMap { index in
+          let (subject, digest, created, image) = dated[index]
+          guard isKnown else { return undecided(subject, digest, created, image, count) }
+          return subject.verdict(decisions[index], digest: digest, created: created, image: image)
+        })
+    }
+  }
+
+  /// A tag that had been decided on keeps that, as long as it points to the same digest.
+  private func undecided(
+    _ subject: TagExamination.Subject, _ digest: String, _ created: CreationDate, _ image: ImageRecord?,
+    _ count: LatestCount
+  ) -> TagVerdict {
+    if let previous = subject.previous, !previous.isGone, previous.digest == digest, previous.decision != .failed {
+      return subject.verdict(
+        previous.isSelected ? .selected : previous.decision, previous.reasonCode, previous.reason, digest: digest,
+        created: created, image: image)
+    }
+    return subject.verdict(
+      .failed, TagReason.datesUnknown.rawValue,
+      "the newest \(count) are not known: not every tag of the repository could be dated", digest: digest,
+      created: created, image: image)
+  }
+
+  /// The tags of the repository that the store has and the registry does not: each is asked for once more, since a listing
+  /// that changes while it is read may pass one by. Empty where the listing is not complete.
+  func missing(
+    from outcome: Outcome, of repository: Repository
+  ) async throws -> [Missing] {
+    guard outcome.incomplete == nil else { return [] }
+    let candidates = try store.read { transaction in
+      var found: [Missing] = []
+      let key = RepositoryKey(integration: integration.id, repository: repository.path)
+      try store.tags(of: key, in: transaction) { key, record in
+        let name = key.tag.hashValue
+        if !record.isGone, !outcome.seen.contains(name) || outcome.vanished.contains(name) {
+          found.append(Missing(key: key, record: record))
+        }
+        return true
+      }
+      return found
+    }
+    let confirmed = try await concurrentMap(candidates, limit: client.endpoint.concurrentRequestsMax) {
+      candidate in try await isGone(candidate, in: repository)
+    }
+    return zip(candidates, confirmed).filter(\.1).map(\.0)
+  }
+
+  private func isGone(_ missing: Missing, in repository: Repository) async throws -> Bool {
+    guard let tag = Tag(missing.key.tag) else { return true }
+    do {
+      _ = try await client.resolve(.tag(tag), in: repository)
+      return false
+    } catch let error as RegistryError where error.code == .notFound {
+      return true
+    } catch let error as RegistryError where !error.concernsRegistry {
+      return false
+    }
+  }
+}
+
+extension TagExamination {
+  /// Whether a date decides on a tag.
+  func needsDates(_ tag: Tag) -> Bool { criteria.screen(tag: tag.name) == .needsDate }
+}
