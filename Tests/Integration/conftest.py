@@ -83,10 +83,15 @@ def daemons(binaries, request):
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory):
-    """A plain, open docker-registry for all tests: use repositories of your own."""
+def common_registry(tmp_path_factory):
     with Registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def registry(common_registry):
+    """A plain, open docker-registry for all tests: use repositories of your own."""
+    return common_registry
 
 
 @pytest.fixture
@@ -142,21 +147,21 @@ def other_tls(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def benches(binaries, registry, tmp_path_factory):
-    made = Benches(binaries, registry, tmp_path_factory.mktemp("vendors"))
+def benches(binaries, common_registry, tmp_path_factory):
+    made = Benches(binaries, common_registry, tmp_path_factory.mktemp("vendors"))
     yield made
     made.close()
 
 
 @pytest.fixture
-def make_bench(binaries, registry, tmp_path, request):
+def make_bench(binaries, common_registry, tmp_path, request):
     """Makes a simulated product, with a daemon of its own, for tests that change what it holds."""
     made = []
 
     def make(vendor, way="", repositories=3, tags=3):
         folder = tmp_path / f"{vendor}-{len(made)}"
         folder.mkdir()
-        made.append(Bench(vendor, way, registry, folder, binaries, (repositories, tags)))
+        made.append(Bench(vendor, way, common_registry, folder, binaries, (repositories, tags)))
         return made[-1]
 
     yield make

@@ -60,15 +60,15 @@ def told(reason):
 
 
 @pytest.fixture
-def dated(make_scripted):
+def registry(make_scripted):
     made = make_scripted()
     push_all(made)
     return made
 
 
-def test_created_within(cli, dated):
+def test_created_within(cli, registry):
     """H40: whatever stands there, it is a date or it is none; the poll goes on, and the reason names the source."""
-    cli.add_integration("it", dated.url, "--created-within", "60d")
+    cli.add_integration("it", registry.url, "--created-within", "60d")
     poll = cli.poll("it")
     assert (poll["state"], poll["tags"], poll["errors"]) == ("finished", len(DATES), [])
     taken = set()
@@ -85,14 +85,14 @@ def test_created_within(cli, dated):
     assert {"absent", "zero", "soon", "too-far-ahead", "of-yesterday"} <= taken
     assert {tag for one in cli.images() for tag in one["tags"]} == taken
     # The same dates, asked for once more, are the same.
-    dated.forget()
+    registry.forget()
     assert cli.poll("it")["queued"] == 0
-    assert dated.requests("GET", "/(manifests|blobs)/") == []
+    assert registry.requests("GET", "/(manifests|blobs)/") == []
 
 
-def test_latest(cli, dated):
+def test_latest(cli, registry):
     """H40: by those dates, the newest five; what has none is as new as when it was seen first."""
-    cli.add_integration("it", dated.url, "--latest", "5", "--never", ":too-far-ahead", "--never", ":no-*")
+    cli.add_integration("it", registry.url, "--latest", "5", "--never", ":too-far-ahead", "--never", ":no-*")
     preview = cli.preview("it")
     chosen = {one["reference"].partition("@")[0].rpartition(":")[2] for one in preview["images"] if one["selected"]}
     # All of the same moment: natural order decides. What is dated ahead of it is newer.
@@ -133,7 +133,7 @@ def test_what_has_no_date_grows_old(daemon, cli, make_scripted):
     assert cli.poll("it")["queued"] == 1
     seen = cli.explain("it/dates/app:taken")["firstSeenAt"]
     daemon.stop()
-    daemon.travel("+61d").start()
+    daemon.travel(datetime.timedelta(days=61)).start()
     poll = cli.poll("it")
     assert (poll["queued"], poll["selected"], poll["rejected"]) == (0, 0, 1)
     explained = cli.explain("it/dates/app:taken")

@@ -12,7 +12,7 @@ from support.samples import sample
 from support.scripted import Reply
 
 REPOSITORIES, TAGS, LATEST = 5, 4, 2
-WINDOW_HOURS = 6
+WINDOW = datetime.timedelta(hours=6)
 
 
 def created(repository, tag):
@@ -75,8 +75,8 @@ def test_goes_on_after_a_restart(hub, end):
 
     daemon.stop()
     product.pulls_max, product.pulls = 1000, 0
-    product.clock.advance(WINDOW_HOURS * 3600)
-    daemon.travel(f"+{WINDOW_HOURS}h").start()
+    product.clock.advance(WINDOW.total_seconds())
+    daemon.travel(WINDOW).start()
     poll = finished(cli, name)
     assert (poll["id"], poll["state"], poll["resumesAt"], poll["suspensions"]) == (started, "finished", None, 1), poll
     assert poll["repositoriesDone"] == poll["repositories"] and poll["errors"] == [] and not poll["isPartial"], poll
@@ -105,8 +105,8 @@ def test_a_suspended_poll_is_cancelled(hub):
     assert cancelled["finishedAt"] and cancelled["repositoriesDone"] == poll["repositoriesDone"]
     hub.daemon.stop()
     product.pulls_max = None
-    product.clock.advance(WINDOW_HOURS * 3600)
-    hub.daemon.travel(f"+{WINDOW_HOURS}h").start()
+    product.clock.advance(WINDOW.total_seconds())
+    hub.daemon.travel(WINDOW).start()
     assert [one["state"] for one in cli.polls(name)] == ["cancelled"]
     poll = cli.poll(name)
     assert (poll["state"], poll["isPartial"]) == ("finished", False)
@@ -174,7 +174,7 @@ def test_what_was_known_is_not_gone(daemon, cli, registry):
     daemon.stop()
     registry.clear()
     registry.forget()
-    daemon.travel("+1h").start()
+    daemon.travel(datetime.timedelta(hours=1)).start()
     poll = cli.poll_when("it", lambda one: one["id"] == poll["id"] and one["state"] == "finished", "the poll to go on to its end")
     assert (poll["tagsGone"], poll["tagsNew"], poll["isPartial"]) == (1, 1, False), poll
     assert ledger.queued(cli, poll) == {("team/app3", fresh)}

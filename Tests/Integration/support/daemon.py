@@ -9,13 +9,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import clock
 from .waiting import eventually
 
 # Every password and key in these tests is or holds this. It must be found nowhere but in the daemon's memory.
 CANARY = "CANARY-9f2c41d07be85a63"
 
-# Of Debian's package faketime.
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 FINAL_STATES = {"finished", "error", "cancelled"}
 
 
@@ -165,7 +164,6 @@ class Daemon:
         self.folder = Path(tempfile.mkdtemp(prefix="tidewaiter-test-"))
         self.state, self.socket, self.log = self.folder / "state", self.folder / "s.sock", self.folder / "log"
         self.binaries, self.arguments, self.environment = binaries, list(arguments), environment or {}
-        self.launcher = []  # what starts the daemon in its own place
         self.process = None
         self.cli = Client(binaries.client, self.socket)
 
@@ -174,7 +172,7 @@ class Daemon:
     def spawn(self, *more):
         with open(self.log, "ab") as log, open(self.folder / "out", "wb") as out:
             self.process = subprocess.Popen(
-                [*self.launcher, self.binaries.daemon, "--state-dir", str(self.state), "--socket", str(self.socket),
+                [self.binaries.daemon, "--state-dir", str(self.state), "--socket", str(self.socket),
                  "--log-level", "debug", *self.arguments, *more],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                 env=os.environ | {"SWIFT_BACKTRACE": "enable=no"} | self.environment)
@@ -222,13 +220,9 @@ class Daemon:
         assert code == 0, f"exit {code} after SIGTERM: {self.tail()}"
         assert not self.socket.exists(), "the socket was left behind"
 
-    def travel(self, when):
-        """From its next start on, the daemon's clock is another, told as libfaketime wants it: "+3d", "@2026-12-01 01:59:58"
-        (in the daemon's time zone). Spans of time are measured as before."""
-        # libfaketime sets a variable in the first process it is loaded to. That moves the environment to where Swift does not
-        # find the command's arguments any more, so that it must have happened before.
-        self.launcher = ["env"]
-        self.environment |= {"LD_PRELOAD": FAKETIME, "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    def travel(self, to):
+        """Its next start is at another time of day: at a moment, or so much later than now."""
+        self.environment |= clock.environment(to)
         return self
 
     def restart(self):
