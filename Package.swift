@@ -78,7 +78,9 @@ let package = Package(
 
     // Pure rooms.
     library("YAML", ["CYAML"]),
-    library("Selection", ["Model"]),
+    // Time zones; besides pure rules, a reader of the system's database of them.
+    library("Zones", ["Model", "Posix"]),
+    library("Selection", ["Model", "Zones"]),
     library("Matching", ["Model", "StorageMessages"]),
     library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
@@ -96,7 +98,7 @@ let package = Package(
       "Pipeline",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Matching", "Advisories",
-        "CPosix", "Posix",
+        "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
 
@@ -109,7 +111,7 @@ let package = Package(
       "Daemon",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories", "Pipeline",
-        "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix",
+        "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .executableTarget(
@@ -130,7 +132,7 @@ let package = Package(
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML",
+        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML", "Zones",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
@@ -142,7 +144,8 @@ let package = Package(
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC", "TestSupport"]),
     tests("YAML", ["YAML"]),
-    tests("Selection", ["Selection", "Model"]),
+    tests("Zones", ["Zones", "Model", "Posix", "TestSupport"]),
+    tests("Selection", ["Selection", "Model", "Zones"]),
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
@@ -157,7 +160,8 @@ let package = Package(
       "Pipeline",
       [
         "Pipeline", "Advisories", "Analysis", "Inventory", "Model", "Posix", "Queue", "Registry", "Selection",
-        "StorageMessages", "Store", "TestSupport", "tidewaiter-worker", .product(name: "Logging", package: "swift-log"),
+        "StorageMessages", "Store", "TestSupport", "Zones", "tidewaiter-worker",
+        .product(name: "Logging", package: "swift-log"),
       ], resources: [.copy("Fixtures")]),
     tests(
       "Daemon",
@@ -169,7 +173,7 @@ let package = Package(
     tests(
       "Client", ["TidewaiterClient", "CPosix", "Posix", "ProtobufRuntime", "RPC", "TestSupport"],
       exclude: ["Example"]),
-    tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix", "TestSupport"]),
+    tests("CLI", ["CLIKit", "TidewaiterClient", "ProtobufRuntime", "Posix", "TestSupport", "Zones"]),
   ],
   swiftLanguageModes: [.v6]
 )

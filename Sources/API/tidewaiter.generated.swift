@@ -4759,6 +4759,14 @@ package protocol IntegrationsService: Sendable {
   func getPoll(_ request: GetPollRequest, _ context: CallContext) throws -> Poll
   /// The poll as it stands, then as it stands after each change; ends when the poll has ended.
   func watchPoll(_ request: WatchPollRequest, _ responses: ResponseStream<Poll>, _ context: CallContext) async throws
+  /// Ends the poll that runs or is suspended. What it has queued stays queued, what it has decided stays decided.
+  func cancelPoll(_ request: CancelPollRequest, _ context: CallContext) async throws -> Poll
+  /// The newest first.
+  func listPolls(_ request: ListPollsRequest, _ context: CallContext) async throws -> ListPollsResponse
+  /// What a poll would select now and why, told as it is found, the summary last. Queues and stores nothing.
+  func previewIntegration(_ request: PreviewIntegrationRequest, _ responses: ResponseStream<PreviewIntegrationResponse>, _ context: CallContext) async throws
+  /// Every tag that was ever listed, counted by the one state that it is in.
+  func getCoverage(_ request: GetCoverageRequest, _ context: CallContext) async throws -> Coverage
 }
 
 extension IntegrationsService {
@@ -4774,6 +4782,10 @@ extension IntegrationsService {
       rpcMethod("tidewaiter.v1.Integrations", "PollIntegration") { try await pollIntegration($0, $1) },
       immediateMethod("tidewaiter.v1.Integrations", "GetPoll") { try getPoll($0, $1) },
       serverStreamingMethod("tidewaiter.v1.Integrations", "WatchPoll") { try await watchPoll($0, $1, $2) },
+      rpcMethod("tidewaiter.v1.Integrations", "CancelPoll") { try await cancelPoll($0, $1) },
+      rpcMethod("tidewaiter.v1.Integrations", "ListPolls") { try await listPolls($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.Integrations", "PreviewIntegration") { try await previewIntegration($0, $1, $2) },
+      rpcMethod("tidewaiter.v1.Integrations", "GetCoverage") { try await getCoverage($0, $1) },
     ]
   }
 }
@@ -4822,6 +4834,26 @@ package struct IntegrationsClient: Sendable {
   package func watchPoll(_ request: WatchPollRequest, timeout: Duration?) -> ResponseSequence<Poll> {
     channel.stream("tidewaiter.v1.Integrations", "WatchPoll", request, timeout: timeout)
   }
+
+  /// Ends the poll that runs or is suspended. What it has queued stays queued, what it has decided stays decided.
+  package func cancelPoll(_ request: CancelPollRequest, timeout: Duration?) async throws -> Poll {
+    try await channel.call("tidewaiter.v1.Integrations", "CancelPoll", request, timeout: timeout)
+  }
+
+  /// The newest first.
+  package func listPolls(_ request: ListPollsRequest, timeout: Duration?) async throws -> ListPollsResponse {
+    try await channel.call("tidewaiter.v1.Integrations", "ListPolls", request, timeout: timeout)
+  }
+
+  /// What a poll would select now and why, told as it is found, the summary last. Queues and stores nothing.
+  package func previewIntegration(_ request: PreviewIntegrationRequest, timeout: Duration?) -> ResponseSequence<PreviewIntegrationResponse> {
+    channel.stream("tidewaiter.v1.Integrations", "PreviewIntegration", request, timeout: timeout)
+  }
+
+  /// Every tag that was ever listed, counted by the one state that it is in.
+  package func getCoverage(_ request: GetCoverageRequest, timeout: Duration?) async throws -> Coverage {
+    try await channel.call("tidewaiter.v1.Integrations", "GetCoverage", request, timeout: timeout)
+  }
 }
 
 /// What a server of `tidewaiter.v1.Images` does. Handlers throw `RPCError` for an answer with a status.
@@ -4831,6 +4863,14 @@ package protocol ImagesService: Sendable {
   func getImage(_ request: GetImageRequest, _ context: CallContext) async throws -> Image
   func listImages(_ request: ListImagesRequest, _ context: CallContext) async throws -> ListImagesResponse
   func getReport(_ request: GetReportRequest, _ context: CallContext) async throws -> Report
+  /// The tags that were ever listed, in order, with the state that each is in.
+  func listTags(_ request: ListTagsRequest, _ context: CallContext) async throws -> ListTagsResponse
+  /// Why an image was taken, was not, or is not there. Not to know one is a result, not an error.
+  func explainImage(_ request: ExplainImageRequest, _ context: CallContext) async throws -> ImageExplanation
+  /// What a tag points to and pointed to before, the newest first.
+  func listTagHistory(_ request: ListTagHistoryRequest, _ context: CallContext) async throws -> ListTagHistoryResponse
+  /// Queues images that are known once more: all of the references, or none.
+  func rescanImages(_ request: RescanImagesRequest, _ context: CallContext) async throws -> RescanImagesResponse
 }
 
 extension ImagesService {
@@ -4841,6 +4881,10 @@ extension ImagesService {
       rpcMethod("tidewaiter.v1.Images", "GetImage") { try await getImage($0, $1) },
       rpcMethod("tidewaiter.v1.Images", "ListImages") { try await listImages($0, $1) },
       rpcMethod("tidewaiter.v1.Images", "GetReport") { try await getReport($0, $1) },
+      rpcMethod("tidewaiter.v1.Images", "ListTags") { try await listTags($0, $1) },
+      rpcMethod("tidewaiter.v1.Images", "ExplainImage") { try await explainImage($0, $1) },
+      rpcMethod("tidewaiter.v1.Images", "ListTagHistory") { try await listTagHistory($0, $1) },
+      rpcMethod("tidewaiter.v1.Images", "RescanImages") { try await rescanImages($0, $1) },
     ]
   }
 }
@@ -4866,6 +4910,26 @@ package struct ImagesClient: Sendable {
 
   package func getReport(_ request: GetReportRequest, timeout: Duration?) async throws -> Report {
     try await channel.call("tidewaiter.v1.Images", "GetReport", request, timeout: timeout)
+  }
+
+  /// The tags that were ever listed, in order, with the state that each is in.
+  package func listTags(_ request: ListTagsRequest, timeout: Duration?) async throws -> ListTagsResponse {
+    try await channel.call("tidewaiter.v1.Images", "ListTags", request, timeout: timeout)
+  }
+
+  /// Why an image was taken, was not, or is not there. Not to know one is a result, not an error.
+  package func explainImage(_ request: ExplainImageRequest, timeout: Duration?) async throws -> ImageExplanation {
+    try await channel.call("tidewaiter.v1.Images", "ExplainImage", request, timeout: timeout)
+  }
+
+  /// What a tag points to and pointed to before, the newest first.
+  package func listTagHistory(_ request: ListTagHistoryRequest, timeout: Duration?) async throws -> ListTagHistoryResponse {
+    try await channel.call("tidewaiter.v1.Images", "ListTagHistory", request, timeout: timeout)
+  }
+
+  /// Queues images that are known once more: all of the references, or none.
+  package func rescanImages(_ request: RescanImagesRequest, timeout: Duration?) async throws -> RescanImagesResponse {
+    try await channel.call("tidewaiter.v1.Images", "RescanImages", request, timeout: timeout)
   }
 }
 

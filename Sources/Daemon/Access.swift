@@ -7,7 +7,7 @@ package struct Access: Sendable, Equatable {
   package enum Role: Int, Sendable, Comparable, CaseIterable {
     /// Reads, and probes.
     case viewer
-    /// Queues images, polls, tests connections.
+    /// Queues images, polls, previews, tests connections.
     case `operator`
     /// Changes integrations and advisories.
     case admin
@@ -28,11 +28,20 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.Integrations/PollIntegration": .operator,
     "tidewaiter.v1.Integrations/GetPoll": .viewer,
     "tidewaiter.v1.Integrations/WatchPoll": .viewer,
+    "tidewaiter.v1.Integrations/CancelPoll": .operator,
+    "tidewaiter.v1.Integrations/ListPolls": .viewer,
+    // It asks a registry, as a test does.
+    "tidewaiter.v1.Integrations/PreviewIntegration": .operator,
+    "tidewaiter.v1.Integrations/GetCoverage": .viewer,
 
     "tidewaiter.v1.Images/AddImage": .operator,
     "tidewaiter.v1.Images/GetImage": .viewer,
     "tidewaiter.v1.Images/ListImages": .viewer,
     "tidewaiter.v1.Images/GetReport": .viewer,
+    "tidewaiter.v1.Images/ListTags": .viewer,
+    "tidewaiter.v1.Images/ExplainImage": .viewer,
+    "tidewaiter.v1.Images/ListTagHistory": .viewer,
+    "tidewaiter.v1.Images/RescanImages": .operator,
 
     "tidewaiter.v1.Queue/ListJobs": .viewer,
     "tidewaiter.v1.Queue/GetJob": .viewer,

@@ -82,6 +82,8 @@ package final class Daemon: Sendable {
       log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
+    let ledger = Ledger(store: store, reader: reader)
+    let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
       directory: directory.uploadsDirectory, bytesMaximum: configuration.uploadBytesMaximum, thread: files)
     imports = Imports(
@@ -97,9 +99,15 @@ package final class Daemon: Sendable {
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =
       system.systemMethods
-      + IntegrationsHandler(store: store, registries: registries, poller: poller, removals: removals, clock: clock)
+      + IntegrationsHandler(
+        store: store, registries: registries, poller: poller, removals: removals, ledger: ledger, clock: clock
+      )
       .integrationsMethods
-      + ImagesHandler(store: store, registries: registries, intake: intake, reader: reader).imagesMethods
+      + ImagesHandler(
+        store: store, registries: registries, intake: intake, rescanner: rescanner, ledger: ledger, clock: clock,
+        reader: reader
+      )
+      .imagesMethods
       + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, events: events, reader: reader)
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods

@@ -1,5 +1,5 @@
 /// A day of the proleptic Gregorian calendar.
-package struct CivilDate: Hashable, Comparable, Sendable {
+package struct CivilDate: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let year: Int
   /// 1 to 12.
   package let month: Int
@@ -44,6 +44,12 @@ package struct CivilDate: Hashable, Comparable, Sendable {
     return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
   }
 
+  /// The day of the week, Sunday being 0.
+  package static func weekday(daysSince1970 days: Int) -> Int {
+    // 1 January 1970 was a Thursday.
+    (days % 7 + 11) % 7
+  }
+
   /// The same day so many months earlier, or that month's last day where it is shorter: a month before 31 March is
   /// 28 or 29 February.
   package func subtracting(months: Int) -> CivilDate {
@@ -63,6 +69,18 @@ package struct CivilDate: Hashable, Comparable, Sendable {
 
   package static func isLeap(_ year: Int) -> Bool {
     year.isMultiple(of: 4) && (!year.isMultiple(of: 100) || year.isMultiple(of: 400))
+  }
+
+  /// `2024-05-01`.
+  package var description: String {
+    "\(Self.padded(year, to: 4))-\(Self.padded(month, to: 2))-\(Self.padded(day, to: 2))"
+  }
+
+  /// With zeros before it.
+  static func padded(_ number: Int, to width: Int) -> String {
+    var text = String(number)
+    while text.utf8.count < width { text = "0" + text }
+    return text
   }
 
   package static func < (a: CivilDate, b: CivilDate) -> Bool {

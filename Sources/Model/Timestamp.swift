@@ -61,10 +61,8 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
 
   /// RFC 3339 in UTC, to the second.
   package var description: String {
-    let date = date
     let (hours, minutes, seconds) = (secondOfDay / 3_600, secondOfDay / 60 % 60, secondOfDay % 60)
-    return "\(padded(date.year, to: 4))-\(padded(date.month))-\(padded(date.day))"
-      + "T\(padded(Int(hours))):\(padded(Int(minutes))):\(padded(Int(seconds)))Z"
+    return "\(date)T\(padded(hours)):\(padded(minutes)):\(padded(seconds))Z"
   }
 
   package static func < (a: Timestamp, b: Timestamp) -> Bool {
@@ -77,10 +75,7 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
 
   private var secondOfDay: Int64 { (seconds - Self.firstSecond) % Self.secondsPerDay }
 
-  private func padded(_ number: Int, to width: Int = 2) -> String {
-    let digits = String(number)
-    return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
-  }
+  private func padded(_ number: Int64) -> String { CivilDate.padded(Int(number), to: 2) }
 }
 
 extension Timestamp {

@@ -32,15 +32,25 @@ package final class RegistryClients: Sendable {
     let known = kept.withLock { $0[record.id] }
     if let known, known.revision == record.revision { return known.client }
     let endpoint = try endpoint(of: record)
-    let limiter = limiters.withLock { limiters in
-      let limiter = limiters[record.id] ?? RateLimiter(endpoint.rates, clock: clock)
-      limiters[record.id] = limiter
-      return limiter
-    }
+    let limiter = limiter(of: record.id, endpoint.rates)
     limiter.update(endpoint.rates)
     let client = RegistryClient(endpoint, transport: transport, limiter: limiter)
     kept.withLock { $0[record.id] = Kept(revision: record.revision, client: client) }
     return client
+  }
+
+  /// A client for settings that are not stored: of the same integration, with its credential and its pace.
+  func previewClient(for record: IntegrationRecord) throws -> RegistryClient {
+    let endpoint = try endpoint(of: record)
+    return RegistryClient(endpoint, transport: transport, limiter: limiter(of: record.id, endpoint.rates))
+  }
+
+  private func limiter(of integration: UInt64, _ rates: RateLimits) -> RateLimiter {
+    limiters.withLock { limiters in
+      let limiter = limiters[integration] ?? RateLimiter(rates, clock: clock)
+      limiters[integration] = limiter
+      return limiter
+    }
   }
 
   /// What the registry last told of the requests it grants; nil while it has told nothing.

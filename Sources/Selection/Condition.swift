@@ -8,21 +8,24 @@ package enum Condition: Hashable, Sendable {
   /// Of each repository only the newest tags by creation date.
   case latest(LatestCount)
 
-  /// Created within 60 days: what a condition on the creation date means when no period is named.
-  package static let defaultCreatedWithin = Condition.createdWithin(.standard)
-
   package var needsDates: Bool { self != .none }
 }
 
 /// Why a condition cannot be used, and what to do.
 package struct ConditionError: Error, Hashable, Sendable, CustomStringConvertible {
   package enum Code: String, Sendable, CaseIterable {
-    /// None, or more than one, of days, months and years was given.
-    case notOneUnit
+    /// More than one of days, months and years was given.
+    case severalUnits
     case outOfRange
   }
 
+  package enum Part: String, Sendable, CaseIterable {
+    case days, months, years, count
+  }
+
   package let code: Code
+  /// Which part of the condition is wrong; nil when it is several together.
+  package let part: Part?
   package let problem: String
   package let hint: String
 
@@ -42,34 +45,44 @@ package struct CalendarPeriod: Hashable, Sendable, CustomStringConvertible {
       case .years: 100
       }
     }
+
+    fileprivate var part: ConditionError.Part {
+      switch self {
+      case .days: .days
+      case .months: .months
+      case .years: .years
+      }
+    }
   }
 
   package let unit: Unit
   /// 1 to `unit.maximumCount`.
   package let count: Int
 
-  /// 60 days.
+  /// What a condition on the creation date means when no period is named.
   package static let standard = CalendarPeriod(checkedUnit: .days, count: 60)
 
   package init(_ count: Int, _ unit: Unit) throws(ConditionError) {
     guard (1...unit.maximumCount).contains(count) else {
       throw ConditionError(
-        code: .outOfRange, problem: "\(count) \(unit.rawValue) is not a period that can be used",
-        hint: "give 1 to \(unit.maximumCount) \(unit.rawValue)")
+        code: .outOfRange, part: unit.part, problem: "\(count) \(unit.rawValue) is not a period that can be used",
+        hint: "write 1 to \(unit.maximumCount)")
     }
     self.init(checkedUnit: unit, count: count)
   }
 
-  /// From fields of which exactly one must be set; zero is "not set".
+  /// From fields of which one at most may be set; zero is "not set". None: `standard`.
   package init(days: Int, months: Int, years: Int) throws(ConditionError) {
     let given = zip([Unit.days, .months, .years], [days, months, years]).filter { $0.1 != 0 }
-    guard let only = given.first, given.count == 1 else {
+    guard given.count <= 1 else {
       throw ConditionError(
-        code: .notOneUnit,
-        problem: given.isEmpty
-          ? "the period has neither days nor months nor years"
-          : "the period has " + given.map { "\($0.1) \($0.0.rawValue)" }.joined(separator: " and "),
-        hint: "give exactly one of days, months and years")
+        code: .severalUnits, part: nil,
+        problem: "the period has " + given.map { "\($0.1) \($0.0.rawValue)" }.joined(separator: " and "),
+        hint: "give one of days, months and years")
+    }
+    guard let only = given.first else {
+      self = .standard
+      return
     }
     try self.init(only.1, only.0)
   }
@@ -103,7 +116,8 @@ package struct LatestCount: Hashable, Sendable, CustomStringConvertible {
   package init(_ value: Int) throws(ConditionError) {
     guard (1...Self.maximum).contains(value) else {
       throw ConditionError(
-        code: .outOfRange, problem: "\(value) newest tags cannot be selected", hint: "give 1 to \(Self.maximum)")
+        code: .outOfRange, part: .count, problem: "\(value) newest tags cannot be selected",
+        hint: "write 1 to \(Self.maximum)")
     }
     self.value = value
   }

@@ -20,9 +20,12 @@ package struct CreationDate: Hashable, Sendable, CustomStringConvertible {
 
   /// `configs` are the dates of the config of each selected platform, one for an image without an index; nil stands for
   /// a date that is absent or cannot be read. The newest that is no placeholder counts.
-  package init(configs: [Timestamp?], pushed: Timestamp?, firstSeen: Timestamp, now: Timestamp) {
-    let plausible = configs.compactMap(\.self).filter { Self.isPlausible($0, now: now) }
-    if let newest = plausible.max() {
+  package init(configs: some Sequence<Timestamp?>, pushed: Timestamp?, firstSeen: Timestamp, now: Timestamp) {
+    var newest: Timestamp?
+    for case let date? in configs where Self.isPlausible(date, now: now) {
+      newest = newest.map { max($0, date) } ?? date
+    }
+    if let newest {
       (moment, source) = (newest, .config)
     } else if let pushed, Self.isPlausible(pushed, now: now) {
       (moment, source) = (pushed, .pushed)
@@ -32,7 +35,7 @@ package struct CreationDate: Hashable, Sendable, CustomStringConvertible {
   }
 
   package init(config: Timestamp?, pushed: Timestamp?, firstSeen: Timestamp, now: Timestamp) {
-    self.init(configs: [config], pushed: pushed, firstSeen: firstSeen, now: now)
+    self.init(configs: CollectionOfOne(config), pushed: pushed, firstSeen: firstSeen, now: now)
   }
 
   /// Whether a date can be a real one: not before 1990 and at most 24 hours ahead.
@@ -40,12 +43,24 @@ package struct CreationDate: Hashable, Sendable, CustomStringConvertible {
     date >= firstPlausible && date <= now.advanced(bySeconds: secondsAheadMaximum)
   }
 
-  package var description: String {
-    switch source {
-    case .config: "created \(moment)"
-    case .pushed: "pushed \(moment) (the image states no usable creation date)"
-    case .firstSeen: "first seen \(moment) (neither image nor registry states a usable date)"
+  /// As reasons quote it: `created 2026-01-05, from the image config`. The same at every poll of an unchanged image.
+  package var description: String { "created \(moment.date), \(source.phrase)" }
+}
+
+extension CreationDate.Source {
+  fileprivate var phrase: String {
+    switch self {
+    case .config: "from the image config"
+    case .pushed: "from the registry's push date"
+    case .firstSeen: "first seen by the daemon"
     }
+  }
+}
+
+extension Reason {
+  /// `verdict (created 2026-01-05, from the image config)`.
+  init(_ code: Code, _ verdict: String, _ created: CreationDate) {
+    self.init(code: code, text: "\(verdict) (\(created))")
   }
 }
 
@@ -53,9 +68,9 @@ extension CalendarPeriod {
   /// Whether an image was created within the period before `now`; its very beginning counts as within.
   package func decide(created: CreationDate, now: Timestamp) -> Decision {
     if created.moment < start(before: now) {
-      return .rejected(Reason(code: .createdBeforePeriod, text: "\(created), more than \(self) ago"))
+      return .rejected(Reason(.createdBeforePeriod, "older than \(self)", created))
     }
-    return .selected(Reason(code: .createdWithinPeriod, text: "\(created), within \(self)"))
+    return .selected(Reason(.createdWithinPeriod, "within \(self)", created))
   }
 
   /// The reason to reject an image by its push date alone: it was pushed before the period began, so it was created
@@ -63,6 +78,8 @@ extension CalendarPeriod {
   /// nothing.
   package func rejection(pushed: Timestamp?, now: Timestamp) -> Reason? {
     guard let pushed, CreationDate.isPlausible(pushed, now: now), pushed < start(before: now) else { return nil }
-    return Reason(code: .pushedBeforePeriod, text: "pushed \(pushed), more than \(self) ago")
+    return Reason(
+      code: .pushedBeforePeriod,
+      text: "older than \(self) (pushed \(pushed.date), \(CreationDate.Source.pushed.phrase))")
   }
 }

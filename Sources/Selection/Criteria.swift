@@ -1,12 +1,17 @@
 /// Which tags of a registry's repositories are pulled. For each tag, in this order: an *always* pattern selects it
 /// whatever else holds; a *never* pattern rejects it; where there are criteria and none matches, it is rejected; the
 /// condition decides by date.
-package struct Criteria: Hashable, Sendable {
+package struct Criteria: Sendable {
   /// Empty: every tag.
-  package var patterns: [Pattern]
-  package var never: [Pattern]
-  package var always: [Pattern]
-  package var condition: Condition
+  package let patterns: [Pattern]
+  package let never: [Pattern]
+  package let always: [Pattern]
+  package let condition: Condition
+
+  /// All patterns in order of precedence: the first that matches decides.
+  private let rules: [Rule]
+  /// What holds for a tag that no pattern matches.
+  private let otherwise: Screening
 
   package init(
     patterns: [Pattern] = [], never: [Pattern] = [], always: [Pattern] = [], condition: Condition = .none
@@ -15,6 +20,11 @@ package struct Criteria: Hashable, Sendable {
     self.never = never
     self.always = always
     self.condition = condition
+    func conclude(_ reason: Reason) -> Screening { condition.needsDates ? .needsDate : .selected(reason) }
+    rules =
+      always.map { Rule(.always, $0, .selected(.always($0))) } + never.map { Rule(.never, $0, .rejected(.never($0))) }
+      + patterns.map { Rule(.criteria, $0, conclude(.match($0))) }
+    otherwise = patterns.isEmpty ? conclude(.noCriteria) : .rejected(.noMatch)
   }
 
   /// What the patterns say of one tag. `repository` is the path as users of that registry write it. For many tags of
@@ -30,61 +40,84 @@ package struct Criteria: Hashable, Sendable {
   }
 
   package func narrowed(to repository: String) -> RepositoryCriteria {
-    RepositoryCriteria(self, repository: repository)
+    RepositoryCriteria(rules, otherwise: otherwise, repository: repository)
+  }
+}
+
+/// A pattern of one of the lists, with what it says of a tag that it matches.
+private struct Rule: Sendable {
+  enum List: Sendable {
+    case always, never, criteria
+  }
+
+  let list: List
+  let pattern: Pattern
+  let outcome: Screening
+
+  init(_ list: List, _ pattern: Pattern, _ outcome: Screening) {
+    self.list = list
+    self.pattern = pattern
+    self.outcome = outcome
   }
 }
 
 /// The criteria of one repository: the patterns whose name part matches it, so that only tags are left to match.
-package struct RepositoryCriteria: Hashable, Sendable {
-  private let hasPatterns: Bool
-  private let patterns: [Pattern]
-  private let never: [Pattern]
-  private let always: [Pattern]
-  private let condition: Condition
+package struct RepositoryCriteria: Sendable {
+  private let rules: [Rule]
+  /// Which of the rules concern the repository, up to the first that matches every tag.
+  private let concerned: [Int]
+  private let otherwise: Screening
 
-  fileprivate init(_ criteria: Criteria, repository: String) {
-    hasPatterns = !criteria.patterns.isEmpty
-    patterns = criteria.patterns.filter { $0.matches(repository: repository) }
-    never = criteria.never.filter { $0.matches(repository: repository) }
-    always = criteria.always.filter { $0.matches(repository: repository) }
-    condition = criteria.condition
+  fileprivate init(_ rules: [Rule], otherwise: Screening, repository: String) {
+    self.rules = rules
+    let path = repository.utf8.span
+    let lastSegmentStart = Pattern.lastSegmentStart(of: path)
+    let all = rules.span
+    var concerned: [Int] = []
+    for index in all.indices where all[index].pattern.matches(path: path, lastSegmentStart: lastSegmentStart) {
+      concerned.append(index)
+      if all[index].pattern.tagGlob == nil { break }
+    }
+    self.concerned = concerned
+    self.otherwise = otherwise
   }
 
   package func screen(tag: String) -> Screening {
-    if let pattern = always.first(where: { $0.matches(tag: tag) }) { return .selected(.always(pattern)) }
-    if let pattern = never.first(where: { $0.matches(tag: tag) }) { return .rejected(.never(pattern)) }
-    guard hasPatterns else { return conclude(.everything) }
-    guard let pattern = patterns.first(where: { $0.matches(tag: tag) }) else { return .rejected(.noMatch) }
-    return conclude(.match(pattern))
+    let text = tag.utf8.span
+    let rules = rules.span
+    for index in concerned where rules[index].pattern.tagGlob?.matches(text) ?? true { return rules[index].outcome }
+    return otherwise
   }
 
   /// Why no tag of the repository can be selected, whatever tags it has; nil when one might be. A repository with
   /// such a reason need not be asked for its tags.
   package var rejectsEveryTag: Reason? {
-    guard always.isEmpty else { return nil }
-    if let pattern = never.first(where: { $0.tag == nil }) { return .never(pattern) }
-    return hasPatterns && patterns.isEmpty ? .noMatch : nil
-  }
-
-  private func conclude(_ reason: Reason) -> Screening {
-    condition.needsDates ? .needsDate : .selected(reason)
+    var last = otherwise
+    for index in concerned {
+      switch rules[index].list {
+      case .always, .criteria: return nil
+      case .never: if rules[index].pattern.tagGlob == nil { last = rules[index].outcome }
+      }
+    }
+    guard case .rejected(let reason) = last else { return nil }
+    return reason
   }
 }
 
 extension Reason {
   fileprivate static func always(_ pattern: Pattern) -> Reason {
-    Reason(code: .alwaysPull, text: "always pull pattern \"\(pattern)\" matches")
+    Reason(code: .alwaysPull, text: "always: \"\(pattern)\"")
   }
 
   fileprivate static func never(_ pattern: Pattern) -> Reason {
-    Reason(code: .neverPull, text: "never pull pattern \"\(pattern)\" matches")
+    Reason(code: .neverPull, text: "never: \"\(pattern)\"")
   }
 
   fileprivate static func match(_ pattern: Pattern) -> Reason {
-    Reason(code: .criteriaMatch, text: "criteria pattern \"\(pattern)\" matches")
+    Reason(code: .criteriaMatch, text: "criteria: \"\(pattern)\"")
   }
 
-  fileprivate static let everything = Reason(code: .noCriteria, text: "there are no criteria: every tag is taken")
+  fileprivate static let noCriteria = Reason(code: .noCriteria, text: "no criteria: every tag is taken")
 
-  fileprivate static let noMatch = Reason(code: .noCriteriaMatch, text: "no criteria pattern matches")
+  fileprivate static let noMatch = Reason(code: .noCriteriaMatch, text: "no criteria matches")
 }

@@ -1,3 +1,5 @@
+import Model
+
 /// A tag that reached the condition, with the date of its image.
 package struct DatedTag: Hashable, Sendable {
   package let tag: String
@@ -12,20 +14,26 @@ package struct DatedTag: Hashable, Sendable {
 extension LatestCount {
   /// Decides for all tags of one repository that reached the condition, in the order given. The newest by creation date
   /// are selected; of equally old ones the higher by natural version order. All dates must be known by then: the answer
-  /// for one tag depends on all others.
+  /// for one tag depends on all others. Reasons name no ranks, so that a new tag changes none of the others'.
   package func decide(_ tags: [DatedTag]) -> [Decision] {
+    let moments = tags.map(\.created.rank)
     let newestFirst = tags.indices.sorted { a, b in
-      tags[a].created.moment != tags[b].created.moment
-        ? tags[a].created.moment > tags[b].created.moment
-        : NaturalOrder.precedes(tags[b].tag, tags[a].tag)
+      moments[a] != moments[b] ? moments[a] > moments[b] : NaturalOrder.precedes(tags[b].tag, tags[a].tag)
     }
-    var ranks = [Int](repeating: 0, count: tags.count)
-    for (rank, index) in newestFirst.enumerated() { ranks[index] = rank + 1 }
-    return zip(tags, ranks).map { tag, rank in
-      let place = "\(tag.created), number \(rank) of \(tags.count) by date"
-      return rank <= value
-        ? .selected(Reason(code: .latest, text: "\(place), among the newest \(value)"))
-        : .rejected(Reason(code: .notLatest, text: "\(place), only the newest \(value) are taken"))
+    var isAmongNewest = [Bool](repeating: false, count: tags.count)
+    for index in newestFirst.prefix(value) { isAmongNewest[index] = true }
+    return zip(tags, isAmongNewest).map { tag, isAmongNewest in
+      isAmongNewest
+        ? .selected(Reason(.latest, "among the newest \(value)", tag.created))
+        : .rejected(Reason(.notLatest, "not among the newest \(value)", tag.created))
     }
+  }
+}
+
+extension CreationDate {
+  /// What the newest are chosen by. Images of which only is known when the daemon first saw them are as old as that day:
+  /// the moments within it say in what order a poll came by, and versions tell more.
+  fileprivate var rank: Timestamp {
+    source == .firstSeen ? Timestamp(seconds: Int64(moment.date.daysSince1970) * Timestamp.secondsPerDay) : moment
   }
 }

@@ -3,28 +3,31 @@
 /// makes the order total.
 package enum NaturalOrder {
   package static func precedes(_ a: String, _ b: String) -> Bool {
-    let (left, right) = (Array(a.utf8), Array(b.utf8))
+    let (left, right) = (a.utf8.span, b.utf8.span)
     var (i, j) = (0, 0)
     while i < left.count && j < right.count {
       if isDigit(left[i]) && isDigit(right[j]) {
         let (leftRun, rightRun) = (number(in: left, at: i), number(in: right, at: j))
         if leftRun.count != rightRun.count { return leftRun.count < rightRun.count }
-        if let difference = zip(leftRun, rightRun).first(where: { $0 != $1 }) { return difference.0 < difference.1 }
-        (i, j) = (leftRun.endIndex, rightRun.endIndex)
+        for (k, l) in zip(leftRun, rightRun) where left[k] != right[l] { return left[k] < right[l] }
+        (i, j) = (leftRun.upperBound, rightRun.upperBound)
       } else {
         if left[i] != right[j] { return left[i] < right[j] }
         (i, j) = (i + 1, j + 1)
       }
     }
     if i < left.count || j < right.count { return i == left.count }
-    return left.lexicographicallyPrecedes(right)
+    for k in 0..<min(left.count, right.count) where left[k] != right[k] { return left[k] < right[k] }
+    return left.count < right.count
   }
 
-  /// The run of digits at `start` without leading zeros; empty for zero.
-  private static func number(in bytes: [UInt8], at start: Int) -> ArraySlice<UInt8> {
-    let first = bytes[start...].firstIndex { $0 != UInt8(ascii: "0") } ?? bytes.endIndex
-    let end = bytes[first...].firstIndex { !isDigit($0) } ?? bytes.endIndex
-    return bytes[first..<end]
+  /// Where the run of digits at `start` lies, without leading zeros; empty for zero.
+  private static func number(in bytes: Span<UInt8>, at start: Int) -> Range<Int> {
+    var first = start
+    while first < bytes.count && bytes[first] == UInt8(ascii: "0") { first += 1 }
+    var end = first
+    while end < bytes.count && isDigit(bytes[end]) { end += 1 }
+    return first..<end
   }
 
   private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }

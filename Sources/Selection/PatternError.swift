@@ -20,16 +20,38 @@ package struct PatternError: Error, Hashable, Sendable, CustomStringConvertible 
   package let code: Code
   /// The text that was given, shortened when long.
   package let pattern: String
-  /// What is wrong with it.
+  /// Where in the text the offending character stands, counted from 1; nil when it is not one character that is wrong.
+  package let position: Int?
+  /// What is wrong with it; quotes the offending character.
   package let problem: String
   /// What to do.
   package let hint: String
 
   init(_ code: Code, _ pattern: String, _ problem: String, hint: String) {
+    self.init(code, pattern, position: nil, problem, hint: hint)
+  }
+
+  /// What is wrong is the character at `index`: `problem` reads on after it.
+  init(_ code: Code, _ pattern: String, at index: String.Index, _ problem: String, hint: String) {
+    let scalars = pattern.unicodeScalars
+    let position = scalars.distance(from: scalars.startIndex, to: index) + 1
+    self.init(
+      code, pattern, position: position, "\(Self.quote(scalars[index])) at position \(position) \(problem)", hint: hint)
+  }
+
+  private init(_ code: Code, _ pattern: String, position: Int?, _ problem: String, hint: String) {
     self.code = code
     self.pattern = pattern.excerpt()
+    self.position = position
     self.problem = problem
     self.hint = hint
+  }
+
+  /// What a person would not see, or take for something else, by its number.
+  private static func quote(_ scalar: Unicode.Scalar) -> String {
+    if (" "..."~").contains(scalar) { return "\"\(scalar)\"" }
+    let hex = String(scalar.value, radix: 16, uppercase: true)
+    return "the character U+" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
   }
 
   package var description: String { "pattern \"\(pattern)\": \(problem); \(hint)" }

@@ -8,42 +8,37 @@ extension StateStore {
   /// The digest a tag pointed to when it was last seen.
   package func tag(_ key: TagKey) throws -> TagRecord? { try read { try $0.get(Self.tags, key) } }
 
-  /// Tags of a repository that point to `digest`, in order, at most `limit`.
+  /// Tags that point to an image, in order, at most `limit`; of one that none points to any more, those that did last.
   package func tags(of image: ImageKey, limit: Int, in transaction: ReadTransaction) throws -> [String] {
-    var found: [String] = []
-    try transaction.scan(
-      Self.tags,
-      prefix: { key in
-        key.append(image.integration)
-        key.append(terminated: image.repository)
-      }
-    ) { key, record in
-      if record.digest == image.digest && !record.isGone { found.append(key.tag) }
-      return found.count < limit
-    }
-    return found
+    try tags(of: [image], limit: limit, in: transaction)[image] ?? []
   }
 
-  /// Tags that point to each of `images`, in order, at most `limit` for each. Every repository is read once, however many
-  /// of its images are asked for.
+  /// Tags that point to each of `images`, in order, at most `limit` for each; of one that none points to any more, those
+  /// that did last. Every repository is read once, however many of its images are asked for.
   package func tags(
     of images: [ImageKey], limit: Int, in transaction: ReadTransaction
   ) throws -> [ImageKey: [String]] {
-    var found: [ImageKey: [String]] = Dictionary(images.map { ($0, []) }) { first, _ in first }
-    var read: Set<TagKey> = []
-    for image in images {
-      let repository = TagKey(integration: image.integration, repository: image.repository, tag: "")
-      guard read.insert(repository).inserted else { continue }
-      try transaction.scan(
-        Self.tags,
-        prefix: { key in
-          key.append(image.integration)
-          key.append(terminated: image.repository)
+    var found: [ImageKey: [String]] = [:]
+    let repositories = Dictionary(grouping: images) {
+      RepositoryKey(integration: $0.integration, repository: $0.repository)
+    }
+    for (repository, images) in repositories {
+      var present: [String: [String]] = Dictionary(images.map { ($0.digest, []) }) { first, _ in first }
+      var gone: [String: [String]] = [:]
+      var unfilled = present.count
+      try tags(of: repository, in: transaction) { key, record in
+        guard let known = present[record.digest] else { return true }
+        if record.isGone {
+          if gone[record.digest, default: []].count < limit { gone[record.digest, default: []].append(key.tag) }
+        } else if known.count < limit {
+          present[record.digest]?.append(key.tag)
+          if known.count + 1 == limit { unfilled -= 1 }
         }
-      ) { key, record in
-        let target = ImageKey(integration: key.integration, repository: key.repository, digest: record.digest)
-        if !record.isGone, let tags = found[target], tags.count < limit { found[target]?.append(key.tag) }
-        return true
+        return unfilled > 0
+      }
+      for image in images {
+        let tags = present[image.digest] ?? []
+        found[image] = tags.isEmpty ? gone[image.digest] ?? [] : tags
       }
     }
     return found

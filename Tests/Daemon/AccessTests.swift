@@ -41,8 +41,9 @@ struct AccessTests {
       Dictionary(uniqueKeysWithValues: told.methods.map { ($0.name, $0.role) }) == Access.methods.mapValues(\.name))
     #expect(
       Set(told.methods.filter(\.serverStreaming).map(\.name)) == [
-        "tidewaiter.v1.Integrations/WatchPoll", "tidewaiter.v1.Advisories/WatchImport", "tidewaiter.v1.Queue/WatchJobs",
-        "tidewaiter.v1.System/WatchEvents", "grpc.health.v1.Health/Watch",
+        "tidewaiter.v1.Integrations/WatchPoll", "tidewaiter.v1.Integrations/PreviewIntegration",
+        "tidewaiter.v1.Advisories/WatchImport", "tidewaiter.v1.Queue/WatchJobs", "tidewaiter.v1.System/WatchEvents",
+        "grpc.health.v1.Health/Watch",
       ])
   }
 

@@ -66,9 +66,12 @@ final class Bench: Sendable {
       store: store, advisories: advisories, uploads: uploads, rematcher: Rematcher(store: store, matcher: matcher),
       clock: .system, log: events.logger)
     watchers = EventReader(store: store, thread: thread)
+    let ledger = Ledger(store: store, reader: thread)
     integrations = IntegrationsHandler(
-      store: store, registries: registries, poller: poller, removals: removals, clock: .system)
-    images = ImagesHandler(store: store, registries: registries, intake: intake, reader: thread)
+      store: store, registries: registries, poller: poller, removals: removals, ledger: ledger, clock: .system)
+    images = ImagesHandler(
+      store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
+      ledger: ledger, clock: .system, reader: thread)
     jobs = QueueHandler(
       store: store, queue: queue, poller: poller, progress: progress, events: watchers, reader: thread)
     system = SystemHandler(

@@ -68,7 +68,7 @@ struct IntegrationReaderTests {
     }
     #expect(
       violations(wanted) == [
-        "name", "type", "url", "description", "tls.ca_pem", "criteria[1]", "condition", "never[0]", "always[0]",
+        "name", "type", "url", "description", "tls.ca_pem", "criteria[1]", "condition.count", "never[0]", "always[0]",
         "scan_timeout", "platforms", "platforms[0]", "max_concurrent", "allowed_realm_hosts[1]", "schedule", "secret",
       ])
   }
@@ -132,6 +132,59 @@ struct IntegrationReaderTests {
       wanted.condition?.years = .max
     }
     #expect(violations(wanted) == ["condition"])
+  }
+
+  @Test func `A bad pattern is named by its list, its place in it, and the place of the character`() {
+    var reader = IntegrationReader()
+    let wanted = Self.wanted { wanted in
+      wanted.criteria = [Self.pattern("team/*"), Self.pattern("4"), Self.pattern("a b"), Self.pattern("a:b:c")]
+      wanted.never = [Self.pattern("x"), Self.pattern("team/")]
+      wanted.always = Array(repeating: Self.pattern("x"), count: 1_001)
+    }
+    _ = reader.create(wanted, secrets: [:])
+    #expect(
+      reader.violations.map { "\($0.field): \($0.description)" } == [
+        "criteria[2]: pattern \"a b\": \" \" at position 2 cannot be in the name of a repository; "
+          + "use lower-case letters, digits, \".\", \"_\", \"-\", \"/\" and * for anything",
+        "criteria[3]: pattern \"a:b:c\": \":\" at position 4 is a second colon; write name:tag",
+        "never[1]: pattern \"team/\": \"/\" at position 5 has nothing after it; write team/* for everything under team",
+        "always: the list has 1001 patterns; at most 1000 are allowed: replace several by one with *",
+      ])
+  }
+
+  private static func condition(
+    _ kind: ConditionKind, days: UInt32 = 0, months: UInt32 = 0, years: UInt32 = 0, count: UInt32 = 0
+  ) -> API.Integration {
+    wanted { wanted in
+      var condition = API.Condition()
+      condition.kind = kind
+      condition.days = days
+      condition.months = months
+      condition.years = years
+      condition.count = count
+      wanted.condition = condition
+    }
+  }
+
+  @Test func `A bad condition is named by the part of it that is wrong`() {
+    #expect(violations(Self.condition(.createdWithin, days: 36_501)) == ["condition.days"])
+    #expect(violations(Self.condition(.createdWithin, months: .max)) == ["condition.months"])
+    #expect(violations(Self.condition(.createdWithin, years: 101)) == ["condition.years"])
+    #expect(violations(Self.condition(.createdWithin, days: 1, years: 1)) == ["condition"])
+    #expect(violations(Self.condition(.latest, count: 0)) == ["condition.count"])
+    #expect(violations(Self.condition(.latest, count: 10_001)) == ["condition.count"])
+    #expect(violations(Self.condition(ConditionKind(rawValue: 99))) == ["condition.kind"])
+    #expect(violations(Self.condition(.latest, count: 10_000)) == [])
+  }
+
+  @Test func `Created within is within 60 days where nothing else is said`() {
+    var reader = IntegrationReader()
+    let record = reader.create(Self.condition(.createdWithin), secrets: [:])
+    #expect(reader.violations.isEmpty)
+    let shown = API.Integration(record).condition
+    #expect(shown?.days == 60 && shown?.months == 0 && shown?.years == 0)
+    let months = API.Integration(reader.create(Self.condition(.createdWithin, months: 2), secrets: [:])).condition
+    #expect(months?.days == 0 && months?.months == 2)
   }
 
   @Test func `However much is wrong, the answer stays small`() {

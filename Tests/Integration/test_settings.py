@@ -101,8 +101,8 @@ def test_everything_wrong_is_told_at_once_by_its_option(cli, secret):
         "integration", "add", "Bad", "--type", "nexus", "--url", "x", "--api-url", "y", "--scope", "a b", "--region", "eu-west-1",
         "--repository-access", "port", "--auth", "api-key", "--api-key-file", secret(), "--proxy", "z", "--quiet-hours", "w", "--latest", "9999999")
     assert fields(outcome) == [
-        "name", "url", "api_url", "scopes[0]", "proxy.url", "condition", "quiet_hours", "region", "repository_access", "authentication.kind"]
-    for option in ("--url: ", "--api-url: ", "--scope[0]: ", "--proxy: ", "--quiet-hours: ", "--region: ", "--auth: "):
+        "name", "url", "api_url", "scopes[0]", "proxy.url", "condition.count", "quiet_hours", "region", "repository_access", "authentication.kind"]
+    for option in ("--url: ", "--api-url: ", "--scope[0]: ", "--proxy: ", "--latest: ", "--quiet-hours: ", "--region: ", "--auth: "):
         assert "error: " + option in outcome.err, outcome
     assert cli("integration", "list")["integrations"] == []
 

@@ -33,7 +33,11 @@ struct CreationDateTests {
       firstSeen: try moment(Self.firstSeen), now: try moment(Self.now))
     #expect(date.source == source)
     #expect(date.moment.description == expected)
-    #expect(date.description.contains(expected))
+    let phrases: [CreationDate.Source: String] = [
+      .config: "from the image config", .pushed: "from the registry's push date",
+      .firstSeen: "first seen by the daemon",
+    ]
+    #expect(date.description == "created \(expected.prefix(10)), \(phrases[source] ?? "")")
   }
 
   @Test func theNewestPlatformCounts() throws {
@@ -72,6 +76,7 @@ struct CalendarPeriodTests {
 
   @Test(arguments: [
     (60, 0, 0, "60 days"), (1, 0, 0, "1 day"), (0, 1, 0, "1 month"), (0, 0, 2, "2 years"), (36_500, 0, 0, "36500 days"),
+    (0, 0, 0, "60 days"),
   ])
   func reads(days: Int, months: Int, years: Int, description: String) throws {
     #expect(try CalendarPeriod(days: days, months: months, years: years).description == description)
@@ -79,20 +84,20 @@ struct CalendarPeriodTests {
 
   @Test(
     arguments: [
-      (0, 0, 0, .notOneUnit), (1, 1, 0, .notOneUnit), (1, 0, 1, .notOneUnit), (1, 1, 1, .notOneUnit),
-      (-1, 0, 0, .outOfRange), (36_501, 0, 0, .outOfRange), (0, 1_201, 0, .outOfRange), (0, 0, 101, .outOfRange),
-      (0, 0, .max, .outOfRange), (.min, 0, 0, .outOfRange),
-    ] as [(Int, Int, Int, ConditionError.Code)])
-  func refuses(days: Int, months: Int, years: Int, code: ConditionError.Code) {
+      (1, 1, 0, nil, "the period has 1 days and 1 months; give one of days, months and years"),
+      (1, 0, 1, nil, "1 days and 1 years"), (1, 2, 3, nil, "1 days and 2 months and 3 years"),
+      (-1, 0, 0, .days, "-1 days"),
+      (36_501, 0, 0, .days, "36501 days is not a period that can be used; write 1 to 36500"),
+      (0, 1_201, 0, .months, "write 1 to 1200"), (0, 0, 101, .years, "write 1 to 100"),
+      (0, 0, .max, .years, "write 1 to 100"), (.min, 0, 0, .days, "write 1 to 36500"),
+    ] as [(Int, Int, Int, ConditionError.Part?, String)])
+  func refuses(days: Int, months: Int, years: Int, part: ConditionError.Part?, message: String) {
     let error = #expect(throws: ConditionError.self) {
       try CalendarPeriod(days: days, months: months, years: years)
     }
-    #expect(error?.code == code)
-    #expect(error?.hint.isEmpty == false)
-  }
-
-  @Test func theDefaultIsSixtyDays() throws {
-    #expect(Condition.defaultCreatedWithin == .createdWithin(try CalendarPeriod(60, .days)))
+    #expect(error?.part == part)
+    #expect(error?.code == (part == nil ? .severalUnits : .outOfRange))
+    #expect(error?.description.contains(message) == true)
   }
 
   @Test(

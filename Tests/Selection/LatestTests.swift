@@ -31,17 +31,21 @@ struct LatestTests {
     #expect(try Self.selected(3, tags) == ["1.9", "1.10", "1.2"])
   }
 
-  @Test func reasonsGiveThePlace() throws {
-    let decisions = try LatestCount(1).decide([Self.tag("a", 0), Self.tag("b", 1)])
+  @Test func reasonsNameNoRanks() throws {
+    let tags = [Self.tag("a", 0), Self.tag("b", 1)]
+    let decisions = try LatestCount(1).decide(tags)
     #expect(decisions.map(\.reason.code) == [.notLatest, .latest])
-    #expect(decisions[0].reason.text.contains("number 2 of 2"))
-    #expect(decisions[1].reason.text.contains("number 1 of 2"))
+    #expect(decisions[0].reason.text == "not among the newest 1 (created 2023-11-14, from the image config)")
+    #expect(decisions[1].reason.text == "among the newest 1 (created 2023-11-15, from the image config)")
+    let more = try LatestCount(1).decide(tags + [Self.tag("c", -1), Self.tag("0", -2)])
+    #expect(more.prefix(2) == decisions[...])
   }
 
   @Test(arguments: [0, -1, 10_001, .max, .min])
   func refusesCounts(count: Int) {
     let error = #expect(throws: ConditionError.self) { try LatestCount(count) }
-    #expect(error?.code == .outOfRange)
+    #expect(error?.code == .outOfRange && error?.part == .count)
+    #expect(error?.description == "\(count) newest tags cannot be selected; write 1 to 10000")
   }
 
   /// The order of input does not matter.

@@ -13,7 +13,8 @@ struct PatternTests {
       ("1.2-rc", "1.2-rc", nil), ("*.*", "*.*", nil), ("*-rc*", "*-rc*", nil), ("v1.2", "v1.2", nil),
       ("1/2", "1/2", nil),
       ("4:5", "4", "5"), ("my_app__x-y.z", "my_app__x-y.z", nil), (":V1_-.", nil, "V1_-."),
-      ("Docker-Local/app", "Docker-Local/app", nil),
+      ("Docker-Local/app", "Docker-Local/app", nil), ("Docker-*", "Docker-*", nil), ("*-Local*", "*-Local*", nil),
+      ("Hosted*:1", "Hosted*", "1"),
       (String(repeating: "*", count: 512), String(repeating: "*", count: 512), nil),
     ] as [(String, String?, String?)])
   func reads(text: String, name: String?, tag: String?) throws {
@@ -34,13 +35,14 @@ struct PatternTests {
       ("alpine\n", .invalidCharacter, "lower-case"), ("al\0pine", .invalidCharacter, "lower-case"),
       ("\u{1b}[2J", .invalidCharacter, "lower-case"), ("alpin\u{e9}", .invalidCharacter, "lower-case"),
       ("alpine\u{200b}", .invalidCharacter, "lower-case"), ("Alpine", .invalidCharacter, "in lower-case letters"),
+      ("*Alpine", .invalidCharacter, "in lower-case letters"), ("a/B*", .invalidCharacter, "in lower-case letters"),
       ("library/Alpine", .invalidCharacter, "in lower-case letters"), ("alp?ne", .invalidCharacter, "* for anything"),
       ("[ab]", .invalidCharacter, "* for anything"), ("!alpine", .invalidCharacter, "* for anything"),
       ("a+b", .invalidCharacter, "* for anything"), ("%2e", .invalidCharacter, "* for anything"),
       ("\\*", .invalidCharacter, "* for anything"),
       (":a b", .invalidCharacter, "* for anything"), ("alpine:1+2", .invalidCharacter, "* for anything"),
-      (":-rc", .invalidCharacter, "write *-rc"), (":.5", .invalidCharacter, "write *.5"),
-      (".5", .invalidCharacter, "*.5"),
+      (":-rc", .invalidCharacter, "write :*-rc "), (":.5", .invalidCharacter, "write :*.5 "),
+      (".5", .invalidCharacter, "write *.5 "), ("a/b:-rc", .invalidCharacter, "write a/b:*-rc "),
       ("/alpine", .emptySegment, "team/*"), ("library/", .emptySegment, "team/*"), ("a//b", .emptySegment, "team/*"),
       ("/", .emptySegment, "team/*"), ("https://host/alpine", .misplacedColon, "host and port"),
       (String(repeating: "a", count: 513), .tooLong, "shorten"),
@@ -53,6 +55,31 @@ struct PatternTests {
     #expect(error?.code == code)
     #expect(error?.hint.contains(hint) == true)
     #expect((error?.description.utf8.count ?? .max) < 500)
+  }
+
+  @Test(
+    arguments: [
+      ("al pine", 3, "\" \" at position 3 cannot be in the name of a repository"),
+      ("tëam/äpp", 2, "the character U+00EB at position 2 cannot be in the name"),
+      ("*\u{1f433}", 2, "the character U+1F433 at position 2"), ("\u{1b}[2J", 1, "the character U+001B at position 1"),
+      ("library/Alpine", 9, "\"A\" at position 9 cannot be in the name"),
+      ("alpine:3+1", 9, "\"+\" at position 9 cannot be in a tag"),
+      ("alpine:-rc", 8, "\"-\" at position 8 cannot begin"),
+      ("a:b:c:d", 4, "\":\" at position 4 is a second colon"),
+      ("alpine:", 7, "\":\" at position 7 has no tag after it"),
+      ("é:1/alpine", 2, "\":\" at position 2 stands before the last slash"),
+      ("alpine@sha256:00", 7, "\"@\" at position 7 begins a digest"),
+      ("/alpine", 1, "\"/\" at position 1 has nothing before it"),
+      ("a//b", 3, "\"/\" at position 3 has nothing before it"),
+      ("library/:1", 8, "\"/\" at position 8 has nothing after it"), ("", nil, "it is empty"),
+      ("a:\(String(repeating: "a", count: 129))", nil, "its tag asks for 129 characters where there are at most 128"),
+      (String(repeating: "a", count: 256), nil, "its name asks for 256 characters where there are at most 255"),
+      (String(repeating: "a", count: 600), nil, "it has 600 bytes, at most 512 are allowed"),
+    ] as [(String, Int?, String)])
+  func saysWhere(text: String, position: Int?, problem: String) {
+    let error = #expect(throws: PatternError.self) { try Pattern(parsing: text) }
+    #expect(error?.position == position)
+    #expect(error?.problem.hasPrefix(problem) == true)
   }
 
   @Test(arguments: [

@@ -30,7 +30,7 @@ struct ScheduleTests {
   @Test func `Cron has numbers, names, ranges, steps and lists`() throws {
     let every = try cron("* * * * *")
     #expect(every.minutes.count == 60 && every.hours.count == 24 && every.daysOfMonth.count == 31)
-    #expect(every.months.count == 12 && every.daysOfWeek == Set(0...6) && !every.hasBothDays)
+    #expect(every.months.count == 12 && every.daysOfWeek == NumberSet(0...6) && !every.hasBothDays)
     let mixed = try cron("*/15 8-18/5,23 1,15 jan-mar,DEC mon-fri")
     #expect(mixed.minutes == [0, 15, 30, 45])
     #expect(mixed.hours == [8, 13, 18, 23])
@@ -50,5 +50,37 @@ struct ScheduleTests {
   ])
   func `A cron line that is none, or that no day fits, is refused`(text: String) {
     #expect(throws: Schedule.Malformed.self) { try cron(text) }
+  }
+
+  /// What is said of a text that is none.
+  private func refusal(_ kind: String, _ value: String) -> String {
+    do {
+      _ = try Schedule(kind: kind, value: value)
+      return ""
+    } catch {
+      return error.description
+    }
+  }
+
+  @Test(arguments: [
+    ("every", "6w", ["\"w\" at character 2", "m, h or d", "such as 30m"]),
+    ("every", "6", ["nothing at character 2", "no unit"]), ("every", "h", ["nothing at character 1", "no number"]),
+    ("every", "367d", ["\"367\" at character 1", "1 to 366"]), ("every", "0m", ["\"0\" at character 1"]),
+    ("daily", "25:00", ["\"25\" at character 1", "hour", "00 to 23"]),
+    ("daily", "02:60", ["\"60\" at character 4", "minute", "00 to 59"]), ("daily", "0230", ["HH:MM"]),
+    ("weekly", "mon,tusday@02:30", ["\"tusday\" at character 5", "sun, mon, tue"]),
+    ("weekly", "mon@2:30", ["\"2\" at character 5", "hour"]), ("weekly", "mon 02:30", ["mon,thu@02:30"]),
+    ("cron", "0 0 32 * *", ["\"32\" at character 5", "field 3 of 5, day of the month", "1 to 31", "1,15"]),
+    ("cron", "0 0 1-x * *", ["\"1-x\" at character 5"]), ("cron", "*/99 * * * *", ["\"99\" at character 3", "step"]),
+    ("cron", "1,,2 * * * *", ["nothing at character 3", "minute"]),
+    ("cron", "0 0 * foo *", ["\"foo\" at character 7", "field 4 of 5, month", "names such as feb"]),
+    ("cron", "0 0 * * mon-sun", ["\"mon-sun\" at character 9", "field 5 of 5"]),
+    ("cron", "0 0 * *", ["has 4 of 5 fields", "minute, hour, day of the month, month, day of the week"]),
+    ("cron", "0 0 30 2 *", ["\"30\" at character 5", "never"]),
+  ])
+  func `A message says where, what is expected, and how it would be right`(kind: String, value: String, words: [String])
+  {
+    let text = refusal(kind, value)
+    for word in words { #expect(text.contains(word), "\(text)") }
   }
 }

@@ -9,7 +9,10 @@ struct ImageCommand: CommandGroup {
     commandName: "image",
     abstract: "Scan images and read what was found.",
     discussion: "Example:\n  tidewaiter image list --min-severity high",
-    subcommands: [ImageAdd.self, ImageList.self, ImageShow.self, ImageReport.self])
+    subcommands: [
+      ImageAdd.self, ImageList.self, ImageShow.self, ImageReport.self, ImageExplain.self, ImageHistory.self,
+      ImageRescan.self,
+    ])
 }
 
 /// An image on the command line.
@@ -116,7 +119,13 @@ struct ImageList: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
     abstract: "List images and how many flaws each has.",
-    discussion: "Example:\n  tidewaiter image list --integration hub --min-severity high")
+    discussion: """
+      Tags that never became images are listed with the statuses rejected, skipped, failed and gone.
+
+      Example:
+        tidewaiter image list --integration hub --min-severity high
+        tidewaiter image list --status rejected
+      """)
 
   @Option(help: ArgumentHelp("Only images of this integration.", valueName: "NAME"))
   var integration: String?

@@ -24,7 +24,7 @@ enum ImageView {
     return table
   }
 
-  private static func colour(_ status: ImageStatus) -> Colour? {
+  static func colour(_ status: ImageStatus) -> Colour? {
     switch status {
     case .scanned: .green
     case .failed, .rejected: .red

@@ -10,7 +10,8 @@ struct IntegrationCommand: CommandGroup {
     discussion: "Example:\n  tidewaiter integration list",
     subcommands: [
       IntegrationAdd.self, IntegrationEdit.self, IntegrationList.self, IntegrationShow.self, IntegrationRemove.self,
-      IntegrationTest.self, IntegrationPoll.self, IntegrationApply.self,
+      IntegrationTest.self, IntegrationPreview.self, IntegrationPoll.self, IntegrationPolls.self,
+      IntegrationCoverage.self, IntegrationApply.self,
     ])
 }
 

@@ -5,10 +5,12 @@ import TidewaiterClient
 struct IntegrationPoll: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "poll",
-    abstract: "Poll the registry now, and queue what is new.",
+    abstract: "Poll the registry now, and queue what is new; with --cancel, end the poll.",
     discussion: """
-      With --wait, shows progress and ends when the scans of this poll have ended: exit 1 if the poll failed, 3 if a \
-      scan did.
+      With --wait, shows progress and ends when the scans of this poll have ended: exit 1 if the poll failed or was \
+      cancelled, 3 if a scan did not finish. A poll whose registry grants no more requests is suspended and waited for.
+
+      With --cancel, ends the poll that runs or is suspended: what it has queued stays queued.
 
       Example:
         tidewaiter integration poll hub --wait
@@ -17,9 +19,16 @@ struct IntegrationPoll: AsyncParsableCommand {
   @OptionGroup var integration: IntegrationArgument
   @Flag(help: "Wait until the poll and its scans have ended.")
   var wait = false
+  @Flag(help: "End the poll that runs or is suspended.")
+  var cancel = false
   @OptionGroup(title: "Global options") var global: GlobalOptions
 
+  func validate() throws {
+    if wait && cancel { throw ValidationError("Only one of --wait and --cancel can hold.") }
+  }
+
   func run() async throws {
+    if cancel { return try await end() }
     var request = PollIntegrationRequest()
     request.name = integration.name
     try await global.perform { session in
@@ -37,11 +46,20 @@ struct IntegrationPoll: AsyncParsableCommand {
     }
   }
 
+  private func end() async throws {
+    var request = CancelPollRequest()
+    request.integration = integration.name
+    try await global.perform { session in
+      let ended = try await session.integrations.cancelPoll(request)
+      try session.console.show(ended.json) { session.console.render(PollView.facts(of: ended)) }
+    }
+  }
+
   private func check(_ poll: Poll, _ jobs: [Job], _ console: Console) throws {
     if poll.state != .finished {
       let reason = poll.error.map { ": " + $0.message } ?? ""
       throw CommandFailure.local(
-        "the poll of \(poll.integration) \(poll.state == .interrupted ? "was interrupted" : "failed")\(reason)",
+        "the poll of \(poll.integration) \(poll.state == .failed ? "failed" : "was \(poll.state.name)")\(reason)",
         hint: poll.error.map(\.hint).flatMap { $0.isEmpty ? nil : $0 } ?? "run it again")
     }
     if poll.errorCount > 0 { console.warn("\(poll.errorCount) repositories or tags could not be read") }
@@ -83,53 +101,5 @@ private struct PollWatch {
       progress.show(PollView.progress(of: poll, left: left, job))
     }
     return jobs.values.sorted { $0.id < $1.id }
-  }
-}
-
-/// Polls as people read them.
-enum PollView {
-  static func facts(of poll: Poll) -> FactList {
-    var facts = FactList()
-    facts.add("poll", String(poll.id))
-    facts.add("integration", poll.integration)
-    facts.add("state", poll.state.name, colour(poll.state))
-    if poll.startedAt != nil { facts.add("started", People.time(poll.startedAt)) }
-    if poll.finishedAt != nil { facts.add("finished", People.time(poll.finishedAt)) }
-    facts.add("repositories", "\(poll.repositoriesDone) of \(poll.repositories)")
-    facts.add("tags", String(poll.tags))
-    facts.add(
-      "selected", "\(poll.selected) (\(poll.queued) queued, \(poll.alreadyKnown) already known)")
-    facts.add("rejected, skipped", "\(poll.rejected), \(poll.skipped)")
-    facts.add("not read", poll.errors, .yellow)
-    if let error = poll.error { facts.add("error", "\(error.code): \(error.message)", .red) }
-    return facts
-  }
-
-  private static func colour(_ state: PollState) -> Colour? {
-    switch state {
-    case .finished: .green
-    case .failed, .interrupted: .red
-    default: .cyan
-    }
-  }
-
-  static func progress(of poll: Poll) -> String {
-    "polling \(poll.integration): repositories \(poll.repositoriesDone)/\(poll.repositories), tags \(poll.tags), "
-      + "selected \(poll.selected), queued \(poll.queued)"
-  }
-
-  /// `job` is the one that moved.
-  static func progress(of poll: Poll, left: Int, _ job: Job) -> String {
-    "scanning for \(poll.integration): \(left) of \(poll.queued) left; \(JobView.progress(of: job))"
-  }
-
-  /// The poll, how its jobs ended, and those that did not finish.
-  static func render(_ poll: Poll, _ jobs: [Job], _ console: Console) -> String {
-    var facts = Self.facts(of: poll)
-    let ends = [JobState.finished, .error, .cancelled].map { state in (state, jobs.count { $0.state == state }) }
-    let counts = ends.filter { $0.1 > 0 }.map { "\($0.1) \(People.name($0.0))" }
-    facts.add("scans", counts.isEmpty ? "none" : counts.joined(separator: ", "))
-    let failed = jobs.filter { $0.state != .finished }
-    return console.render(facts) + (failed.isEmpty ? "" : "\n" + console.render(JobView.table(of: failed)))
   }
 }

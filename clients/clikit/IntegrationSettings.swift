@@ -10,7 +10,7 @@ struct IntegrationSettings: ParsableArguments {
   @OptionGroup(title: "Transport") var transport: TransportSettings
   @OptionGroup(title: "Authentication") var authentication: AuthenticationSettings
   @OptionGroup(title: "Mode and schedule") var mode: ModeSettings
-  @OptionGroup(title: "Selection and scanning") var selection: SelectionSettings
+  @OptionGroup(title: "Selection") var selection: SelectionSettings
   @OptionGroup(title: "Limits") var limits: LimitSettings
 
   /// Puts what was given into `integration`, and says which settings that are, as update masks name them. Reads the
@@ -95,10 +95,7 @@ struct RegistrySettings: ParsableArguments {
       "Address of the vendor's own API; required for gitlab, where it is GitLab's address.", valueName: "URL"))
   var apiUrl: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "Namespace, organisation, group, project or registry id to read (repeatable).", valueName: "SCOPE"))
-  var scope: [String] = []
+  @OptionGroup var scopes: ScopeSettings
 
   @Option(help: ArgumentHelp("Region of ecr, where the address does not tell it.", valueName: "REGION"))
   var region: String?
@@ -120,7 +117,7 @@ struct RegistrySettings: ParsableArguments {
     change.set("type", \.type, type)
     change.set("url", \.url, url)
     change.set("api_url", \.apiUrl, apiUrl)
-    change.set("scopes", list: \.scopes, scope)
+    scopes.apply(to: &change)
     change.set("region", \.region, region)
     change.set("repository_keys", list: \.repositoryKeys, repositoryKey)
     change.set("repository_access", \.repositoryAccess, repositoryAccess)

@@ -59,6 +59,13 @@ enum JobView {
       + (amount.isEmpty ? "" : ", \(amount)")
   }
 
+  /// How jobs ended: `3 finished, 1 error`.
+  static func ends(of jobs: [Job]) -> String {
+    let ends = [JobState.finished, .error, .cancelled].map { state in (state, jobs.count { $0.state == state }) }
+    let counts = ends.filter { $0.1 > 0 }.map { "\($0.1) \(People.name($0.0))" }
+    return counts.isEmpty ? "none" : counts.joined(separator: ", ")
+  }
+
   /// All that is waited for on the progress line.
   static func progress(of jobs: [Job]) -> String {
     let ended = jobs.count { $0.state.isFinal }

@@ -32,11 +32,6 @@ struct SelectionSettings: ParsableArguments {
   @Option(help: ArgumentHelp("Platform to scan, such as linux/arm64, or all (repeatable).", valueName: "PLATFORM"))
   var platform: [String] = []
 
-  @Option(
-    help: ArgumentHelp("A scan that takes longer is stopped: 30m, 2h.", valueName: "TIME"),
-    transform: DurationText.parse)
-  var scanTimeout: Duration?
-
   func validate() throws {
     guard [createdWithin != nil, latest != nil, noCondition].count(where: { $0 }) <= 1 else {
       throw ValidationError("Only one of --created-within, --latest and --no-condition can hold.")
@@ -52,7 +47,6 @@ struct SelectionSettings: ParsableArguments {
     change.set("rescan", \.rescan, rescan)
     change.set("include_remote", \.includeRemote, includeRemote)
     change.set("platforms", list: \.platforms, platform)
-    if let scanTimeout { change.change("scan_timeout") { $0.scanTimeout = ProtoDuration(scanTimeout) } }
   }
 
   /// Nil where nothing was said of it.
@@ -92,7 +86,21 @@ extension ProtoDuration {
   }
 }
 
+struct ScopeSettings: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Namespace, organisation, group, project or registry id to read (repeatable).", valueName: "SCOPE"))
+  var scope: [String] = []
+
+  func apply(to change: inout SettingsChange) { change.set("scopes", list: \.scopes, scope) }
+}
+
 struct LimitSettings: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("A scan that takes longer is stopped: 30m, 2h.", valueName: "TIME"),
+    transform: DurationText.parse)
+  var scanTimeout: Duration?
+
   @Option(help: ArgumentHelp("Requests at a time (default: 8).", valueName: "N"))
   var maxConcurrent: UInt32?
 
@@ -112,6 +120,7 @@ struct LimitSettings: ParsableArguments {
   }
 
   func apply(to change: inout SettingsChange) {
+    if let scanTimeout { change.change("scan_timeout") { $0.scanTimeout = ProtoDuration(scanTimeout) } }
     change.set("max_concurrent", \.maxConcurrent, maxConcurrent)
     change.set("requests_per_second", \.requestsPerSecond, maxRequestsPerSecond)
     change.set("bytes_per_second", \.bytesPerSecond, maxBytesPerSecond)

@@ -9,6 +9,8 @@ enum SettingNames {
     "tls.ca_pem": "ca-file", "tls.client_certificate_pem": "client-cert", "tls.insecure": "insecure",
     "proxy.url": "proxy", "proxy": "proxy", "criteria": "criteria", "never": "never", "always": "always",
     "condition": "created-within", "condition.kind": "created-within", "platforms": "platform",
+    "condition.days": "created-within", "condition.months": "created-within", "condition.years": "created-within",
+    "condition.count": "latest",
     "rescan": "rescan", "include_remote": "include-remote", "scan_timeout": "scan-timeout",
     "max_concurrent": "max-concurrent", "requests_per_second": "max-requests-per-second",
     "bytes_per_second": "max-bytes-per-second", "quiet_hours": "quiet-hours", "mode": "mode",

@@ -10,29 +10,28 @@ public struct Watch<Element: Sendable>: AsyncSequence, Sendable {
 
   private let channel: Channel
   private let timeout: Duration?
-  private let outlivesConnection: Bool
+  private let renewal: WatchRenewal
   private let makeSource: @Sendable () -> any WatchSource<Element>
 
   init(
-    _ channel: Channel, timeout: Duration?, outlivesConnection: Bool = true,
+    _ channel: Channel, timeout: Duration?, renewal: WatchRenewal = .always,
     _ makeSource: @escaping @Sendable () -> any WatchSource<Element>
   ) {
     self.channel = channel
     self.timeout = timeout
-    self.outlivesConnection = outlivesConnection
+    self.renewal = renewal
     self.makeSource = makeSource
   }
 
   public func makeAsyncIterator() -> Iterator {
     Iterator(
-      channel: channel, deadline: timeout.map { .now + $0 }, outlivesConnection: outlivesConnection,
-      source: makeSource())
+      channel: channel, deadline: timeout.map { .now + $0 }, renewal: renewal, source: makeSource())
   }
 
   public struct Iterator: AsyncIteratorProtocol {
     private let channel: Channel
     private let deadline: ContinuousClock.Instant?
-    private let outlivesConnection: Bool
+    private let renewal: WatchRenewal
     private var source: any WatchSource<Element>
     /// Since when there is a stream, and whether it has told anything.
     private var openedAt: ContinuousClock.Instant?
@@ -43,11 +42,11 @@ public struct Watch<Element: Sendable>: AsyncSequence, Sendable {
     private var lostAt: ContinuousClock.Instant?
 
     fileprivate init(
-      channel: Channel, deadline: ContinuousClock.Instant?, outlivesConnection: Bool, source: any WatchSource<Element>
+      channel: Channel, deadline: ContinuousClock.Instant?, renewal: WatchRenewal, source: any WatchSource<Element>
     ) {
       self.channel = channel
       self.deadline = deadline
-      self.outlivesConnection = outlivesConnection
+      self.renewal = renewal
       self.source = source
     }
 
@@ -105,13 +104,22 @@ public struct Watch<Element: Sendable>: AsyncSequence, Sendable {
     private func canGoOn(after error: TidewaiterError) -> Bool {
       switch error.code {
       // Gone, or stopping. A daemon that was never there is not waited for.
-      case .unavailable: wasEverOpen && outlivesConnection
+      case .unavailable: wasEverOpen && renewal == .always
       // The reader was slow, or the daemon is behind. One that refuses from the start is not asked again and again.
-      case .resourceExhausted, .aborted: openedAt != nil && hasTold
+      case .resourceExhausted, .aborted: openedAt != nil && hasTold && renewal != .never
       default: false
       }
     }
   }
+}
+
+/// When a watch begins its stream anew.
+enum WatchRenewal {
+  /// Also on another connection: the daemon knows what is watched after a restart, too.
+  case always
+  case whileConnected
+  /// What was told cannot be told again.
+  case never
 }
 
 /// The streams of a watch, one after the other, and where each goes on.

@@ -30,8 +30,8 @@ extension QueueClient {
 }
 
 extension IntegrationsClient {
-  /// The poll as it stands, then as it stands after each change; ends when the poll has ended. After a loss of the
-  /// connection the poll is told as it stands then.
+  /// The poll as it stands, then as it stands after each change; ends when the poll has ended, which a suspended one has
+  /// not. After a loss of the connection the poll is told as it stands then.
   ///
   /// - Parameter timeout: Limit of the whole watch, over reconnections too; nil: none. Throws `deadlineExceeded`.
   public func watchPoll(_ request: WatchPollRequest, timeout: Duration? = nil) -> Watch<Poll> {
@@ -43,13 +43,29 @@ extension IntegrationsClient {
   }
 }
 
+extension IntegrationsClient {
+  /// What a poll would select now and why: each message has some images, some repositories, or, the last one, the summary.
+  /// The daemon waits for a reader that is slow. A loss of the connection ends it: `unavailable`.
+  ///
+  /// - Parameter timeout: Limit of the whole preview; nil: none. Throws `deadlineExceeded`.
+  public func previewIntegration(
+    _ request: PreviewIntegrationRequest, timeout: Duration? = nil
+  ) -> Watch<PreviewIntegrationResponse> {
+    Watch(channel, timeout: timeout, renewal: .never) {
+      PlainSource { channel, timeout throws(TidewaiterError) in
+        try IntegrationsClient(channel).openPreviewIntegration(request, timeout: timeout)
+      }
+    }
+  }
+}
+
 extension AdvisoriesClient {
   /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
   /// daemon: when the connection is lost the watch throws `unavailable`.
   ///
   /// - Parameter timeout: Limit of the whole watch; nil: none. Throws `deadlineExceeded`.
   public func watchImport(_ request: WatchImportRequest, timeout: Duration? = nil) -> Watch<Import> {
-    Watch(channel, timeout: timeout, outlivesConnection: false) {
+    Watch(channel, timeout: timeout, renewal: .whileConnected) {
       PlainSource { channel, timeout throws(TidewaiterError) in
         try AdvisoriesClient(channel).openWatchImport(request, timeout: timeout)
       }

@@ -4,8 +4,9 @@ import StorageMessages
 import Store
 
 enum ImageConversion {
+  /// Of a tag whose digest was never asked for `digest` is "".
   static func reference(integration: String, repository: String, tag: String, digest: String) -> String {
-    "\(integration)/\(repository)" + (tag.isEmpty ? "" : ":\(tag)") + "@\(digest)"
+    "\(integration)/\(repository)" + (tag.isEmpty ? "" : ":\(tag)") + (digest.isEmpty ? "" : "@\(digest)")
   }
 }
 

@@ -60,19 +60,15 @@ extension IntegrationReader {
       switch wanted.kind {
       case .none, .unspecified: return nil
       case .createdWithin:
-        _ = try CalendarPeriod(days: Int(wanted.days), months: Int(wanted.months), years: Int(wanted.years))
-        var period = CreatedWithinRecord()
-        period.days = wanted.days
-        period.months = wanted.months
-        period.years = wanted.years
-        record.kind = .createdWithin(period)
+        let period = try CalendarPeriod(days: Int(wanted.days), months: Int(wanted.months), years: Int(wanted.years))
+        record.kind = .createdWithin(CreatedWithinRecord(period))
       case .latest:
         _ = try LatestCount(Int(wanted.count))
         record.kind = .latest(wanted.count)
       default: refuse("condition.kind", "is none of none, created_within, latest")
       }
     } catch {
-      refuse("condition", "\(error)")
+      refuse(error.part.map { "condition.\($0.rawValue)" } ?? "condition", "\(error)")
     }
     return record
   }
@@ -124,5 +120,16 @@ extension IntegrationReader {
       refuse("quiet_hours", "\"\(wanted.excerpt())\" are no hours such as 22:00-06:00")
     }
     return wanted
+  }
+}
+
+extension CreatedWithinRecord {
+  fileprivate init(_ period: CalendarPeriod) {
+    self.init()
+    switch period.unit {
+    case .days: days = UInt32(period.count)
+    case .months: months = UInt32(period.count)
+    case .years: years = UInt32(period.count)
+    }
   }
 }

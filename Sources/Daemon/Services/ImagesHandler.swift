@@ -17,6 +17,9 @@ struct ImagesHandler: ImagesService {
   let store: StateStore
   let registries: RegistryClients
   let intake: Intake
+  let rescanner: Rescanner
+  let ledger: Ledger
+  let clock: WallClock
   /// Long scans of tables run here, not on the RPC loop.
   let reader: SerialThread
 
@@ -57,30 +60,16 @@ struct ImagesHandler: ImagesService {
     guard API.Severity.known.contains(request.minSeverity) else {
       throw RPCError.invalidArgument([("min_severity", "\(request.minSeverity.rawValue) is no severity")])
     }
-    let pattern = try repositoryPattern(request.repository)
-    let integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
-    let after = request.pageToken.isEmpty ? nil : try Self.key(ofPosition: try Paging.position(request.pageToken))
-    let size = Paging.size(request.pageSize)
-    return try await reader.run { [store] in
-      try store.read { transaction in
-        let found = try store.images(
-          integration: integration, after: after, limit: size + 1, in: transaction
-        ) { key, image in
-          (pattern?.matches(repository: key.repository) ?? true)
-            && (request.status == .unspecified || request.status.rawValue == image.status.rawValue)
-            && Self.reaches(request.minSeverity, image.counts)
-        }
-        let shown = found.prefix(size)
-        let tags = try store.tags(of: shown.map(\.key), limit: Self.tagsMaximum, in: transaction)
-        var response = ListImagesResponse()
-        response.images = try shown.map { key, image in
-          API.Image(
-            image, integration: try store.integrationName(key.integration, in: transaction), tags: tags[key] ?? [])
-        }
-        if found.count > size { response.nextPageToken = Paging.token(Self.position(of: found[size - 1].key)) }
-        return response
-      }
-    }
+    var filter = Ledger.Filter()
+    filter.repository = try Self.repositoryPattern(request.repository)
+    filter.integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
+    filter.status =
+      request.status == .unspecified ? nil : StorageMessages.ImageStatus(rawValue: request.status.rawValue)
+    let position = request.pageToken.isEmpty ? nil : try ImagePosition(Paging.position(request.pageToken))
+    return try await ImageListing(
+      store: store, ledger: ledger, reader: reader, filter: filter, minSeverity: request.minSeverity,
+      size: Paging.size(request.pageSize)
+    ).page(after: position)
   }
 
   func getReport(_ request: GetReportRequest, _ context: CallContext) async throws -> API.Report {
@@ -109,7 +98,7 @@ struct ImagesHandler: ImagesService {
   }
 
   /// The image a reference names, among those the daemon knows.
-  private func find(_ text: String) throws -> (key: ImageKey, integration: String) {
+  func find(_ text: String) throws -> (key: ImageKey, integration: String) {
     let reference = try ImageReference(parsing: text)
     let integration = try store.integration(named: reference.integration.text)
     let repository = reference.repository.path
@@ -117,15 +106,17 @@ struct ImagesHandler: ImagesService {
       let key = ImageKey(integration: integration.id, repository: repository, digest: digest.description)
       return (key, integration.name)
     }
-    let tag = reference.tag?.name ?? ""
-    guard let record = try store.tag(TagKey(integration: integration.id, repository: repository, tag: tag)) else {
-      throw Self.unknown(text)
+    let tag = TagKey(integration: integration.id, repository: repository, tag: reference.tag?.name ?? "")
+    let (record, image) = try store.read { transaction in
+      let record = try transaction.get(StateStore.tags, tag)
+      return (record, try record.flatMap { try Ledger.image(of: tag, $0, in: transaction) })
     }
-    let key = ImageKey(integration: integration.id, repository: repository, digest: record.digest)
-    return (key, integration.name)
+    guard let record else { throw Self.unknown(text) }
+    guard image != nil else { throw Self.noImage(text, TagState(record, image: nil)) }
+    return (ImageKey(integration: integration.id, repository: repository, digest: record.digest), integration.name)
   }
 
-  private func repositoryPattern(_ text: String) throws -> Selection.Pattern? {
+  static func repositoryPattern(_ text: String) throws -> Selection.Pattern? {
     if text.isEmpty { return nil }
     do {
       let pattern = try Selection.Pattern(parsing: text)
@@ -166,30 +157,17 @@ struct ImagesHandler: ImagesService {
       .notFound, reason: "NO_REPORT", "no report of \(reference) for \(platform)", hint: "there are: \(available)")
   }
 
-  private static func reaches(_ minimum: API.Severity, _ counts: StorageMessages.SeverityCounts?) -> Bool {
-    let counts = counts ?? StorageMessages.SeverityCounts()
-    let atLeast: [UInt32] =
-      switch minimum {
-      case .critical: [counts.critical]
-      case .high: [counts.critical, counts.high]
-      case .medium: [counts.critical, counts.high, counts.medium]
-      case .low: [counts.critical, counts.high, counts.medium, counts.low]
-      default: [1]
-      }
-    return atLeast.contains { $0 > 0 }
-  }
-
-  private static func position(of key: ImageKey) -> String { "\(key.integration) \(key.repository) \(key.digest)" }
-
-  private static func key(ofPosition text: String) throws -> ImageKey {
-    let parts = text.split(separator: " ")
-    guard parts.count == 3, let integration = UInt64(parts[0]) else { throw Paging.malformed() }
-    return ImageKey(integration: integration, repository: String(parts[1]), digest: String(parts[2]))
-  }
-
-  private static func unknown(_ reference: String) -> RPCError {
+  static func unknown(_ reference: String) -> RPCError {
     RPCError(
       .notFound, reason: "UNKNOWN_IMAGE", "no image \(reference) is known here",
-      hint: "add it with: tidewaiter image add \(reference)")
+      hint: "ask why with: tidewaiter image explain \(reference), or add it with: tidewaiter image add \(reference)")
+  }
+
+  /// A tag that was listed and never became an image.
+  private static func noImage(_ reference: String, _ state: TagState) -> RPCError {
+    RPCError(
+      .notFound, reason: "NO_IMAGE",
+      "\(reference) has no image here: \(state.status.name)" + (state.reason.isEmpty ? "" : ": \(state.reason)"),
+      hint: "see all that is known of it with: tidewaiter image explain \(reference)")
   }
 }

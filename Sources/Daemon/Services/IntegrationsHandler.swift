@@ -13,6 +13,7 @@ struct IntegrationsHandler: IntegrationsService {
   let registries: RegistryClients
   let poller: Poller
   let removals: Removals
+  let ledger: Ledger
   let clock: WallClock
 
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
@@ -133,45 +134,6 @@ struct IntegrationsHandler: IntegrationsService {
     var response = TestIntegrationResponse()
     response.steps = try await registries.client(for: record).test().map(TestStep.init)
     return response
-  }
-
-  func pollIntegration(_ request: PollIntegrationRequest, _ context: CallContext) async throws -> API.Poll {
-    let record = try store.integration(named: request.name)
-    return API.Poll(try await poller.start(record, actor: context.peer.actor), integration: record.name)
-  }
-
-  func getPoll(_ request: GetPollRequest, _ context: CallContext) throws -> API.Poll {
-    let record = try store.integration(named: request.integration)
-    guard let poll = try poller.poll(PollKey(integration: record.id, poll: request.id)) else {
-      throw RPCError(
-        .notFound, reason: "UNKNOWN_POLL", "no poll \(request.id) of \(record.name)",
-        hint: "start one with: tidewaiter integration poll \(record.name)")
-    }
-    return API.Poll(poll, integration: record.name)
-  }
-}
-
-extension API.Poll {
-  init(_ poll: PollRecord, integration: String) {
-    self.init()
-    id = poll.id
-    self.integration = integration
-    state = API.PollState(rawValue: poll.state.rawValue)
-    startedAt = API.Timestamp(nanoseconds: poll.startedAt)
-    finishedAt = API.Timestamp(nanoseconds: poll.finishedAt)
-    repositories = poll.repositories
-    repositoriesDone = poll.repositoriesDone
-    tags = poll.tags
-    selected = poll.selected
-    queued = poll.queued
-    alreadyKnown = poll.alreadyKnown
-    skipped = poll.skipped
-    rejected = poll.rejected
-    errors = poll.errors
-    errorCount = poll.errorCount
-    repositoriesSkipped = poll.repositoriesSkipped
-    notes = poll.notes
-    error = ErrorDetail(code: poll.errorCode, message: poll.errorMessage, hint: poll.errorHint)
   }
 }
 

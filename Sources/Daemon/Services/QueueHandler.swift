@@ -27,7 +27,7 @@ struct QueueHandler: QueueService {
     var last = UInt64.max
     if request.pollId != 0 {
       let poll = try poll(request.pollId, of: request.integration, id: integration)
-      if poll.state != .running { last = poll.lastJobId }
+      if poll.isEnded { last = poll.lastJobId }
       after = max(after, max(poll.firstJobId, 1) - 1)
     }
     let size = Paging.size(request.pageSize)
@@ -69,9 +69,7 @@ struct QueueHandler: QueueService {
       throw RPCError.invalidArgument([("poll_id", "needs the integration it belongs to beside it")])
     }
     guard let record = try poller.poll(PollKey(integration: integration, poll: poll)) else {
-      throw RPCError(
-        .notFound, reason: "UNKNOWN_POLL", "no poll \(poll) of \(name)",
-        hint: "start one with: tidewaiter integration poll \(name)")
+      throw IntegrationsHandler.unknownPoll(poll, of: name)
     }
     return record
   }

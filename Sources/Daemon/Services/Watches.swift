@@ -16,9 +16,7 @@ extension IntegrationsHandler {
     let key = PollKey(integration: record.id, poll: request.id)
     try await ProgressWatch(feed: store.feed, responses: responses).run {
       guard let poll = try poller.poll(key) else {
-        throw RPCError(
-          .notFound, reason: "UNKNOWN_POLL", "no poll \(key.poll) of \(record.name)",
-          hint: "start one with: tidewaiter integration poll \(record.name)")
+        throw Self.unknownPoll(key.poll, of: record.name)
       }
       return (API.Poll(poll, integration: record.name), isOver: poll.isEnded)
     }

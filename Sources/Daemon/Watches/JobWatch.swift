@@ -79,7 +79,7 @@ struct JobWatch {
       try store.read { transaction in
         (
           sequence: try StateStore.eventRange(in: transaction).newest,
-          isPollOver: try poll.map { try transaction.get(StateStore.polls, $0)?.state != .running } ?? true
+          isPollOver: try poll.map { try transaction.get(StateStore.polls, $0)?.isEnded ?? true } ?? true
         )
       }
     }

@@ -50,7 +50,7 @@ final class LayerAnalyses: Sendable {
   }
 
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
-  func isKnown(_ digest: Digest) throws -> Bool { try store.layerAnalysis(key(digest)) != nil }
+  func isKnown(_ digest: Digest) throws -> Bool { try store.layerAnalysis(LayerKey(digest)) != nil }
 
   /// `received` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
   func analysis(
@@ -68,7 +68,7 @@ final class LayerAnalyses: Sendable {
       let fetched = try await fetch(layer, from: source, received)
       if fetched.isLasting {
         try await store.putLayerAnalysis(
-          fetched.analysis, key(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
+          fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
       }
       return Outcome(analysis: fetched.analysis, cached: false)
     }
@@ -77,12 +77,8 @@ final class LayerAnalyses: Sendable {
   private enum Known { case unknown, refused, confirmed(Outcome) }
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
-    guard let known = try store.layerAnalysis(key(digest)) else { return .unknown }
+    guard let known = try store.layerAnalysis(LayerKey(digest)) else { return .unknown }
     return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(analysis: known, cached: true)) : .refused
-  }
-
-  private func key(_ digest: Digest) -> LayerKey {
-    LayerKey(analyserVersion: UInt64(analyserVersion), digest: digest.description)
   }
 
   private func isConfirmed(_ digest: Digest, by source: Source) async throws -> Bool {
@@ -163,4 +159,9 @@ final class LayerAnalyses: Sendable {
     analysis.faults = [fault]
     return Fetched(analysis: analysis, isLasting: false)
   }
+}
+
+extension LayerKey {
+  /// Of the analysis that this version makes of a layer.
+  init(_ digest: Digest) { self.init(analyserVersion: UInt64(Inventory.analyserVersion), digest: digest.description) }
 }

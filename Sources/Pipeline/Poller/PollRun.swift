@@ -175,13 +175,9 @@ struct PollRun: RegistryWalk.Visitor {
 
   private func passOver(_ names: [ListingSummary.PassedOver]) async throws {
     for passed in names {
-      let reason =
-        passed.kind == .remote
-        ? "a remote repository: its images are another registry's (--include-remote polls those that are cached)"
-        : "a \(passed.kind.rawValue) repository: what is in it is listed where it really is"
       try await rows.put(
         RepositoryKey(integration: integration.id, repository: passed.name), kind: passed.kind, .skipped,
-        passed.kind.rawValue, reason, poll: poll, count: passed.count)
+        passed.kind.rawValue, passed.kind.whyPassedOver, poll: poll, count: passed.count)
     }
   }
 

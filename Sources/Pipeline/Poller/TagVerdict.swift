@@ -92,7 +92,8 @@ extension ImageRecord {
 }
 
 extension TagDecision {
-  package var name: String {
+  /// As records and clients tell it: a row of a version that kept no decisions was selected.
+  package var word: String {
     switch self {
     case .selected, .unspecified: "selected"
     case .rejected: "rejected"

@@ -115,6 +115,19 @@ final class FakeRegistry: Sendable {
     }
   }
 
+  func removeTag(_ tag: String, of repository: String) {
+    store.content.withLock { content in
+      content.tags[repository]?[tag] = nil
+    }
+  }
+
+  func removeRepository(_ name: String) {
+    store.content.withLock { content in
+      content.tags[name] = nil
+      content.manifests = content.manifests.filter { !$0.key.hasPrefix("\(name)/") }
+    }
+  }
+
   func addRepository(_ name: String) { store.content.withLock { $0.tags[name] = [:] } }
 
   private static func answer(_ request: ScriptedServer.Request, _ content: Content) -> ScriptedServer.Answer {

@@ -4804,6 +4804,32 @@ public struct IntegrationsClient: Sendable {
   func openWatchPoll(_ request: WatchPollRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<Poll> {
     try channel.open("tidewaiter.v1.Integrations", "WatchPoll", request, timeout: timeout)
   }
+
+  /// Ends the poll that runs or is suspended. What it has queued stays queued, what it has decided stays decided.
+  public func cancelPoll(
+    _ request: CancelPollRequest = CancelPollRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> Poll {
+    try await channel.call("tidewaiter.v1.Integrations", "CancelPoll", request, timeout: timeout)
+  }
+
+  /// The newest first.
+  public func listPolls(
+    _ request: ListPollsRequest = ListPollsRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> ListPollsResponse {
+    try await channel.call("tidewaiter.v1.Integrations", "ListPolls", request, timeout: timeout)
+  }
+
+  /// What a poll would select now and why, told as it is found, the summary last. Queues and stores nothing.
+  func openPreviewIntegration(_ request: PreviewIntegrationRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<PreviewIntegrationResponse> {
+    try channel.open("tidewaiter.v1.Integrations", "PreviewIntegration", request, timeout: timeout)
+  }
+
+  /// Every tag that was ever listed, counted by the one state that it is in.
+  public func getCoverage(
+    _ request: GetCoverageRequest = GetCoverageRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> Coverage {
+    try await channel.call("tidewaiter.v1.Integrations", "GetCoverage", request, timeout: timeout)
+  }
 }
 
 /// Calls `tidewaiter.v1.Images`. Calls throw `TidewaiterError`; those without a `timeout` have the client's own.
@@ -4835,6 +4861,34 @@ public struct ImagesClient: Sendable {
     _ request: GetReportRequest = GetReportRequest(), timeout: Duration? = nil
   ) async throws(TidewaiterError) -> Report {
     try await channel.call("tidewaiter.v1.Images", "GetReport", request, timeout: timeout)
+  }
+
+  /// The tags that were ever listed, in order, with the state that each is in.
+  public func listTags(
+    _ request: ListTagsRequest = ListTagsRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> ListTagsResponse {
+    try await channel.call("tidewaiter.v1.Images", "ListTags", request, timeout: timeout)
+  }
+
+  /// Why an image was taken, was not, or is not there. Not to know one is a result, not an error.
+  public func explainImage(
+    _ request: ExplainImageRequest = ExplainImageRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> ImageExplanation {
+    try await channel.call("tidewaiter.v1.Images", "ExplainImage", request, timeout: timeout)
+  }
+
+  /// What a tag points to and pointed to before, the newest first.
+  public func listTagHistory(
+    _ request: ListTagHistoryRequest = ListTagHistoryRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> ListTagHistoryResponse {
+    try await channel.call("tidewaiter.v1.Images", "ListTagHistory", request, timeout: timeout)
+  }
+
+  /// Queues images that are known once more: all of the references, or none.
+  public func rescanImages(
+    _ request: RescanImagesRequest = RescanImagesRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> RescanImagesResponse {
+    try await channel.call("tidewaiter.v1.Images", "RescanImages", request, timeout: timeout)
   }
 }
 
