@@ -84,7 +84,7 @@ void ccurl_trust_free(ccurl_trust *trust) {
   free(trust);
 }
 
-// One reference is the transfer's, one that of each TLS context it made.
+// One reference is the handle's, one that of each TLS context it made.
 struct ccurl_observer {
   int references;
   X509_STORE *store;
@@ -209,6 +209,8 @@ ccurl_observer *ccurl_observe_tls(CURL *easy, ccurl_trust *trust) {
 }
 
 const ccurl_chain *ccurl_observed_chain(const ccurl_observer *observer) { return &observer->chain; }
+
+void ccurl_observer_reset(ccurl_observer *observer) { observer->chain.count = observer->chain.error = 0; }
 
 void ccurl_observer_free(ccurl_observer *observer) { release(observer); }
 

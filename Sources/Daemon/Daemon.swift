@@ -11,6 +11,7 @@ import Registry
 import StorageMessages
 import Store
 import Synchronization
+import Zones
 
 /// The daemon: opens what it owns, wires it together, starts it in order and stops it in the opposite one.
 package final class Daemon: Sendable {
@@ -27,6 +28,7 @@ package final class Daemon: Sendable {
   private let matcher: ReportMatcher
   private let scanner: Scanner
   private let poller: Poller
+  private let scheduler: Scheduler
   private let imports: Imports
   private let removals: Removals
   private let files: SerialThread
@@ -34,6 +36,7 @@ package final class Daemon: Sendable {
   private let watchers: SerialThread
   private let server: RPCServer
   private let scanning: Task<Void, Never>
+  private let scheduling: Task<Void, Never>
   private let isHurried = Atomic(false)
 
   /// Opens the state, returns what a dead process left leased, and serves: on `inherited`, or a socket of its own. Throws
@@ -77,6 +80,8 @@ package final class Daemon: Sendable {
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
     poller = try Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
+    let scheduler = Scheduler(store: store, polls: Scheduler.Polls(poller), zones: .system, clock: clock, log: log)
+    self.scheduler = scheduler
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
       log: log)
@@ -100,7 +105,8 @@ package final class Daemon: Sendable {
     let served =
       system.systemMethods
       + IntegrationsHandler(
-        store: store, registries: registries, poller: poller, removals: removals, ledger: ledger, clock: clock
+        store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger,
+        previewer: Previewer(store: store, registries: registries, clock: clock), clock: clock
       )
       .integrationsMethods
       + ImagesHandler(
@@ -120,6 +126,7 @@ package final class Daemon: Sendable {
       policy: Self.policy(live: live, audit: audit, metrics: metrics, log: log),
       limits: RPCServer.Limits(configuration.rpc))
     scanning = Task { await scanner.run() }
+    scheduling = Task { await scheduler.run() }
     try removals.resume()
     imports.resume()
     notifier.ready(servingStatus)
@@ -137,6 +144,8 @@ package final class Daemon: Sendable {
     health.stop()
     listener.remove()
     scanner.stop()
+    scheduler.stop()
+    await scheduling.value
     await poller.stop()
     await imports.stop()
     await removals.stop()

@@ -13,6 +13,16 @@ package final class Permits: Sendable {
   package init(_ count: Int) { state = Mutex(State(free: count)) }
 
   package func acquire() async throws {
+    try Task.checkCancellation()
+    let isFree = state.withLock { state in
+      guard state.free > 0 else { return false }
+      state.free -= 1
+      return true
+    }
+    if !isFree { try await wait() }
+  }
+
+  private func wait() async throws {
     let id = state.withLock { state in
       state.lastID += 1
       return state.lastID

@@ -92,13 +92,22 @@ package final class RegistryClient: Sendable {
       self.scope = scope
       self.bodyMax = bodyMax
     }
+
+    fileprivate func subject(redirectedTo target: WebAddress?) -> String {
+      guard let target else { return "\(method.rawValue) \(url)" }
+      return "\(method.rawValue) \(url), redirected to \(target.origin),"
+    }
   }
 
   /// The final answer to a call.
   struct Exchange: Sendable {
     let opened: OpenedResponse
-    let subject: String
+    fileprivate let call: Call
+    fileprivate let redirectedTo: WebAddress?
     let redactor: Redactor
+
+    /// The request, for errors: "GET https://host/v2/x".
+    var subject: String { call.subject(redirectedTo: redirectedTo) }
 
     var response: HTTPResponse {
       switch opened {
@@ -140,8 +149,10 @@ package final class RegistryClient: Sendable {
         followed = try await follow(call, sent)
         if better.isNew { break }
       }
+      let last = sent
       let exchange = Exchange(
-        opened: followed.opened, subject: followed.subject, redactor: Redactor(authenticator.secrets(sent: sent)))
+        opened: followed.opened, call: call, redirectedTo: followed.redirectedTo,
+        redactor: Redactor(authenticator.secrets(sent: last)))
       guard exchange.status == 401 else { return exchange }
       if followed.hasLeft { throw exchange.error }
       throw exchange.error.recoded(
@@ -149,7 +160,8 @@ package final class RegistryClient: Sendable {
         exchange.error.message + (sent.header == nil ? "" : " with \(endpoint.credential.named)"),
         hint: endpoint.credential.hint)
     } catch let error as RegistryError {
-      throw error.redacting(Redactor(authenticator.secrets(sent: sent)))
+      let last = sent
+      throw error.redacting(Redactor(authenticator.secrets(sent: last)))
     }
   }
 
@@ -176,7 +188,8 @@ package final class RegistryClient: Sendable {
 
   private struct Followed {
     let opened: OpenedResponse
-    let subject: String
+    /// Nil where the answer is that of the address that was called.
+    let redirectedTo: WebAddress?
     /// Whether the answer comes from another origin than the registry's.
     let hasLeft: Bool
 
@@ -195,19 +208,16 @@ package final class RegistryClient: Sendable {
     var hasLeft = false
     var redirects = 0
     while true {
-      let subject =
-        redirects == 0
-        ? "\(call.method.rawValue) \(url)"
-        : "\(call.method.rawValue) \(call.url), redirected to \(url.origin),"
+      let redirectedTo = redirects == 0 ? nil : url
       let request = HTTPRequest(
         call.method, url, headers: call.headers, authorization: hasLeft ? nil : authorization.header,
-        destination: url.origin == call.base.origin ? .registry : .namedByAnswer, subject: subject,
-        bodyMax: call.bodyMax, acceptsGzip: call.acceptsGzip)
+        destination: url.origin == call.base.origin ? .registry : .namedByAnswer, 
+        subject: redirectedTo.map { call.subject(redirectedTo: $0) }, bodyMax: call.bodyMax, acceptsGzip: call.acceptsGzip)
       let opened: OpenedResponse =
         call.streams
         ? try await session.transport.open(request, in: session.group)
         : .response(try await session.transport.send(request, in: session.group))
-      let followed = Followed(opened: opened, subject: subject, hasLeft: hasLeft)
+      let followed = Followed(opened: opened, redirectedTo: redirectedTo, hasLeft: hasLeft)
       guard [301, 302, 303, 307, 308].contains(followed.response.status),
         let location = followed.response.headers["location"]
       else { return followed }

@@ -20,7 +20,6 @@ package struct Pattern: Hashable, Sendable, CustomStringConvertible {
   private let nameGlob: Glob?
   /// Nil where every tag will do.
   let tagGlob: Glob?
-  private let hasSlash: Bool
 
   package init(parsing text: String) throws(PatternError) {
     let parts = try PatternParts(of: text)
@@ -29,7 +28,6 @@ package struct Pattern: Hashable, Sendable, CustomStringConvertible {
     tag = parts.tag.map(String.init)
     nameGlob = parts.name.flatMap(Self.glob)
     tagGlob = parts.tag.flatMap(Self.glob)
-    hasSlash = parts.name?.utf8.contains(UInt8(ascii: "/")) ?? false
   }
 
   private static func glob(_ part: Substring) -> Glob? {
@@ -67,8 +65,8 @@ package struct Pattern: Hashable, Sendable, CustomStringConvertible {
   /// The same for a path whose last segment was looked for already.
   func matches(path: Span<UInt8>, lastSegmentStart: Int) -> Bool {
     guard let nameGlob else { return true }
-    if nameGlob.matches(path) { return true }
-    return !hasSlash && lastSegmentStart > 0 && nameGlob.matches(path.extracting(lastSegmentStart...))
+    // A name with a slash matches no last segment, which has none.
+    return nameGlob.matches(path) || (lastSegmentStart > 0 && nameGlob.matches(path.extracting(lastSegmentStart...)))
   }
 
   /// Where the bytes after the last slash begin; 0 without one.

@@ -32,7 +32,7 @@ struct PatternParts {
         .misplacedColon, text, at: colon, "stands before the last slash, where no tag begins",
         hint: "leave out the registry's host and port, and write the tag last, as in team/app:1.*")
     }
-    guard let colon = bytes[lastSegment...].firstIndex(of: UInt8(ascii: ":")) else {
+    guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else {
       return isBareTag(text) ? (nil, text[...]) : (text[...], nil)
     }
     let tag = text[bytes.index(after: colon)...]

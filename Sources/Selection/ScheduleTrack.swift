@@ -61,6 +61,9 @@ package struct ScheduleTrack: Sendable, Equatable {
 
   package init(_ state: State) { self.state = state }
 
+  /// Whether something due could not be run so far.
+  package var isRetrying: Bool { retry != nil }
+
   /// What is to be done now. `startedAt` is when the daemon started, `isBusy` whether a poll runs or is suspended.
   package mutating func step(
     _ schedule: Schedule, in zone: Zone, now: Timestamp, startedAt: Timestamp, isBusy: Bool

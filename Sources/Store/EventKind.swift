@@ -9,6 +9,10 @@ package enum EventKind: String, Sendable, CaseIterable {
   /// The registry grants no more requests for now; the poll goes on later.
   case pollSuspended = "poll.suspended"
   case pollResumed = "poll.resumed"
+  /// A run that was due was left out, because a poll had not ended.
+  case pollPassedOver = "poll.passed_over"
+  /// A run that was due could not start; it is tried again.
+  case pollNotStarted = "poll.not_started"
   case jobQueued = "job.queued"
   /// The job reached another state.
   case jobChanged = "job.changed"

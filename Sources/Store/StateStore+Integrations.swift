@@ -73,6 +73,7 @@ extension StateStore {
       try transaction.put(Self.integrationNames, record.name, record.id)
       for (field, secret) in secrets { try change(field, .replace(secret), of: &record, in: transaction) }
       try transaction.put(Self.integrations, record.id, record)
+      try begin(record, after: nil, now: now, in: transaction)
       try append(EventRecord(.integrationCreated, record, time: now, actor: actor), in: transaction)
       return record
     }
@@ -96,8 +97,9 @@ extension StateStore {
   ) async throws -> IntegrationRecord {
     try await write { [self] transaction in
       guard let id = try transaction.get(Self.integrationNames, name),
-        var record = try transaction.get(Self.integrations, id)
+        let old = try transaction.get(Self.integrations, id)
       else { throw IntegrationError.unknown(name) }
+      var record = old
       guard !record.deleting else { throw IntegrationError.beingRemoved(name) }
       guard revision == 0 || record.revision == revision else { throw IntegrationError.changed(name) }
       try body(&record)
@@ -106,6 +108,7 @@ extension StateStore {
       if secrets.values.contains(where: { $0 != .keep }) { record.credentialGeneration += 1 }
       for (field, wanted) in secrets { try change(field, wanted, of: &record, in: transaction) }
       try transaction.put(Self.integrations, record.id, record)
+      try begin(record, after: old, now: now, in: transaction)
       try append(EventRecord(.integrationUpdated, record, time: now, actor: actor), in: transaction)
       return record
     }

@@ -67,7 +67,8 @@ extension StateStore {
   }
 
   /// Stores a poll that begins; its id is set here. Throws `IntegrationError` for an integration that is gone or being
-  /// removed. `schedule` is where the schedule then stands, for a poll that it has started: both are stored, or neither.
+  /// removed. `schedule` is where the schedule then stands, for a poll that it has started: both are stored, or neither
+  /// where the schedule is another by now.
   package func createPoll(
     _ wanted: PollRecord, schedule: ScheduleStateRecord? = nil
   ) async throws -> PollRecord {
@@ -78,7 +79,7 @@ extension StateStore {
       try transaction.put(Self.meta, "next_poll", poll.id + 1)
       poll.state = .running
       try transaction.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll)
-      if let schedule { try transaction.put(Self.scheduleStates, poll.integrationId, schedule) }
+      if let schedule { try put(schedule, of: poll.integrationId, in: transaction) }
       var event = try pollEvent(.pollStarted, poll, time: poll.startedAt, in: transaction)
       event.actor = poll.actor
       event.detail = poll.trigger

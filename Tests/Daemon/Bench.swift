@@ -10,6 +10,7 @@ import Store
 import Synchronization
 import TestSupport
 import Testing
+import Zones
 
 @testable import Daemon
 @testable import Pipeline
@@ -23,6 +24,7 @@ final class Bench: Sendable {
   let intake: Intake
   let scanner: Scanner
   let poller: Poller
+  let scheduler: Scheduler
   let removals: Removals
   let uploads: Uploads
   let imports: Imports
@@ -58,6 +60,8 @@ final class Bench: Sendable {
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
       settings: Scanner.Settings(slots: 1, workers: 1, workerProgram: "/nowhere"), clock: .system, log: events.logger)
     poller = try Poller(store: store, registries: registries, intake: intake, clock: .system, log: events.logger)
+    scheduler = Scheduler(
+      store: store, polls: Scheduler.Polls(poller), zones: .system, clock: .system, log: events.logger)
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: .system,
       log: events.logger)
@@ -68,7 +72,8 @@ final class Bench: Sendable {
     watchers = EventReader(store: store, thread: thread)
     let ledger = Ledger(store: store, reader: thread)
     integrations = IntegrationsHandler(
-      store: store, registries: registries, poller: poller, removals: removals, ledger: ledger, clock: .system)
+      store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger,
+      previewer: Previewer(store: store, registries: registries, clock: .system), clock: .system)
     images = ImagesHandler(
       store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
       ledger: ledger, clock: .system, reader: thread)

@@ -16,7 +16,7 @@ def moment(**ahead):
 
 
 CONFIG, PUSHED, FIRST_SEEN = "from the image config", "from the registry's push date", "first seen by the daemon"
-REASON = re.compile(r"(?P<rule>.+) \(created (?P<date>\d{4}-\d\d-\d\d), (?P<source>[^)]+)\)")
+REASON = re.compile(r"(?P<rule>.+) \((?:created|pushed) (?P<date>\d{4}-\d\d-\d\d), (?P<source>[^)]+)\)")
 
 # What a configuration says, and the date that counts: None stands for the day it was first seen.
 DATES = {
@@ -34,8 +34,6 @@ DATES = {
     "no-zone": ("2024-02-03T04:05:06", None),
     "long": ("2024-02-03T04:05:06Z" * 256, None),
     "hostile": ("2024-02-03\x1b[2J\n", None),
-    "number": (1706933106, None),
-    "nothing": ({}, None),
     "east": ("2024-02-03T00:30:00+05:30", "2024-02-02"),
     "west": ("2024-02-03T22:30:00-08:00", "2024-02-04"),
     "nanoseconds": ("2024-02-03T04:05:06.123456789Z", "2024-02-03"),
@@ -88,6 +86,19 @@ def test_created_within(cli, registry):
     registry.forget()
     assert cli.poll("it")["queued"] == 0
     assert registry.requests("GET", "/(manifests|blobs)/") == []
+
+
+@pytest.mark.parametrize("created", [1706933106, {}, [], True], ids=str)
+def test_a_date_that_is_no_text(cli, make_scripted, created):
+    """H40: no configuration of an image has that: its tag is failed and says so, and the others are decided on."""
+    registry = make_scripted()
+    registry.push("dates/odd", sample("1.0-r0", created=None, config={"created": created}), "1.0")
+    registry.push("dates/app", sample("2.0-r0", created=None), "1.0")
+    cli.add_integration("it", registry.url, "--created-within", "60d")
+    poll = cli.poll("it")
+    assert (poll["state"], poll["queued"]) == ("finished", 1), poll
+    told = cli.explain("it/dates/odd:1.0")
+    assert told["state"] == "failed" and "created" in told["reason"], told
 
 
 def test_latest(cli, registry):

@@ -164,13 +164,12 @@ def test_a_repository_without_tags(known, registry, answer):
 
 def test_a_repository_that_vanishes_in_mid_poll(known, registry):
     """H39: gone between the list of repositories and that of its tags: recorded, and the others are polled."""
-    registry.on("GET", "/v2/team/app0/", lambda _: registry.error(404, "NAME_UNKNOWN"))
+    registry.on("GET|HEAD", "/v2/team/app0/", lambda _: registry.error(404, "NAME_UNKNOWN"))
     poll = known.poll("it")
-    assert poll["state"] == "finished", poll
-    states = ledger.states(ledger.check(known, "it", set(content(registry)) - {("team/app0", "1.0")}, {("team/app0", "1.0")})) \
-        if poll["tagsGone"] else nothing_is_gone(known, registry)
-    assert states
-    assert poll["tagsGone"] or any("team/app0" in error for error in poll["errors"]), poll
+    assert (poll["state"], poll["queued"]) == ("finished", 0), poll
+    assert poll["tagsGone"] == 1 or any("team/app0" in error for error in poll["errors"]), poll
+    gone = {("team/app0", "1.0")} if poll["tagsGone"] else set()
+    ledger.check_sums(known, "it", set(content(registry)) - gone, gone)
 
 
 def test_a_page_that_changes_while_it_is_read(known, registry):
@@ -210,26 +209,27 @@ def test_names_that_are_none(known, registry):
 
 # -- vendors' own listings
 
-@pytest.mark.parametrize("kind", ["loop", "end", "shrink", "status", "garbage", "truncate"])
 @pytest.mark.parametrize("vendor", ["harbor", "docker-hub"])
-def test_listings_of_vendors(make_bench, vendor, kind):
+def test_listings_of_vendors(make_bench, vendor):
     """The same where a listing is the vendor's: one that loops, ends early, shrinks while it is read, or breaks for good."""
     bench = make_bench(vendor, "", *simulator(vendor).large)
     name = bench.add("full", "--criteria", "*/many:*99")
     first = bench.poll(name)
     assert first["state"] == "finished" and not first["isPartial"], first
     before = bench.cli.coverage(name)
-    for listing in bench.product.listings.split("|"):
-        bench.product.forget()
-        fault = bench.product.fault(kind, on=listing, after=1, times=None if kind != "status" else 10**6)
-        poll = bench.poll(name, code=None)
-        coverage = bench.cli.coverage(name)
-        assert "gone" not in {one["status"] for one in coverage["states"]}, (listing, coverage)
-        assert "gone" not in {one["state"] for one in coverage["repositoryStates"]}, (listing, coverage)
-        if fault.hits and kind in ("end", "status"):
-            assert poll["isPartial"] or poll["state"] == "failed", (listing, poll)
-            assert poll["errors"] or poll["error"], (listing, poll)
-        assert poll["queued"] == 0 and coverage["tags"] >= before["tags"]
+    for kind in ("loop", "end", "shrink", "status", "truncate"):
+        for listing in bench.product.listings.split("|"):
+            bench.product.forget()
+            # So often that no second try helps.
+            fault = bench.product.fault(kind, on=listing, after=1, times=9 if kind in ("status", "truncate") else None)
+            poll = bench.poll(name, code=None)
+            coverage = bench.cli.coverage(name)
+            assert "gone" not in {one["status"] for one in coverage["states"]}, (kind, listing, coverage)
+            assert "gone" not in {one["state"] for one in coverage["repositoryStates"]}, (kind, listing, coverage)
+            if fault.hits and kind in ("end", "status"):
+                assert poll["isPartial"] or poll["state"] == "failed", (kind, listing, poll)
+                assert poll["errors"] or poll["error"], (kind, listing, poll)
+            assert poll["queued"] == 0 and coverage["tags"] >= before["tags"], (kind, listing, poll)
     bench.product.forget()
     last = bench.poll(name)
     assert (last["state"], last["isPartial"], last["queued"], last["tagsGone"], last["repositoriesGone"]) == ("finished", False, 0, 0, 0), last

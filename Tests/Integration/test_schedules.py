@@ -1,240 +1,80 @@
-"""When integrations are polled by themselves: next run times, runs that were missed, runs that meet (D3, D4). The daemon's
-time of day is another's."""
-import datetime
-import os
+"""Schedules as a user meets them: what is refused and where, when the next run is, and polls that start by themselves."""
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from support.samples import sample
-from support.waiting import eventually
+from support.ttrpc import Caller
 
-START = "2026-12-01 12:00:00"  # a Tuesday
-
-
-@pytest.fixture
-def registry(make_scripted):
-    made = make_scripted()
-    made.push("team/app", sample(), "1.0")
-    return made
+URL = ("--type", "docker-registry", "--url", "http://127.0.0.1:9")
+WATCH_EVENTS = "tidewaiter.v1.System/WatchEvents"
 
 
-@pytest.fixture
-def at(make_daemon):
-    """Starts a daemon at a moment of UTC, or again at a later one; answers its client."""
-    made = []
-
-    def at(when, end="stop", zone="UTC"):
-        if made:
-            getattr(made[0], end)()
-        else:
-            made.append(make_daemon(environment={"TZ": zone}))
-        return made[0].travel(datetime.datetime.fromisoformat(when + "+00:00")).start().cli
-    return at
+def time(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def automatic(cli, name, registry, *schedule):
-    cli.add_integration(name, registry.url, "--mode", "automatic", *schedule)
+@pytest.mark.parametrize("flags,option,words", [
+    (("--cron", "0 0 32 * *"), "--cron", ('"32" at character 5', "field 3 of 5, day of the month", "1 to 31", "1,15")),
+    (("--cron", "0 2 * *"), "--cron", ("has 4 of 5 fields", "minute, hour, day of the month, month, day of the week")),
+    (("--cron", "0 0 30 feb *"), "--cron", ('"30" at character 5', "never")),
+    (("--every", "6w"), "--every", ('"w" at character 2', "30m, 6h or 1d")),
+    (("--daily-at", "24:00"), "--daily-at", ('"24" at character 1', "00 to 23")),
+    (("--weekly-on", "mon,someday@02:30"), "--weekly-on", ('"someday" at character 5', "sun, mon, tue")),
+    (("--daily-at", "02:30", "--timezone", "Europe/Berlni"), "--timezone", ("perhaps Europe/Berlin",)),
+    (("--daily-at", "02:30", "--timezone", "kolkata"), "--timezone", ("perhaps Asia/Kolkata",)),
+    (("--daily-at", "02:30", "--timezone", "../UTC"), "--timezone", ("Europe/Berlin",)),
+    (("--daily-at", "02:30", "--timezone", "right/UTC"), "--timezone", ("leap seconds",)),
+], ids=lambda value: " ".join(value) if isinstance(value, tuple) else value)
+def test_what_is_refused_says_where_and_what_would_be_right(module_daemon, flags, option, words):
+    outcome = module_daemon.cli.fails("integration", "add", "x", *URL, *flags, output="table")
+    assert option in outcome.err and all(word in outcome.err for word in words), outcome
 
 
-def next_run(cli, name):
-    return cli("integration", "show", name)["schedule"]["next"]
+def test_the_next_run_is_told_in_the_zones_time_and_in_utc(cli):
+    zone = ZoneInfo("Asia/Kolkata")
+    made = cli("integration", "add", "it", *URL, "--daily-at", "02:30", "--timezone", "Asia/Kolkata")
+    now = time(made["createdAt"])
+    due = now.astimezone(zone).replace(hour=2, minute=30, second=0, microsecond=0)
+    due = due if due > now else due + timedelta(days=1)
+    assert time(made["schedule"]["next"]) == due
+    assert set(made["schedule"]) == {"kind", "value", "timezone", "next"} and made["warnings"] == [
+        "plain HTTP: images and credentials can be read and changed on their way"]
+    shown = cli.run("integration", "show", "it", output="table").out
+    assert "daily 02:30 in Asia/Kolkata" in shown
+    assert f"{due:%Y-%m-%d} 02:30:00 +05:30 ({due.astimezone(timezone.utc):%Y-%m-%d} 21:00:00Z)" in shown, shown
+    assert f"{due:%Y-%m-%d} 02:30 +05:30 (21:00Z)" in cli.run("integration", "list", output="table").out
+    # Elapsed time counts from the change.
+    edited = cli("integration", "edit", "it", "--every", "6h")
+    assert timedelta(hours=6) - timedelta(seconds=1) <= time(edited["schedule"]["next"]) - time(edited["updatedAt"]) <= timedelta(hours=6)
+    kept = cli("integration", "edit", "it", "--description", "other")
+    assert kept["schedule"] == edited["schedule"], "a change of another setting begins nothing anew"
 
 
-def triggers(cli, name):
-    return [(poll["trigger"], poll["scheduledFor"]) for poll in cli.polls(name)]
+def test_a_schedule_without_a_zone_goes_by_the_nodes(make_daemon):
+    daemon = make_daemon(environment={"TZ": ":Asia/Tokyo"}).start()
+    made = daemon.cli("integration", "add", "it", *URL, "--daily-at", "03:00")
+    assert made["schedule"]["timezone"] == "" and time(made["schedule"]["next"]).hour == 18
+    shown = daemon.cli.run("integration", "show", "it", output="table", environment={"TZ": "Asia/Tokyo"}).out
+    assert "daily 03:00 in the node's time, Asia/Tokyo" in shown and "03:00:00 +09:00" in shown, shown
 
 
-def ended(cli, name, count=1):
-    """The polls of an integration, when so many have ended."""
-    def when_ended():
-        polls = cli.polls(name)
-        return polls if len(polls) >= count and all(poll["state"] != "running" for poll in polls) else None
-    return eventually(when_ended, f"{count} polls of {name} to end")
-
-
-# -- the next run
-
-NEXT = {
-    "daily": (("--daily-at", "11:00"), "2026-12-02T11:00:00Z"),
-    "daily-later-today": (("--daily-at", "12:30"), "2026-12-01T12:30:00Z"),
-    "weekly": (("--weekly-on", "mon,thu@02:30"), "2026-12-03T02:30:00Z"),
-    "weekly-today-gone": (("--weekly-on", "tue@02:30"), "2026-12-08T02:30:00Z"),
-    "leap-day": (("--cron", "0 2 29 2 *"), "2028-02-29T02:00:00Z"),
-    "steps": (("--cron", "*/15 9-17 * * mon-fri"), "2026-12-01T12:15:00Z"),
-    "either-day": (("--cron", "30 4 1,15 * fri"), "2026-12-04T04:30:00Z"),
-    "names": (("--cron", "5 0 1 jan *"), "2027-01-01T00:05:00Z"),
-    "east": (("--daily-at", "02:30", "--timezone", "Asia/Kolkata"), "2026-12-01T21:00:00Z"),
-    "west": (("--daily-at", "20:00", "--timezone", "America/New_York"), "2026-12-02T01:00:00Z"),
-    "over-a-change": (("--cron", "30 2 28 3 *", "--timezone", "Europe/Berlin"), "2027-03-28T01:00:00Z"),
-}
-
-
-def test_next_is_shown(at, registry):
-    """In UTC, for each kind of schedule and for other time zones than the node's; a time that a change of the clock skips is
-    the next valid minute."""
-    cli = at(START)
-    for name, (flags, expected) in NEXT.items():
-        automatic(cli, name, registry, *flags)
-        assert next_run(cli, name) == expected, name
-    automatic(cli, "every", registry, "--every", "6h")
-    assert next_run(cli, "every").startswith("2026-12-01T18:0"), next_run(cli, "every")
-    assert "2026-12-02" in cli.run("integration", "show", "daily", output="table").out
-    # The same after a restart, and from the list.
-    cli = at("2026-12-01 12:01:00")
-    assert {one["name"]: one["schedule"]["next"] for one in cli("integration", "list")["integrations"]} == {
-        name: next_run(cli, name) for name in [*NEXT, "every"]}
-    for name, (_, expected) in NEXT.items():
-        assert next_run(cli, name) == expected, name
-    assert next_run(cli, "every").startswith("2026-12-01T18:0")
-    # Another schedule, another time; manual, none.
-    cli.run("integration", "edit", "daily", "--daily-at", "13:00")
-    assert next_run(cli, "daily") == "2026-12-01T13:00:00Z"
-    cli.run("integration", "edit", "daily", "--mode", "manual")
-    shown = cli("integration", "show", "daily")
-    assert shown["schedule"] is None or shown["schedule"]["next"] is None
-
-
-def test_the_nodes_zone(at, registry):
-    """Without --timezone the node's counts."""
-    cli = at(START, zone="Asia/Kolkata")
-    automatic(cli, "daily", registry, "--daily-at", "20:00")
-    assert next_run(cli, "daily") == "2026-12-01T14:30:00Z"
-
-
-# -- runs
-
-def test_a_run_at_its_time(at, registry):
-    """It begins when it is due, queues what is new, and says why it ran."""
-    cli = at("2026-12-01 02:29:57")
-    automatic(cli, "it", registry, "--daily-at", "02:30")
-    poll, = ended(cli, "it")
-    assert (poll["state"], poll["trigger"], poll["scheduledFor"], poll["actor"], poll["queued"]) == (
-        "finished", "schedule", "2026-12-01T02:30:00Z", "", 1), poll
-    assert poll["startedAt"] >= "2026-12-01T02:30:00Z"
-    assert next_run(cli, "it") == "2026-12-02T02:30:00Z"
-    assert [job["state"] for job in cli.wait_idle()] == ["finished"]
-
-
-@pytest.mark.parametrize("end", ["stop", "kill"])
-def test_missed_runs_are_made_up_once(at, registry, end):
-    """However many were missed while the daemon was down, one poll makes up for them at its start; and only once."""
-    cli = at(START)
-    automatic(cli, "daily", registry, "--daily-at", "02:30")
-    automatic(cli, "every", registry, "--every", "6h")
-    cli.add_integration("manual", registry.url)
-    assert cli.polls("daily") == cli.polls("every") == []
-    cli = at("2026-12-04 12:00:00", end)
-    daily, = ended(cli, "daily")
-    every, = ended(cli, "every")
-    assert (daily["trigger"], daily["scheduledFor"], daily["state"]) == ("missed", "2026-12-04T02:30:00Z", "finished"), daily
-    assert every["trigger"] == "missed" and every["scheduledFor"] < "2026-12-04T12:00:00Z", every
-    assert next_run(cli, "daily") == "2026-12-05T02:30:00Z"
-    assert "2026-12-04T12:" < next_run(cli, "every") <= "2026-12-04T18:01:00Z"
-    # D3: a manual one is never polled by itself.
-    assert cli.polls("manual") == []
-    cli = at("2026-12-04 12:05:00", end)
-    cli.run("status")
-    assert len(cli.polls("daily")) == len(cli.polls("every")) == 1, (triggers(cli, "daily"), triggers(cli, "every"))
-    # What comes next is a run of its own.
-    cli = at("2026-12-05 02:40:00", end)
-    assert [poll["trigger"] for poll in ended(cli, "daily", 2)] == ["missed", "missed"]
-    assert cli.polls("manual") == []
-
-
-def test_nothing_is_missed_before_there_was_a_schedule(at, registry):
-    """An integration that becomes automatic does not make up for the time before."""
-    cli = at(START)
-    cli.add_integration("it", registry.url)
-    cli = at("2026-12-04 12:00:00")
-    cli.run("integration", "edit", "it", "--mode", "automatic", "--daily-at", "02:30")
-    assert next_run(cli, "it") == "2026-12-05T02:30:00Z"
-    cli = at("2026-12-04 12:01:00")
-    assert cli.polls("it") == []
-    # A manual poll does not move it.
-    cli.poll("it")
-    assert next_run(cli, "it") == "2026-12-05T02:30:00Z"
-    assert triggers(cli, "it") == [("person", None)]
-    assert cli.polls("it")[0]["actor"] == f"uid:{os.geteuid()}"
-
-
-def test_runs_do_not_overlap(at, registry):
-    """A run that is due while another one of its integration is on waits or is passed over; others run."""
-    other = "other"
-    cli = at("2026-12-01 02:29:57")
-    hold = registry.hold(1, pattern="/v2/(_catalog|team/)")
-    automatic(cli, "it", registry, "--daily-at", "02:30")
-    first = cli("integration", "poll", "it")["id"]
-    hold.wait()
-    automatic(cli, other, registry, "--daily-at", "02:30")
-    # The time has come when the next one is tomorrow's.
-    eventually(lambda: next_run(cli, "it") == "2026-12-02T02:30:00Z", "the time to pass")
-    assert [poll["id"] for poll in cli.polls("it") if poll["state"] == "running"] == [first]
-    hold.release()
-    polls = ended(cli, "it")
-    assert 1 <= len(polls) <= 2 and {poll["state"] for poll in polls} == {"finished"}, polls
-    if len(polls) == 2:
-        assert polls[0]["finishedAt"] <= polls[1]["startedAt"] and polls[1]["trigger"] in ("schedule", "missed")
-    assert ended(cli, other)[0]["trigger"] == "schedule"
-    assert len(cli.jobs()) == 2, "one image of each integration"
-
-
-def test_a_removed_or_manual_one_runs_no_more(at, registry):
-    cli = at(START)
-    for name in ("kept", "removed", "made-manual"):
-        automatic(cli, name, registry, "--daily-at", "02:30")
-    cli.run("integration", "remove", "removed")
-    cli.run("integration", "edit", "made-manual", "--mode", "manual")
-    cli = at("2026-12-02 12:00:00")
-    ended(cli, "kept")
-    assert cli.polls("made-manual") == []
-    assert {event["integration"] for event in cli("events")["events"] if event["kind"] == "poll.started"} == {"kept"}
-
-
-def test_an_image_of_a_manual_one_is_queued_at_once(at, registry):
-    """D3: what a person adds is queued at once."""
-    cli = at(START)
-    cli.add_integration("it", registry.url, "--mode", "manual")
-    assert cli.scan("it/team/app:1.0")["packages"]
-    assert cli.polls("it") == []
-
-
-# -- what cannot be read
-
-WRONG = [
-    (("--cron", "60 * * * *"), "schedule.value", ["60", "minute"]),
-    (("--cron", "0 24 * * *"), "schedule.value", ["24", "hour"]),
-    (("--cron", "0 2 32 * *"), "schedule.value", ["32", "day of the month"]),
-    (("--cron", "0 2 31 feb *"), "schedule.value", []),
-    (("--cron", "0 2 * foo *"), "schedule.value", ["foo", "month"]),
-    (("--cron", "0 2 * * mon-fry"), "schedule.value", ["fry", "day of the week"]),
-    (("--cron", "*/0 * * * *"), "schedule.value", ["*/0", "minute"]),
-    (("--cron", "5-1 * * * *"), "schedule.value", ["5-1", "minute"]),
-    (("--cron", "0 2 * *"), "schedule.value", ["4", "5"]),
-    (("--cron", "@daily"), "schedule.value", ["@daily"]),
-    (("--every", "6w"), "schedule.value", ["6w"]), (("--every", "0h"), "schedule.value", ["0h"]), (("--every", "-1h"), "schedule.value", ["-1h"]),
-    (("--every", "367d"), "schedule.value", ["367d"]),
-    (("--daily-at", "24:00"), "schedule.value", ["24:00"]), (("--daily-at", "2:30"), "schedule.value", ["2:30"]),
-    (("--weekly-on", "someday@02:30"), "schedule.value", ["someday"]), (("--weekly-on", "mon"), "schedule.value", ["mon"]),
-    (("--daily-at", "02:30", "--timezone", "Europe/Nowhere"), "schedule.timezone", ["Europe/Nowhere"]),
-    (("--daily-at", "02:30", "--timezone", "../../etc/passwd"), "schedule.timezone", ["passwd"]),
-    (("--daily-at", "02:30", "--timezone", "/etc/localtime"), "schedule.timezone", ["localtime"]),
-    (("--daily-at", "02:30", "--timezone", "posixrules\n"), "schedule.timezone", []),
-    (("--criteria", "team/app:1.0:x"), "criteria[0]", ["team/app:1.0:x"]),
-    (("--never", "team//app"), "never[0]", ["team//app"]),
-    (("--created-within", "60w"), None, ["60w"]), (("--created-within", "101y"), "condition", ["101"]), (("--latest", "0"), "condition", ["0"]),
-]
-
-
-@pytest.mark.parametrize("flags, field, words", WRONG, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
-def test_what_cannot_be_read_is_shown(module_daemon, flags, field, words):
-    """A field error that names the field and shows the place in what was given; nothing is stored."""
-    cli = module_daemon.cli
-    mode = ("--mode", "automatic") if "schedule" in str(field) else ()
-    outcome = cli.fails("integration", "add", "wrong", "--type", "docker-registry", "--url", "https://registry.example", *mode, *flags, code=None)
-    assert outcome.code in (1, 2), outcome
-    if field:
-        found = [detail for detail in outcome.error["details"] if detail.get("field") == field]
-        assert found, outcome
-    for word in words:
-        assert word in outcome.err, (word, outcome)
-    assert cli("integration", "list")["integrations"] == []
+@pytest.mark.slow
+def test_a_poll_starts_by_itself_and_a_kill_does_not_repeat_it(daemon, cli, make_scripted):
+    made = cli("integration", "add", "it", "--type", "docker-registry", "--url", make_scripted().url, "--every", "1m")
+    cli("integration", "add", "by-hand", *URL)
+    due = time(made["schedule"]["next"])
+    with Caller(daemon.socket) as caller:
+        for event in caller.open(WATCH_EVENTS, follow=True):
+            if event.kind == "poll.started":
+                break
+    assert event.integration == "it" and event.detail == "schedule" and event.actor == ""
+    assert due <= datetime.fromtimestamp(event.time.seconds, timezone.utc) < due + timedelta(minutes=1)
+    assert time(cli("integration", "show", "it")["schedule"]["next"]) == due + timedelta(minutes=1)
+    daemon.kill()
+    daemon.start()
+    with Caller(daemon.socket) as caller:
+        started = [event for event in caller.open(WATCH_EVENTS) if event.kind == "poll.started"]
+    assert all(event.integration == "it" for event in started)
+    minutes = [int(event.time.seconds - due.timestamp()) // 60 for event in started]
+    assert minutes == sorted(set(minutes)), "one due time made two polls"

@@ -219,7 +219,8 @@ def test_a_schedule_makes_an_integration_automatic_and_goes_with_it(cli, add):
                             (("--weekly-on", "mon,thu@02:30"), ("weekly", "mon,thu@02:30", "")), (("--cron", "0 2 * * mon-fri"), ("cron", "0 2 * * mon-fri", ""))):
         edited = cli("integration", "edit", "it", *flags)
         assert edited["mode"] == "automatic"
-        assert edited["schedule"] == dict(zip(("kind", "value", "timezone"), schedule)) | {"next": None}
+        assert edited["schedule"] | {"next": 0} == dict(zip(("kind", "value", "timezone"), schedule)) | {"next": 0}
+        assert edited["schedule"]["next"] > edited["updatedAt"]
     edited = cli("integration", "edit", "it", "--mode", "manual")
     assert edited["mode"] == "manual" and edited["schedule"] is None
     cli.fails("integration", "edit", "it", "--every", "6h", "--cron", "0 2 * * *", code=2)
@@ -406,7 +407,8 @@ def test_add_asks_step_by_step(daemon, tls):
     assert "BEGIN CERTIFICATE" in shown["tls"]["caPem"] and shown["scanTimeout"] == 600 and shown["rescan"]
     assert [(one["name"], one["tag"]) for one in shown["criteria"]] == [("team/*", "1.*"), ("", "4")]
     assert shown["condition"] == {"kind": "created_within", "days": 60}
-    assert shown["mode"] == "automatic" and shown["schedule"] == {"kind": "weekly", "value": "mon,thu@02:30", "timezone": "", "next": None}
+    assert shown["mode"] == "automatic" and shown["schedule"]["next"] > shown["createdAt"]
+    assert shown["schedule"] | {"next": 0} == {"kind": "weekly", "value": "mon,thu@02:30", "timezone": "", "next": 0}
 
     # Editing proposes what is stored; a move asks for the secret again, or drops it.
     terminal = talk(daemon, "edit", "hub")

@@ -136,7 +136,7 @@ struct ExplanationTests {
         facts.image?.lastJobId = 5
       })
     #expect(found.state == "scanned")
-    #expect(found.notes.first?.contains("decided otherwise: rejected: because of never_pull") == true)
+    #expect(found.reason == "taken before it was rejected: because of never_pull")
     #expect(found.job == 5)
   }
 
@@ -149,7 +149,7 @@ struct ExplanationTests {
       })
     #expect(found.state == "gone")
     #expect(found.reasonCode == "gone")
-    #expect(found.reason == "the registry does not list the tag any more, since 2023-11-14T22:13:20Z")
+    #expect(found.reason == "the registry does not list it any more, since 2023-11-14T22:13:20Z")
     #expect(found.since == 1_700_000_000_000_000_000)
     #expect(found.notes.first?.hasSuffix("the report is kept") == true)
     #expect(!found.notes.contains { $0.contains("present settings") })
@@ -206,19 +206,20 @@ struct ExplanationTests {
   @Test func `Criteria are asked with what is known of the date`() throws {
     let now = try #require(Timestamp(rfc3339: "2026-03-01T00:00:00Z")).nanosecondsSince1970
     let old = try #require(Timestamp(rfc3339: "2023-01-05T00:00:00Z")).nanosecondsSince1970
-    var criteria = Criteria(never: try Pattern.list(parsing: [":*-dev"]))
-    func present(_ tag: String, _ createdAt: Int64 = 0) -> Explanation.Present {
-      Ledger.present(criteria, "team/app", tag, createdAt: createdAt, now: now)
+    func present(_ tag: String, _ condition: Condition, _ createdAt: Int64 = 0) throws -> Explanation.Present {
+      Ledger.present(
+        Criteria(never: try Pattern.list(parsing: [":*-dev"]), condition: condition), "team/app", tag,
+        createdAt: createdAt, now: now)
     }
-    guard case .decided(.rejected(let never)) = present("1-dev") else { return #expect(Bool(false)) }
+    guard case .decided(.rejected(let never)) = try present("1-dev", .none) else { return #expect(Bool(false)) }
     #expect(never.code == .neverPull)
-    guard case .decided(.selected) = present("1") else { return #expect(Bool(false)) }
-    criteria = Criteria(condition: .createdWithin(.standard))
-    guard case .open = present("1") else { return #expect(Bool(false)) }
-    guard case .decided(.rejected(let date)) = present("1", old) else { return #expect(Bool(false)) }
+    guard case .decided(.selected) = try present("1", .none) else { return #expect(Bool(false)) }
+    let within = Condition.createdWithin(.standard)
+    guard case .open = try present("1", within) else { return #expect(Bool(false)) }
+    guard case .decided(.rejected(let date)) = try present("1", within, old) else { return #expect(Bool(false)) }
     #expect(date.code == .createdBeforePeriod)
-    criteria = Criteria(condition: .latest(try LatestCount(5)))
-    guard case .open(let what) = present("1", old) else { return #expect(Bool(false)) }
+    let latest = Condition.latest(try LatestCount(5))
+    guard case .open(let what) = try present("1", latest, old) else { return #expect(Bool(false)) }
     #expect(what.contains("newest 5"))
   }
 }

@@ -65,6 +65,7 @@ struct LedgerStateTests {
     #expect(state.status == row.status)
     #expect(state.reasonCode == row.code)
     #expect(TagState.statuses.contains(state.status))
+    #expect(!state.reason.isEmpty)
   }
 
   @Test func `The counts of all states add up to what was ever listed`() {

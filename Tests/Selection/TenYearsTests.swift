@@ -120,6 +120,19 @@ struct TenYearsTests {
       last = next
     }
     #expect(found == expected, "\(zone.name)")
+    // From all around each change of clocks.
+    var span = zone.span(at: Self.start.seconds)
+    var index = 0
+    while span.end < Self.end.seconds {
+      for minutes in -140...140 where minutes.isMultiple(of: 14) {
+        let time = Timestamp(seconds: span.end + Int64(minutes) * 60)
+        while index < dues.count, dues[index] <= time { index += 1 }
+        guard index < dues.count else { return }
+        let next = schedule.next(after: time, in: zone, anchor: Self.start)
+        #expect(next == dues[index], "\(zone.name) after \(time)")
+      }
+      span = zone.span(at: span.end)
+    }
   }
 
   // MARK: - A daemon's life

@@ -111,6 +111,21 @@ def test_requests_are_counted_by_kind(registry):
     assert (counted["total"], counted["refused"], counted["connections"]) == (4, 1, 5)
 
 
+def test_a_layer_is_held_until_it_is_released(registry):
+    layer = f"/v2/project-0000/repository-000002/blobs/{registry.plan.layer[1]}"
+    registry.hold()
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=20) as connection:
+        connection.sendall(f"GET {layer} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert ask(registry, layer, "HEAD")[0].status == 200  # nobody else waits
+        connection.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)
+        connection.settimeout(20)
+        registry.release()
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+    assert ask(registry, layer)[0].status == 200
+
+
 def test_requests_that_come_together_are_answered_in_order(registry):
     with socket.create_connection(("127.0.0.1", registry.port), timeout=20) as connection:
         one = b"HEAD /v2/project-0000/repository-000001/manifests/%06d-build HTTP/1.1\r\nHost: x\r\n\r\n"

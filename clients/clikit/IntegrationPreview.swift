@@ -9,8 +9,8 @@ struct IntegrationPreview: AsyncParsableCommand {
     discussion: """
       With the integration's own settings, or with those that options give instead of them; an empty value ('') takes one \
       back to its default. Shown are the selected and the rejected with their reasons, how many bytes there are to fetch, \
-      and what changes against the last poll. With -o jsonl every line has one key, 'image', 'repository' or 'summary', \
-      and comes as soon as it is known.
+      and what changes against the last poll. With -o jsonl a line comes as soon as it is known: \
+      an image has a 'reference', a repository a 'name', and the last line is the 'summary'.
 
       Example:
         tidewaiter integration preview hub
@@ -64,8 +64,7 @@ struct IntegrationPreview: AsyncParsableCommand {
   }
 
   private static func printLines(of part: PreviewIntegrationResponse, _ console: Console) throws {
-    var lines = part.repositories.map { JSONValue.object([("repository", $0.json)]) }
-    lines += part.images.map { JSONValue.object([("image", $0.json)]) }
+    var lines = part.repositories.map(\.json) + part.images.map(\.json)
     if let summary = part.summary { lines.append(.object([("summary", summary.json)])) }
     for line in lines { try console.print(line.text() + "\n") }
   }

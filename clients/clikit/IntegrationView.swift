@@ -7,13 +7,14 @@ package enum IntegrationView {
     var table = Table([
       .init("NAME"), .init("TYPE", isOptional: true), .init("URL", cut: .end), .init("MODE", isOptional: true),
       .init("AUTH", isOptional: true),
-      .init("CRITERIA", cut: .end), .init("CONDITION"), .init("WARNINGS", cut: .end),
+      .init("NEXT RUN"), .init("CRITERIA", cut: .end), .init("CONDITION"), .init("WARNINGS", cut: .end),
     ])
     for integration in integrations {
       let criteria = integration.criteria.map(\.pattern).joined(separator: " ")
       table.add([
         .init(integration.name), .init(integration.type), .init(integration.url), .init(integration.mode.name),
-        .init(describe(integration.authentication?.kind)), .init(criteria.isEmpty ? "all" : criteria),
+        .init(describe(integration.authentication?.kind)), .init(nextRun(of: integration)?.short ?? ""),
+        .init(criteria.isEmpty ? "all" : criteria),
         .init(describe(integration.condition)), .init(integration.warnings.joined(separator: "; "), .yellow),
       ])
     }
@@ -33,8 +34,14 @@ package enum IntegrationView {
     if !integration.description.isEmpty { facts.add("description", integration.description) }
     facts.add("mode", integration.mode.name)
     if let schedule = integration.schedule {
-      let zone = schedule.timezone.isEmpty ? "" : " in \(schedule.timezone)"
-      facts.add("schedule", "\(schedule.kind) \(schedule.value)\(zone)")
+      let next = nextRun(of: integration)
+      let nodes = next.map { $0.zone.isEmpty ? "the node's time" : "the node's time, \($0.zone)" } ?? "the node's time"
+      let zone = schedule.timezone.isEmpty ? nodes : schedule.timezone
+      // Elapsed time goes by no clock.
+      facts.add(
+        "schedule",
+        "\(schedule.kind) \(schedule.value)" + (schedule.kind == "every" ? "" : " in \(zone)"))
+      if let next { facts.add("next run", next.long) }
     }
     let authentication = integration.authentication
     var account = describe(authentication?.kind)
@@ -77,6 +84,12 @@ package enum IntegrationView {
     if integration.updatedAt != nil { facts.add("updated", People.time(integration.updatedAt)) }
     facts.add("warnings", integration.warnings, .yellow)
     return facts
+  }
+
+  /// Nil for a manual one, and where the daemon cannot say it.
+  private static func nextRun(of integration: Integration) -> ZoneTime? {
+    guard let schedule = integration.schedule, let next = schedule.next else { return nil }
+    return ZoneTime(seconds: next.seconds, zone: schedule.timezone)
   }
 
   /// What the registry last said of the requests it grants.

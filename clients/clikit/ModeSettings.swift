@@ -65,8 +65,14 @@ extension Schedule {
     self.timezone = timezone
   }
 
-  /// Reads an answer by its form: a cron line has blanks, a week's days an @, a time of day a colon.
+  /// Reads an answer by its first word where that is a kind, else by its form: a cron line has blanks, a week's days an @, a
+  /// time of day a colon.
   init(reading answer: String, timezone: String) {
+    let words = answer.split(separator: " ", maxSplits: 1).map(String.init)
+    if words.count == 2, ["every", "daily", "weekly", "cron"].contains(words[0]) {
+      self.init(kind: words[0], value: words[1], timezone: timezone)
+      return
+    }
     let kind =
       answer.contains(" ") ? "cron" : answer.contains("@") ? "weekly" : answer.contains(":") ? "daily" : "every"
     self.init(kind: kind, value: answer, timezone: timezone)

@@ -31,6 +31,13 @@ CURLcode ccurl_get_long(CURL *_Nonnull easy, CURLINFO info, long *_Nonnull value
 const char *_Nullable ccurl_get_string(CURL *_Nonnull easy, CURLINFO info);
 
 CURLMcode ccurl_multi_set_long(CURLM *_Nonnull multi, CURLMoption option, long value);
+
+// Called when libcurl wants to be told of other events of a socket, and of another time to be called again.
+CURLMcode ccurl_multi_set_socket(
+    CURLM *_Nonnull multi, curl_socket_callback _Nonnull callback, void *_Nonnull context);
+CURLMcode ccurl_multi_set_timer(
+    CURLM *_Nonnull multi, curl_multi_timer_callback _Nonnull callback, void *_Nonnull context);
+
 CURLSHcode ccurl_share_data(CURLSH *_Nonnull share, curl_lock_data data);
 
 // What the write callback returns to pause its transfer (CURL_WRITEFUNC_PAUSE).

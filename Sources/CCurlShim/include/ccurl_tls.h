@@ -47,12 +47,14 @@ typedef struct {
   ccurl_certificate certificates[CCURL_CHAIN_MAX];
 } ccurl_chain;
 
-// Outlives its transfer when the connections it made do: free it as soon as the transfer is done.
+// Lives on in the connections that were made with it: free it with its handle.
 typedef struct ccurl_observer ccurl_observer;
 
 // Has the connections that `easy` makes verified against `trust`, if that is given, and observed.
 ccurl_observer *_Nullable ccurl_observe_tls(CURL *_Nonnull easy, ccurl_trust *_Nullable trust);
 const ccurl_chain *_Nonnull ccurl_observed_chain(const ccurl_observer *_Nonnull observer);
+// Forgets what was observed: the handle is to be used for another request.
+void ccurl_observer_reset(ccurl_observer *_Nonnull observer);
 void ccurl_observer_free(ccurl_observer *_Nonnull observer);
 
 // The words for `ccurl_chain.error`.

@@ -65,9 +65,6 @@ extension API.Integration {
 
   private static func warnings(_ record: IntegrationRecord) -> [String] {
     var found = record.exposures
-    if record.isAutomatic {
-      found.append("the schedule is kept, but this version does not poll by itself: poll by hand, or by a timer")
-    }
     if record.auth != .anonymous && !record.hasSecret {
       found.append("no secret is stored: give it anew, or nothing can be read")
     }

@@ -3,6 +3,7 @@ import Model
 import Registry
 import Selection
 import StorageMessages
+import Zones
 
 /// Settings of what is pulled and how fast, each read alone.
 extension IntegrationReader {
@@ -23,15 +24,16 @@ extension IntegrationReader {
     guard let wanted else { return nil }
     do {
       if try Selection.Schedule(kind: wanted.kind, value: wanted.value) == nil {
-        refuse("schedule.kind", "is none of \(Selection.Schedule.kinds.joined(separator: ", "))")
+        let kinds = Selection.Schedule.kinds.joined(separator: ", ")
+        refuse("schedule.kind", "\"\(wanted.kind.excerpt())\" is none of \(kinds), such as daily with the value 02:30")
       }
     } catch {
       refuse("schedule.value", "\(error)")
     }
-    if !wanted.timezone.isEmpty && !TimeZones.has(wanted.timezone) {
-      refuse(
-        "schedule.timezone",
-        "\"\(wanted.timezone.excerpt())\" is no time zone that this node knows, such as Europe/Berlin")
+    do {
+      _ = try zones.zone(wanted.timezone)
+    } catch {
+      refuse("schedule.timezone", "\(error)")
     }
     var record = ScheduleRecord()
     record.kind = wanted.kind

@@ -3,6 +3,7 @@ import Model
 import Posix
 import StorageMessages
 import Store
+import Zones
 
 /// Reads what a client wants an integration to be, and gathers everything that is wrong with it (D7).
 ///
@@ -26,6 +27,8 @@ struct IntegrationReader {
     }
   }
 
+  /// Where the names of time zones are looked up.
+  var zones = ZoneDatabase.system
   private(set) var violations: [(field: String, description: String)] = []
 
   /// Kept of what is wrong, so that the answer stays a small message.

@@ -68,7 +68,3 @@ extension IntegrationsHandler {
       hint: "list them with: tidewaiter integration polls \(name)")
   }
 }
-
-extension IntegrationsHandler {
-  func previewIntegration(_ request: PreviewIntegrationRequest, _ responses: ResponseStream<PreviewIntegrationResponse>, _ context: CallContext) async throws { throw RPCError(.unimplemented, "not yet") }
-}

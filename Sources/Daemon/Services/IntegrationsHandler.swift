@@ -12,8 +12,10 @@ struct IntegrationsHandler: IntegrationsService {
   let store: StateStore
   let registries: RegistryClients
   let poller: Poller
+  let scheduler: Scheduler
   let removals: Removals
   let ledger: Ledger
+  let previewer: Previewer
   let clock: WallClock
 
   func createIntegration(_ request: CreateIntegrationRequest, _ context: CallContext) async throws -> API.Integration {
@@ -24,9 +26,11 @@ struct IntegrationsHandler: IntegrationsService {
       proxyPassword: request.proxyPassword)
     let record = reader.create(wanted, secrets: secrets)
     guard reader.violations.isEmpty else { throw RPCError.invalidArgument(reader.violations) }
-    if request.validateOnly { return API.Integration(try store.preview(record, secrets: Set(secrets.keys))) }
-    return API.Integration(
-      try await store.createIntegration(record, secrets: secrets, now: clock.now, actor: context.peer.actor))
+    if request.validateOnly { return try shown(try store.preview(record, secrets: Set(secrets.keys))) }
+    let created = try await store.createIntegration(
+      record, secrets: secrets, now: clock.now, actor: context.peer.actor)
+    scheduler.changed()
+    return try shown(created)
   }
 
   /// What a request gives: the one place where its bytes become secrets.
@@ -39,15 +43,19 @@ struct IntegrationsHandler: IntegrationsService {
     return given.reduce(into: [:]) { if !$1.1.isEmpty { $0[$1.0] = Secret($1.1) } }
   }
 
-  /// As it is stored, and what its registry told since the daemon started.
-  private func shown(_ record: IntegrationRecord) -> API.Integration {
+  /// As it is stored, when it is polled next and what keeps it from that, and what its registry told since the daemon
+  /// started.
+  private func shown(_ record: IntegrationRecord) throws -> API.Integration {
     var integration = API.Integration(record)
     integration.budget = registries.budget(of: record.id).map(Budget.init)
+    let next = try scheduler.next(of: record)
+    integration.schedule?.next = next.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    if let problem = scheduler.problem(of: record.id) { integration.warnings.append(problem) }
     return integration
   }
 
   func getIntegration(_ request: GetIntegrationRequest, _ context: CallContext) throws -> API.Integration {
-    shown(try store.integration(named: request.name))
+    try shown(try store.integration(named: request.name))
   }
 
   func listIntegrations(
@@ -57,7 +65,7 @@ struct IntegrationsHandler: IntegrationsService {
     let size = Paging.size(request.pageSize)
     let found = try store.integrations(after: after, limit: size + 1)
     var response = ListIntegrationsResponse()
-    response.integrations = found.prefix(size).map(shown)
+    response.integrations = try found.prefix(size).map(shown)
     if found.count > size { response.nextPageToken = Paging.token(found[size - 1].name) }
     return response
   }
@@ -86,7 +94,7 @@ struct IntegrationsHandler: IntegrationsService {
     // An update that changes nothing is none: neither the revision rises nor is anything forgotten.
     let isDone = request.validateOnly || (update.changed.isEmpty && update.dropped.isEmpty)
     let updated = isDone ? update.preview : try await perform(update, on: current, context)
-    var answer = API.Integration(updated)
+    var answer = try shown(updated)
     answer.droppedSecrets = update.dropped.map(\.path)
     answer.changedFields = update.changed
     return answer
@@ -104,6 +112,7 @@ struct IntegrationsHandler: IntegrationsService {
       record = update.record
     }
     registries.forget(updated.id)
+    scheduler.changed()
     return updated
   }
 

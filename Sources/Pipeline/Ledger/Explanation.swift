@@ -56,17 +56,12 @@ package struct Explanation: Sendable, Equatable {
     takeImage(facts)
     switch state.status {
     case .gone:
-      set(state.status.name, "gone", "the registry does not list the tag any more, since \(Self.time(tag.goneAt))")
+      set(state.status.name, TagReason.gone.rawValue, "\(state.reason), since \(Self.time(tag.goneAt))")
       if facts.image?.scannedAt ?? 0 != 0 {
         notes.append("its last image was scanned \(Self.time(facts.image?.scannedAt ?? 0)); the report is kept")
       }
     case .scanned, .queued:
-      reasonCode = tag.isSelected ? tag.reasonCode : ""
-      if !tag.isSelected {
-        reason = "it was taken before"
-        notes.append("poll \(tag.pollId) decided otherwise: \(tag.decision.word): \(tag.reason)")
-      }
-      if reason.isEmpty { reason = "it was selected" }
+      reasonCode = tag.reasonCode
     case .failed, .skipped:
       if state.isOfImage, tag.isSelected, !tag.reason.isEmpty { notes.append("it was taken: \(tag.reason)") }
       if state.status == .failed, let image = facts.image {
@@ -87,7 +82,7 @@ package struct Explanation: Sendable, Equatable {
     takeImage(facts)
     since = image.status == .scanned ? image.scannedAt : image.status == .queued ? facts.job?.enqueuedAt ?? 0 : 0
     if image.status == .gone, reason.isEmpty {
-      set(state, "gone", "no tag of \(facts.repository) points to it any more")
+      set(state, TagReason.gone.rawValue, "no tag of \(facts.repository) points to it any more")
     }
     if let tag = facts.tagRecord, let name = facts.tag {
       let place = tag.digest.isEmpty ? "nothing that was asked for" : tag.digest

@@ -93,10 +93,7 @@ package struct Ledger: Sendable {
         return (count, next)
       }
     } while lastRepository != nil
-    let poll = try await reader.run { [store] in
-      try store.read { try Self.newestPolls(of: integration, in: $0).ended }
-    }
-    return Coverage(tags: tags, repositories: repositories, poll: poll)
+    return Coverage(tags: tags, repositories: repositories, poll: try await lastEndedPoll(of: integration))
   }
 
   // MARK: - Listing
@@ -168,6 +165,10 @@ package struct Ledger: Sendable {
       position = next
     } while position != nil && found.count < limit
     return found
+  }
+
+  package func lastEndedPoll(of integration: UInt64) async throws -> PollRecord? {
+    try await reader.run { [store] in try store.read { try Self.newestPolls(of: integration, in: $0).ended } }
   }
 
   /// Polls before `before`, the newest first, at most `limit`; of one that runs as it stood when it began.

@@ -11,7 +11,7 @@ package struct TagState: Sendable, Equatable {
   package let status: ImageStatus
   /// Why, as a word that stays the same; "" where the status says it all.
   package let reasonCode: String
-  /// For people; of what is scanned or queued: why it was taken, if the tag is still selected.
+  /// For people; of what is scanned or queued: why it was taken.
   package let reason: String
   /// Whether it is the image's state, so that a listing of images has it.
   package let isOfImage: Bool
@@ -26,8 +26,8 @@ package struct TagState: Sendable, Equatable {
   /// `image` is that of the tag's digest, if one is stored.
   package init(_ tag: TagRecord, image: ImageRecord?) {
     if tag.isGone {
-      self.init(.gone, "", "", isOfImage: image?.status == .gone)
-    } else if let image, let state = TagState(of: image, takenBecause: tag.isSelected ? tag.reason : "") {
+      self.init(.gone, "", Self.goneReason, isOfImage: image?.status == .gone)
+    } else if let image, let state = TagState(of: image, takenBecause: Self.reasonToTake(tag)) {
       self = state
     } else {
       switch tag.decision {
@@ -37,6 +37,14 @@ package struct TagState: Sendable, Equatable {
       default: self.init(.failed, "not_queued", "it was selected, but is not in the queue: poll again")
       }
     }
+  }
+
+  /// Of a tag that is gone.
+  package static let goneReason = "the registry does not list it any more"
+
+  private static func reasonToTake(_ tag: TagRecord) -> String {
+    guard tag.isSelected else { return "taken before it was \(tag.decision.word): \(tag.reason)" }
+    return tag.reason.isEmpty ? "it was selected" : tag.reason
   }
 
   /// The state of an image; nil for one that was never asked for, or that a tag has come back to which was gone.

@@ -24,16 +24,25 @@ struct MissingRepositories: Sendable {
 
   private struct HasTag: Error {}
 
-  /// Those that the store has and `names` has not, by hash.
-  func candidates(names: Set<Int>) throws -> [(key: RepositoryKey, record: RepositoryRecord)] {
-    try store.read { transaction in
+  /// What became of those that the store has and `names` has not, by hash; without those that `poll` has done with. Throws
+  /// what the registry says against all of them.
+  func found(
+    names: Set<Int>, except poll: UInt64 = 0
+  ) async throws -> [(key: RepositoryKey, record: RepositoryRecord, finding: Finding)] {
+    let candidates = try store.read { transaction in
       var found: [(RepositoryKey, RepositoryRecord)] = []
       try transaction.scan(StateStore.repositories, prefix: { $0.append(integration.id) }) { key, record in
-        if !names.contains(key.repository.hashValue), needsLook(record) { found.append((key, record)) }
+        if !names.contains(key.repository.hashValue), poll == 0 || record.pollId != poll, needsLook(record) {
+          found.append((key, record))
+        }
         return true
       }
       return found
     }
+    let findings = try await concurrentMap(candidates, limit: client.endpoint.concurrentRequestsMax) {
+      try await look(for: $0, $1)
+    }
+    return zip(candidates, findings).map { ($0.0, $0.1, $1) }
   }
 
   private func needsLook(_ record: RepositoryRecord) -> Bool {
@@ -44,8 +53,7 @@ struct MissingRepositories: Sendable {
     }
   }
 
-  /// Throws what the registry says against all of them.
-  func look(for key: RepositoryKey, _ record: RepositoryRecord) async throws -> Finding {
+  private func look(for key: RepositoryKey, _ record: RepositoryRecord) async throws -> Finding {
     // What was passed over was never looked into.
     guard record.state != .skipped, let repository = Repository(key.repository) else { return .gone }
     do {

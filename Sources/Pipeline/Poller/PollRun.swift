@@ -31,7 +31,7 @@ struct PollRun: RegistryWalk.Visitor {
     } catch {
       // What was done is known for the next run, whatever ended this one.
       try await rows.flush()
-      throw error
+      throw RegistryWalk.Suspended(error) ?? error
     }
     try await rows.flush()
   }
@@ -175,18 +175,26 @@ struct PollRun: RegistryWalk.Visitor {
 
   private func passOver(_ names: [ListingSummary.PassedOver]) async throws {
     for passed in names {
-      try await rows.put(
-        RepositoryKey(integration: integration.id, repository: passed.name), kind: passed.kind, .skipped,
-        passed.kind.rawValue, passed.kind.whyPassedOver, poll: poll, count: passed.count)
+      let key = RepositoryKey(integration: integration.id, repository: passed.name)
+      let (code, reason) = (passed.kind.rawValue, passed.kind.whyPassedOver)
+      if let row = try rows.row(key), row.state != .skipped {
+        // It was polled as long as such repositories were included.
+        try await change(tagsOf: key) { tag in
+          tag.decision = .skipped
+          tag.reasonCode = code
+          tag.reason = reason
+        }
+      }
+      try await rows.put(key, kind: passed.kind, .skipped, code, reason, poll: poll, count: passed.count)
     }
   }
 
   private func lookForMissing(_ names: Set<Int>) async throws {
     try await rows.flush()
     let missing = MissingRepositories(integration: integration, client: client, store: store, now: now)
-    for (key, record) in try missing.candidates(names: names) where record.pollId != poll {
+    for (key, record, finding) in try await missing.found(names: names, except: poll) {
       try Task.checkCancellation()
-      switch try await missing.look(for: key, record) {
+      switch finding {
       case .gone: try await end(key, record)
       case .unlisted:
         let reason = "it is there, but the registry's listing does not name it any more: see the scopes and rights"

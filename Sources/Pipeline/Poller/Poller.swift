@@ -13,7 +13,7 @@ package final class Poller: Sendable {
   /// What a poll is started by.
   package enum Trigger: String, Sendable {
     case person, schedule
-    /// A run that was due while the daemon did not run, or its clock jumped over it.
+    /// By the schedule, for a time at which the daemon did not run.
     case missed
   }
 

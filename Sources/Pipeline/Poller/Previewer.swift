@@ -115,13 +115,17 @@ private struct PreviewVisit: RegistryWalk.Visitor {
   }
 
   func run() async throws -> Previewer.Outcome {
-    let walk: RegistryWalk.Outcome
     do {
-      walk = try await RegistryWalk(client: client, criteria: criteria).run(self)
-    } catch let suspended as RegistryWalk.Suspended {
+      try await walk()
+    } catch {
+      guard let suspended = RegistryWalk.Suspended(error) else { throw error }
       outcome.note(suspended.reason.message, isPartial: true)
-      return outcome.value
     }
+    return outcome.value
+  }
+
+  private func walk() async throws {
+    let walk = try await RegistryWalk(client: client, criteria: criteria).run(self)
     for passed in walk.summary.passedOverNames {
       try await hand(
         .repository(
@@ -134,7 +138,6 @@ private struct PreviewVisit: RegistryWalk.Visitor {
         "only repositories that the criteria name in full were looked at: \(closed.message)", isPartial: true)
     }
     if walk.isComplete { try await lookForMissing(walk.names) }
-    return outcome.value
   }
 
   private func hand(_ finding: Previewer.Finding) async throws {
@@ -207,9 +210,8 @@ private struct PreviewVisit: RegistryWalk.Visitor {
 
   private func lookForMissing(_ names: Set<Int>) async throws {
     let missing = MissingRepositories(integration: integration, client: client, store: store, now: now)
-    for (key, record) in try missing.candidates(names: names) {
-      try Task.checkCancellation()
-      guard case .gone = try await missing.look(for: key, record) else { continue }
+    for (key, record, finding) in try await missing.found(names: names) {
+      guard case .gone = finding, record.state != .skipped else { continue }
       let gone = try store.read { [store] transaction in
         var found: [(TagKey, TagRecord)] = []
         try store.tags(of: key, in: transaction) { key, record in

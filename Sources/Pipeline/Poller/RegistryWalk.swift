@@ -18,6 +18,18 @@ struct RegistryWalk: Sendable {
   struct Suspended: Error {
     let wait: Duration
     let reason: RegistryError
+
+    /// Nil for an error that says something else.
+    init?(_ error: any Error) {
+      if let suspended = error as? Suspended {
+        self = suspended
+        return
+      }
+      guard let error = error as? RegistryError, error.code == .rateLimited, let wait = error.retryAfter else {
+        return nil
+      }
+      (self.wait, reason) = (wait, error)
+    }
   }
 
   /// What the walk is for. Everything is called from several tasks at once.
@@ -67,7 +79,7 @@ struct RegistryWalk: Sendable {
       try await walkNamed(visitor, course, insteadOf: error)
       return Outcome(summary: ListingSummary(), names: course.names, closed: error)
     } catch let error as RegistryError {
-      throw Self.suspension(error) ?? error
+      throw Suspended(error) ?? error
     }
   }
 
@@ -127,7 +139,7 @@ struct RegistryWalk: Sendable {
       } catch let failure as RegistryError {
         // A credential that opens nothing is not tried on every name.
         if index == 0, failure.code == .unauthorized { throw error }
-        if let suspension = Self.suspension(failure) { throw suspension }
+        if let suspension = Suspended(failure) { throw suspension }
         try await visitor.left(listed, failure)
       }
     }
@@ -140,18 +152,13 @@ struct RegistryWalk: Sendable {
         try course.failures.note(nil)
         try await visitor.left(listed, nil)
       } catch let error as RegistryError {
-        if let suspension = Self.suspension(error) { throw suspension }
+        if let suspension = Suspended(error) { throw suspension }
         try await visitor.left(listed, error)
         try course.failures.note(error)
       }
     } catch {
       if !Task.isCancelled { course.record(error) }
     }
-  }
-
-  private static func suspension(_ error: RegistryError) -> Suspended? {
-    guard error.code == .rateLimited, let wait = error.retryAfter else { return nil }
-    return Suspended(wait: wait, reason: error)
   }
 }
 

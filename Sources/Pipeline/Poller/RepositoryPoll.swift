@@ -84,6 +84,7 @@ struct RepositoryPoll {
             continue
           }
           record.goneAt = now
+          record.pollId = run.poll
           try run.store.put(record, missing.key, now: now, in: transaction)
         }
       }

@@ -282,7 +282,7 @@ final class Authenticator: Sendable {
   ) async throws -> BearerToken {
     let realm = service.realm
     let request = tokenRequest(service, scope, credential)
-    let redactor = Redactor(secrets(sent: Self.direct(credential)) + credential.secrets)
+    let redactor = Redactor(self.secrets(sent: Self.direct(credential)) + credential.secrets)
     do {
       let answer = try await session.transport.send(request, in: session.group)
       switch answer.status {

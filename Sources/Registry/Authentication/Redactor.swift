@@ -1,4 +1,5 @@
 import Posix
+import Synchronization
 
 /// Replaces what must not be seen in texts that a registry had a hand in: it may echo the header it was sent, whole, in
 /// JSON's spelling, or so that our own cutting leaves its beginning.
@@ -10,17 +11,32 @@ struct Redactor: Sendable {
   private static let headBytesMin = 8
   private static let cut = Array("…".utf8)
 
-  /// The longest first: one may be part of another.
-  private let needles: [[UInt8]]
+  /// Made when there is something to redact, which of most answers there is not.
+  private final class Needles: Sendable {
+    private let secrets: @Sendable () -> [Secret]
+    private let made = Mutex<[[UInt8]]?>(nil)
 
-  init(_ secrets: [Secret]) {
-    let spellings = secrets.filter { !$0.isEmpty }.flatMap { secret in
-      let text = secret.revealed
-      let inJSON = text.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "\\/")
-      return [text, inJSON, ForeignText.escaped(text, lengthMax: .max)].map { Array($0.utf8) }
+    init(_ secrets: @escaping @Sendable () -> [Secret]) { self.secrets = secrets }
+
+    /// The longest first: one may be part of another.
+    var all: [[UInt8]] {
+      made.withLock { made in
+        if let made { return made }
+        let spellings = secrets().filter { !$0.isEmpty }.flatMap { secret in
+          let text = secret.revealed
+          let inJSON = text.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "\\/")
+          return [text, inJSON, ForeignText.escaped(text, lengthMax: .max)].map { Array($0.utf8) }
+        }
+        let new = Set(spellings).sorted { $0.count > $1.count }
+        made = new
+        return new
+      }
     }
-    needles = Set(spellings).sorted { $0.count > $1.count }
   }
+
+  private let needles: Needles
+
+  init(_ secrets: @escaping @autoclosure @Sendable () -> [Secret]) { needles = Needles(secrets) }
 
   /// For a message of ours with foreign words in it.
   func redact(_ text: String) -> String { redact(text, isForeign: false) }
@@ -30,7 +46,7 @@ struct Redactor: Sendable {
 
   private func redact(_ text: String, isForeign: Bool) -> String {
     var bytes = Array(text.utf8)
-    for pattern in needles {
+    for pattern in needles.all {
       if pattern.count < Self.needleBytesMin {
         if isForeign, Self.first(of: pattern, in: bytes[...]) != nil { return "[redacted]" }
       } else {

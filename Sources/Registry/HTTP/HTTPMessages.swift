@@ -54,7 +54,10 @@ package struct HTTPRequest: Sendable {
   package var destination: Destination
   /// The request in messages: "GET https://host/path". A path that an answer chose is not shown, since it may hold an
   /// echo of what we sent.
-  package var subject: String
+  package var subject: String {
+    statedSubject ?? "\(method.rawValue) \(destination == .registry ? url.description : url.origin.description)"
+  }
+  private let statedSubject: String?
   /// Bytes of body, after decoding, that are taken; more is `TOO_LARGE`. The body of an error is cut instead.
   package var bodyMax: Int
   /// Whether the answer may come as gzip. Only where the decoded bytes are what counts.
@@ -66,8 +69,7 @@ package struct HTTPRequest: Sendable {
     destination: Destination = .registry, subject: String? = nil, bodyMax: Int,
     acceptsGzip: Bool = false
   ) {
-    self.subject =
-      subject ?? "\(method.rawValue) \(destination == .registry ? url.description : url.origin.description)"
+    statedSubject = subject
     self.method = method
     self.url = url
     self.headers = headers
@@ -75,23 +77,6 @@ package struct HTTPRequest: Sendable {
     self.destination = destination
     self.bodyMax = bodyMax
     self.acceptsGzip = acceptsGzip
-  }
-}
-
-/// Header fields in order of receipt; names are compared without case.
-package struct HTTPHeaders: Sendable {
-  private var fields: [(name: String, value: String)] = []
-
-  init() {}
-
-  mutating func append(_ name: String, _ value: String) { fields.append((name.lowercased(), value)) }
-
-  /// The first field of that name.
-  package subscript(_ name: String) -> String? { all(name).first }
-
-  package func all(_ name: String) -> [String] {
-    let name = name.lowercased()
-    return fields.filter { $0.name == name }.map(\.value)
   }
 }
 

@@ -8,8 +8,10 @@ struct ResponseHead {
 
   /// Takes one line; true when it was the empty one that ends a head.
   mutating func add(_ line: UnsafeRawBufferPointer) -> Bool {
-    var line = line[...]
-    while let last = line.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") { line = line.dropLast() }
+    var line = line
+    while let last = line.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") {
+      line = UnsafeRawBufferPointer(rebasing: line.dropLast())
+    }
     if line.isEmpty { return true }
     if line.starts(with: "HTTP/".utf8) {
       headers = HTTPHeaders()
@@ -18,15 +20,14 @@ struct ResponseHead {
       return false
     }
     guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return false }
-    headers.append(
-      String(decoding: line[..<colon], as: UTF8.self), Self.trimmed(line[line.index(after: colon)...]))
+    headers.append(UnsafeRawBufferPointer(rebasing: line[..<colon]), Self.trimmed(line[(colon + 1)...]))
     return false
   }
 
-  private static func trimmed(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
+  private static func trimmed(_ bytes: Slice<UnsafeRawBufferPointer>) -> UnsafeRawBufferPointer {
     func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
     var bytes = bytes.drop(while: isBlank)
     while let last = bytes.last, isBlank(last) { bytes = bytes.dropLast() }
-    return String(decoding: bytes, as: UTF8.self)
+    return UnsafeRawBufferPointer(rebasing: bytes)
   }
 }

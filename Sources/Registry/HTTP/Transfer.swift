@@ -2,28 +2,21 @@ import CCurl
 import CCurlShim
 import Posix
 
-/// One request inside libcurl: its easy handle, what the handle points to, and what has come so far. Used by the curl
-/// thread alone.
+/// One request inside libcurl: the handle that it uses, and what has come so far. Used by the curl thread alone.
 final class Transfer {
-  let easy: UnsafeMutableRawPointer
-  let group: GroupConnections
+  let id: UInt64
+  let handle: EasyHandle
+  var easy: UnsafeMutableRawPointer { handle.easy }
+  var group: GroupConnections { handle.group }
 
-  private let id: UInt64
   private let request: HTTPRequest
-  private let outside: TransportOutside
-  /// The proxy on the way; nil for none.
-  private let proxy: ProxyServer?
-  private let policy: UnsafeMutablePointer<ccurl_address_policy>
-  /// libcurl's own words for a failure.
-  private let words: UnsafeMutablePointer<CChar>
-  private var observer: OpaquePointer?
-  private var requestHeaders: UnsafeMutablePointer<curl_slist>?
-  private var mappings: UnsafeMutablePointer<curl_slist>?
+  private let timeouts: TransportTimeouts
   /// Nil once the head of a stream, or everything, has been handed over.
   private var continuation: CheckedContinuation<OpenedResponse, any Error>?
   private let buffer: StreamBuffer?
   /// Kept so that its connections are not closed under the transfer.
   private let owner: ConnectionGroup
+  private let agenda: TransferAgenda
 
   private var head = ResponseHead()
   private var body: [UInt8] = []
@@ -31,7 +24,7 @@ final class Transfer {
   /// Its reader is behind.
   private var isFull = false
   /// Until then, to keep to the integration's pace, no more bytes are taken.
-  private var pacedUntil: ContinuousClock.Instant?
+  private var pacedUntil: ContinuousClock.Instant? { didSet { agenda.lookAgain(by: wakesAt) } }
   /// libcurl was told to take no more bytes.
   private var isPaused = false
   /// The rest of an error's body is not wanted: libcurl's complaint about that is no failure.
@@ -39,53 +32,51 @@ final class Transfer {
   /// Why a callback of ours stopped the transfer.
   private var failure: RegistryError?
 
-  private let started = ContinuousClock.now
-  private(set) var deadline: ContinuousClock.Instant
+  private let started: ContinuousClock.Instant
+  private(set) var deadline: ContinuousClock.Instant { didSet { agenda.lookAgain(by: wakesAt) } }
   private var bytesInPeriod = 0
 
-  private var timeouts: TransportTimeouts { outside.timeouts }
+  private var proxy: ProxyServer? { handle.kind.proxy }
 
-  init(_ start: StartCommand, in group: GroupConnections, buffer: StreamBuffer?, outside: TransportOutside) throws {
-    proxy = try Self.proxy(for: start.request.url, group.settings.proxy, outside.proxies)
-    guard let easy = curl_easy_init() else {
-      throw RegistryError(.unreachable, "out of memory for a request", isTransient: true)
-    }
-    self.easy = easy
-    self.group = group
+  init(_ start: StartCommand, on handle: EasyHandle, buffer: StreamBuffer?, outside: TransportOutside, agenda: TransferAgenda)
+    throws
+  {
+    self.handle = handle
     self.buffer = buffer
-    self.outside = outside
+    self.agenda = agenda
+    timeouts = outside.timeouts
     id = start.id
     request = start.request
     owner = start.group
     continuation = start.continuation
-    policy = .allocate(capacity: 1)
-    policy.initialize(to: ccurl_address_policy())
-    let allowed = Self.allowedKinds(for: start.request, in: group)
-    // A proxy may live anywhere: it is the user who named it.
-    policy.pointee.allowed = proxy == nil ? allowed : .max
-    words = .allocate(capacity: Int(CURL_ERROR_SIZE))
-    words.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+    started = ContinuousClock.now
     // Until the connection is ready, libcurl's own limit comes first.
     deadline = started + outside.timeouts.connect + outside.timeouts.firstByte
-    configure(isBlob: start.streams)
+    agenda.lookAgain(by: deadline)
+    let allowed = Self.allowedKinds(for: start.request, in: handle.group)
     // The socket callback would find it too, unless a proxy made the connection.
-    let literal = request.url.host.filter { $0 != "[" && $0 != "]" }
+    let literal = request.url.unbracketedHost
     let kind = ccurl_address_kind(literal)
     if kind != 0, kind & allowed == 0 {
       throw RegistryError.addressRefused(host: request.url.host, address: literal, kinds: kind)
     }
-  }
-
-  deinit {
-    curl_easy_cleanup(easy)
-    curl_slist_free_all(requestHeaders)
-    curl_slist_free_all(mappings)
-    if let observer { ccurl_observer_free(observer) }
-    words.deallocate()
-    policy.deallocate()
+    // A proxy may live anywhere: it is the user who named it.
+    handle.prepare(request, allowed: handle.kind.proxy == nil ? allowed : .max, hosts: outside.mappings)
+    let context = Unmanaged.passUnretained(self).toOpaque()
+    handle.check(ccurl_set_header(easy, receiveHeader, context))
+    handle.check(ccurl_set_write(easy, receiveBody, context))
+    handle.check(ccurl_set_ready(easy, connectionReady, context))
   }
 
   // MARK: set-up
+
+  /// The kind of handle that a request needs.
+  static func kind(of start: StartCommand, _ outside: TransportOutside) throws -> EasyHandle.Kind {
+    let request = start.request
+    return EasyHandle.Kind(
+      streams: start.streams, scheme: request.url.scheme, showsIdentity: request.destination != .namedByAnswer,
+      proxy: try proxy(for: request.url, start.group.settings.proxy, outside.proxies))
+  }
 
   private static func allowedKinds(for request: HTTPRequest, in group: GroupConnections) -> UInt32 {
     let everyday = ccurl_address_ordinary | ccurl_address_private | ccurl_address_loopback
@@ -121,118 +112,15 @@ final class Transfer {
     }
   }
 
-  private func configure(isBlob: Bool) {
-    set(CURLOPT_NOSIGNAL, 1)
-    // A cancelled look-up must not hold up everybody else's transfers until the resolver gives up.
-    set(CURLOPT_QUICK_EXIT, 1)
-    set(CURLOPT_FOLLOWLOCATION, 0)
-    set(CURLOPT_NETRC, Int(CURL_NETRC_IGNORED.rawValue))
-    if isBlob { set(CURLOPT_BUFFERSIZE, HTTPTransport.receiveBytes) }
-    set(CURLOPT_CONNECTTIMEOUT_MS, Int(clamping: timeouts.connect.milliseconds))
-    set(CURLOPT_PROTOCOLS_STR, "http,https")
-    set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https")
-    // Headers meant for the registry do not go to a proxy's CONNECT.
-    set(CURLOPT_HEADEROPT, Int(CURLHEADER_SEPARATE))
-    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
-    set(CURLOPT_HTTP_VERSION, isBlob ? Int(CURL_HTTP_VERSION_1_1) : Int(CURL_HTTP_VERSION_2TLS))
-    set(CURLOPT_PIPEWAIT, isBlob || request.url.scheme == .http ? 0 : 1)
-    set(CURLOPT_USERAGENT, "tidewaiter")
-    set(CURLOPT_URL, request.url.text)
-    if request.method == .head { set(CURLOPT_NOBODY, 1) }
-    if request.acceptsGzip { set(CURLOPT_ACCEPT_ENCODING, "gzip") }
-    check(ccurl_set_pointer(easy, CURLOPT_SHARE, group.share(forStreams: isBlob)))
-    configureTLS()
-    configureWay()
-    let context = Unmanaged.passUnretained(self).toOpaque()
-    check(ccurl_set_header(easy, receiveHeader, context))
-    check(ccurl_set_write(easy, receiveBody, context))
-    check(ccurl_set_ready(easy, connectionReady, context))
-    for (name, value) in request.headers { addHeader(name, value) }
-    if let authorization = request.authorization { addHeader(authorization.name, authorization.value.revealed) }
-    if let signature = request.signature { sign(signature) }
-    if request.method == .post { post(request.content) }
-    check(ccurl_set_list(easy, CURLOPT_HTTPHEADER, requestHeaders))
-  }
-
-  private func configureTLS() {
-    let tls = group.settings.tls
-    if tls.isInsecure {
-      set(CURLOPT_SSL_VERIFYPEER, 0)
-      set(CURLOPT_SSL_VERIFYHOST, 0)
-    }
-    // The group's trust takes their place. libcurl's cache of authorities knows no groups.
-    set(CURLOPT_CA_CACHE_TIMEOUT, 0)
-    for option in [CURLOPT_CAINFO, CURLOPT_CAPATH, CURLOPT_PROXY_CAINFO, CURLOPT_PROXY_CAPATH] {
-      check(ccurl_set_string(easy, option, nil))
-    }
-    observer = ccurl_observe_tls(easy, group.trust)
-    precondition(observer != nil, "out of memory")
-    guard request.destination != .namedByAnswer, let identity = tls.identity else { return }
-    // The group, which lives longer, keeps the bytes in place.
-    identity.certificate.withBytes { bytes in
-      if let base = bytes.baseAddress { check(ccurl_set_blob(easy, CURLOPT_SSLCERT_BLOB, base, bytes.count)) }
-    }
-    identity.key.withBytes { bytes in
-      if let base = bytes.baseAddress { check(ccurl_set_blob(easy, CURLOPT_SSLKEY_BLOB, base, bytes.count)) }
-    }
-  }
-
-  /// Proxy, mapped hosts, and the check of addresses.
-  private func configureWay() {
-    // An empty name keeps libcurl from asking the environment.
-    set(CURLOPT_PROXY, proxy?.description ?? "")
-    set(CURLOPT_NOPROXY, "")
-    if let user = proxy?.user { set(CURLOPT_PROXYUSERNAME, user) }
-    if let password = proxy?.password { set(CURLOPT_PROXYPASSWORD, password.revealed) }
-    for mapping in outside.mappings where mapping.host == request.url.host && mapping.port == request.url.port {
-      mappings = curl_slist_append(mappings, mapping.connectTo)
-    }
-    check(ccurl_set_list(easy, CURLOPT_CONNECT_TO, mappings))
-    check(ccurl_set_address_policy(easy, policy))
-    check(ccurl_set_error_buffer(easy, words))
-  }
-
-  private func post(_ content: Secret) {
-    content.withBytes { bytes in
-      // The size comes first: libcurl copies at once.
-      set(CURLOPT_POSTFIELDSIZE, bytes.count)
-      guard !bytes.isEmpty, let base = bytes.baseAddress else { return set(CURLOPT_COPYPOSTFIELDS, "") }
-      check(ccurl_set_pointer(easy, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: base)))
-    }
-  }
-
-  private func sign(_ signature: AWSSignature) {
-    set(CURLOPT_AWS_SIGV4, "aws:amz:\(signature.region):\(signature.service)")
-    set(CURLOPT_USERNAME, signature.keyID)
-    set(CURLOPT_PASSWORD, signature.key.revealed)
-    if let token = signature.sessionToken { addHeader("X-Amz-Security-Token", token.revealed) }
-  }
-
-  private func addHeader(_ name: String, _ value: String) {
-    precondition(!value.utf8.contains { $0 < 0x20 }, "a control character in the header \(name)")
-    requestHeaders = curl_slist_append(requestHeaders, "\(name): \(value)")
-  }
-
-  private func set(_ option: CURLoption, _ value: Int) { check(ccurl_set_long(easy, option, value)) }
-
-  private func set(_ option: CURLoption, _ value: String) { check(ccurl_set_string(easy, option, value)) }
-
-  /// Options fail only when libcurl was built without them or memory is out.
-  private func check(_ code: CURLcode) {
-    precondition(code == CURLE_OK, "libcurl refuses an option: \(String(cString: curl_easy_strerror(code)))")
-  }
-
   // MARK: callbacks
 
   /// False to send nothing: a kept connection was made under a rule that is not this request's.
   fileprivate func ready(at peer: UnsafePointer<CChar>?) -> Bool {
     deadline = ContinuousClock.now + timeouts.firstByte
-    if let observer, let chain = PeerChain(ccurl_observed_chain(observer).pointee) {
-      group.remember(chain, of: request.url.origin)
-    }
+    if let chain = handle.chain { group.remember(chain, of: request.url.origin) }
     guard proxy == nil, let peer else { return true }
     let kind = ccurl_address_kind(peer)
-    guard kind & policy.pointee.allowed == 0 else { return true }
+    guard kind & handle.allowed == 0 else { return true }
     failure = RegistryError.addressRefused(
       host: request.url.host, address: String(cString: peer), kinds: kind)
     return false
@@ -255,7 +143,7 @@ final class Transfer {
   }
 
   private func headEnded() {
-    if proxy == nil, request.destination == .registry, let address = ccurl_get_string(easy, CURLINFO_PRIMARY_IP) {
+    if proxy == nil, request.destination == .registry, let address = handle.peerAddress {
       group.registryAddressKinds |= ccurl_address_kind(address)
     }
     if let buffer, head.status == 200 || head.status == 206 {
@@ -278,6 +166,7 @@ final class Transfer {
       switch buffer.append(bytes) {
       case .taken:
         bytesInPeriod += bytes.count
+        agenda.flush(id)
         let pause = owner.limiter.spend(bytes.count)
         if pause > .zero { pacedUntil = ContinuousClock.now + pause }
         return bytes.count
@@ -306,9 +195,8 @@ final class Transfer {
 
   // MARK: the loop
 
-  func flush() {
-    if isStreaming { buffer?.flush() }
-  }
+  /// Wakes a reader that waits for what has come.
+  func flush() { buffer?.flush() }
 
   /// When the loop is to look at it again.
   var wakesAt: ContinuousClock.Instant { min(deadline, pacedUntil ?? deadline) }
@@ -360,12 +248,10 @@ final class Transfer {
   func outcome(of code: CURLcode) -> Result<Void, any Error> {
     if let failure { return .failure(failure) }
     if code == CURLE_OK || isCut { return .success(()) }
-    var connectStatus = 0
-    ccurl_get_long(easy, CURLINFO_HTTP_CONNECTCODE, &connectStatus)
     let failure = CurlFailure(
-      code: code, request: request, policy: policy.pointee, hasHead: head.isFinal, proxy: proxy,
-      connectStatus: connectStatus, chain: observer.flatMap { PeerChain(ccurl_observed_chain($0).pointee) },
-      words: String(cString: words), hasIdentity: group.settings.tls.identity != nil)
+      code: code, request: request, policy: handle.addressPolicy, hasHead: head.isFinal, proxy: proxy,
+      connectStatus: handle.number(CURLINFO_HTTP_CONNECTCODE), chain: handle.chain, words: handle.failureWords,
+      hasIdentity: group.settings.tls.identity != nil)
     return .failure(failure.error)
   }
 
@@ -382,15 +268,11 @@ final class Transfer {
   }
 
   private func response(body: [UInt8]) -> HTTPResponse {
-    var port = 0
-    var version = 0
-    ccurl_get_long(easy, CURLINFO_PRIMARY_PORT, &port)
-    ccurl_get_long(easy, CURLINFO_HTTP_VERSION, &version)
-    let address = ccurl_get_string(easy, CURLINFO_PRIMARY_IP).map { String(cString: $0) } ?? ""
-    return HTTPResponse(
+    HTTPResponse(
       status: head.status, headers: head.headers, body: body,
       connection: ConnectionInfo(
-        address: address, port: port, version: version, proxy: proxy,
+        address: handle.peerAddress.map { String(cString: $0) } ?? "", port: handle.number(CURLINFO_PRIMARY_PORT),
+        version: handle.number(CURLINFO_HTTP_VERSION), proxy: proxy,
         certificates: group.chain(of: request.url.origin)?.certificates ?? []))
   }
 }

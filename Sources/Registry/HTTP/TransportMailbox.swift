@@ -1,4 +1,6 @@
-import CCurl
+import CPosix
+import Glibc
+import Posix
 import Synchronization
 
 /// What other threads ask of the curl thread, in order.
@@ -13,16 +15,21 @@ final class TransportMailbox: Sendable {
   private struct State {
     var commands: [Command] = []
     var isStopped = false
-    /// The address of the handle to wake, 0 for none; the curl thread takes it away before it frees the handle.
-    var multi: UInt = 0
-
-    func wake() {
-      if let multi = UnsafeMutableRawPointer(bitPattern: multi) { curl_multi_wakeup(multi) }
-    }
+    /// Whether the curl thread waits for `wake`, or is about to.
+    var isAsleep = false
     var lastID: UInt64 = 0
   }
 
+  /// An eventfd: readable when the curl thread is to get up.
+  let wake: Int32
   private let state = Mutex(State())
+
+  init() {
+    wake = cposix_eventfd()
+    precondition(wake >= 0, "\(PosixError("eventfd"))")
+  }
+
+  deinit { close(wake) }
 
   func nextID() -> UInt64 {
     state.withLock {
@@ -34,35 +41,58 @@ final class TransportMailbox: Sendable {
   /// Whether the thread still takes commands.
   @discardableResult
   func post(_ command: Command) -> Bool {
-    state.withLock { state in
-      guard !state.isStopped else { return false }
+    let (isTaken, wakes) = state.withLock { state in
+      guard !state.isStopped else { return (false, false) }
       state.commands.append(command)
-      state.wake()
-      return true
+      return (true, Self.getsUp(&state))
     }
+    if wakes { ring() }
+    return isTaken
   }
 
   func stop() {
-    state.withLock { state in
+    let wakes = state.withLock { state in
       state.isStopped = true
-      state.wake()
+      return Self.getsUp(&state)
     }
+    if wakes { ring() }
+  }
+
+  /// One wake-up is enough for all that comes before the thread has looked.
+  private static func getsUp(_ state: inout State) -> Bool {
+    defer { state.isAsleep = false }
+    return state.isAsleep
+  }
+
+  private func ring() {
+    var one: UInt64 = 1
+    // It cannot fail but for a full counter, which is a wake-up too.
+    _ = write(wake, &one, MemoryLayout.size(ofValue: one))
   }
 
   // MARK: the curl thread
 
-  func attach(_ multi: UnsafeMutableRawPointer) {
-    let address = UInt(bitPattern: multi)
-    state.withLock { $0.multi = address }
-  }
-
-  func detach() { state.withLock { $0.multi = 0 } }
-
   func take() -> (commands: [Command], isStopped: Bool) {
     state.withLock { state in
-      defer { state.commands.removeAll(keepingCapacity: true) }
+      state.isAsleep = false
+      if state.commands.isEmpty { return ([], state.isStopped) }
+      defer { state.commands = [] }
       return (state.commands, state.isStopped)
     }
+  }
+
+  /// Whether nothing has come since `take`: then `wake` tells of what comes from now on.
+  func fallAsleep() -> Bool {
+    state.withLock { state in
+      state.isAsleep = state.commands.isEmpty && !state.isStopped
+      return state.isAsleep
+    }
+  }
+
+  /// Takes back that `wake` is readable.
+  func silence() {
+    var count: UInt64 = 0
+    _ = read(wake, &count, MemoryLayout.size(ofValue: count))
   }
 }
 

@@ -39,7 +39,13 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
   package var port: Int { origin.port }
 
   /// Whether the host is an IP literal rather than a name.
-  package var isLiteral: Bool { host.hasPrefix("[") || host.utf8.allSatisfy { ".0123456789".utf8.contains($0) } }
+  package var isLiteral: Bool {
+    host.utf8.first == UInt8(ascii: "[")
+      || host.utf8.allSatisfy { $0 == UInt8(ascii: ".") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+  }
+
+  /// An IPv6 literal without its brackets.
+  var unbracketedHost: String { host.utf8.first == UInt8(ascii: "[") ? String(host.dropFirst().dropLast()) : host }
 
   /// Reads an absolute address, or one relative to `base`. A user name or password in it is refused.
   package init(_ text: String, relativeTo base: WebAddress? = nil) throws(Malformed) {

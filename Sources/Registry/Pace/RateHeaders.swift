@@ -23,6 +23,7 @@ struct RateHeaders: Sendable, Equatable {
   var isBudget: Bool { limit != nil || remaining != nil || resetsIn != nil }
 
   init(_ headers: HTTPHeaders, now: Int64) {
+    guard headers.hasName(beginningWith: ["ratelimit", "x-ratelimit", "retry-after", "x-retry-after"]) else { return }
     retryAfter =
       headers["retry-after"].flatMap { Self.retryAfter($0, now: now) }
       ?? headers["x-retry-after"].flatMap { Self.moment($0, now: now) }.map(Self.bounded)

@@ -32,7 +32,7 @@ package final class RateLimiter: Sendable {
     /// When the requests and bytes so far will have been paid for.
     var requestsPaidAt = Duration.zero
     var bytesPaidAt = Duration.zero
-    var hosts: [String: Host] = [:]
+    var hosts: [WebAddress.Origin: Host] = [:]
     var refusals: UInt64 = 0
   }
 
@@ -82,7 +82,7 @@ package final class RateLimiter: Sendable {
       try Task.checkCancellation()
       let wait = try state.withLock { state -> Duration in
         let now = clock.elapsed()
-        let throttle = (state.hosts[origin.description]?.throttledUntil ?? .zero) - now
+        let throttle = (state.hosts[origin]?.throttledUntil ?? .zero) - now
         guard throttle <= Self.patience else {
           throw RegistryError(
             .rateLimited, "\(origin) asks for no more requests for \(throttle.components.seconds) s",
@@ -122,11 +122,11 @@ package final class RateLimiter: Sendable {
   func note(_ response: HTTPResponse, from origin: WebAddress.Origin) {
     let wall = clock.wallSeconds()
     let headers = RateHeaders(response.headers, now: wall)
-    let chance = clock.random()
     let isThrottle = response.isThrottle
+    let chance = isThrottle ? clock.random() : 0
     state.withLock { state in
       let now = clock.elapsed()
-      var host = state.hosts[origin.description] ?? Host()
+      var host = state.hosts[origin] ?? Host()
       host.heardAt = now
       if headers.isBudget {
         host.told = headers
@@ -141,12 +141,12 @@ package final class RateLimiter: Sendable {
       if let wait = Self.wait(after: isThrottle ? 429 : response.status, headers, host, chance) {
         host.throttledUntil = max(host.throttledUntil ?? .zero, now + wait)
       }
-      if state.hosts[origin.description] == nil, state.hosts.count >= Self.hostsMax,
+      if state.hosts[origin] == nil, state.hosts.count >= Self.hostsMax,
         let silent = state.hosts.min(by: { $0.value.heardAt < $1.value.heardAt })?.key
       {
         state.hosts[silent] = nil
       }
-      state.hosts[origin.description] = host
+      state.hosts[origin] = host
     }
   }
 
@@ -167,7 +167,7 @@ package final class RateLimiter: Sendable {
   /// Whether the same request may be sent to this origin again without a longer wait than `patience`.
   func isPatient(with origin: WebAddress.Origin) -> Bool {
     state.withLock { state in
-      (state.hosts[origin.description]?.throttledUntil ?? .zero) - clock.elapsed() <= Self.patience
+      (state.hosts[origin]?.throttledUntil ?? .zero) - clock.elapsed() <= Self.patience
     }
   }
 }

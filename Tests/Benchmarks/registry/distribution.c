@@ -108,6 +108,10 @@ static void blob(struct connection *to, const struct request *request, uint32_t 
     if (!entry) return refuse(to, request, 404, "BLOB_UNKNOWN");
     size = config_document(&content, number, entry, document);
     bytes = document;
+  } else if (holds_layers && !request->is_head) {
+    to->is_held = true;
+    counts.kinds[LAYER_GET]--;
+    return;
   }
   answer(to, request, 200, "application/octet-stream", digest, bytes, size);
 }

@@ -8,6 +8,7 @@
 struct content content;
 struct counts counts;
 struct text body, extra;
+bool holds_layers;
 
 void fail(const char *what) {
   perror(what);

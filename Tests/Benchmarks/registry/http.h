@@ -19,6 +19,7 @@ struct text {
 struct connection {
   int descriptor;
   bool closes, waits;  // for room to write
+  bool is_held;        // for POST /_sim/release
   size_t held, sent;
   char input[INPUT_MAX];
   struct text output;
@@ -39,6 +40,7 @@ extern struct content content;
 extern struct counts counts;
 extern struct text body;  // of the answer that is being made
 extern struct text extra;  // its own header lines
+extern bool holds_layers;   // whoever asks for a layer waits for POST /_sim/release
 
 __attribute__((noreturn)) void fail(const char *what);
 

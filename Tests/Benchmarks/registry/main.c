@@ -9,7 +9,8 @@
 // API: /v2/, _catalog and tags/list in pages, manifests by tag and digest (with Etag), blobs. --vendor harbor: Harbor's
 // API too. Its own: GET /_sim/ tells the day and what was asked for, by kind, since the last POST /_sim/reset;
 // POST /_sim/day/N goes on to a later day. These are not counted. GET /_sim/head/PATH is answered and counted as HEAD /PATH
-// is, for load generators that cannot send one, but says that no body follows.
+// is, for load generators that cannot send one, but says that no body follows. From POST /_sim/hold to POST /_sim/release
+// whoever asks for a layer waits.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -25,12 +26,14 @@
 
 #include "http.h"
 
-enum { EVENTS = 64, BACKLOG = 1024 };
+enum { EVENTS = 64, BACKLOG = 1024, HELD_MAX = 256 };
 
 static const char *const kind_names[KINDS] = {"ping", "catalog", "tags", "manifestGet", "manifestHead", "configGet", "layerGet",
                                               "blobHead", "projects", "repositories", "artifacts", "other"};
 static bool is_harbor;
 static int epoll;
+static struct connection *held[HELD_MAX];
+static size_t held_count;
 
 // -- its own answers
 
@@ -40,6 +43,10 @@ static void control(struct connection *to, const struct request *request) {
   snprintf(path, sizeof path, "%.*s", (int)request->path_length, request->path);
   if (request->is_post && !strcmp(path, "/_sim/reset")) {
     counts = (struct counts){0};
+  } else if (request->is_post && !strcmp(path, "/_sim/hold")) {
+    holds_layers = true;
+  } else if (request->is_post && !strcmp(path, "/_sim/release")) {
+    holds_layers = false;
   } else if (request->is_post && !strncmp(path, days, sizeof days - 1)) {
     unsigned long day = strtoul(path + sizeof days - 1, NULL, 10);
     if (day < content.day || day > DAYS_MAX) return refuse(to, request, 400, "NO_LATER_DAY");
@@ -157,6 +164,8 @@ static size_t take(struct connection *connection, char *input, size_t held) {
 // -- connections
 
 static void end(struct connection *connection) {
+  for (size_t i = 0; i < held_count; i++)
+    if (held[i] == connection) held[i] = held[--held_count];
   close(connection->descriptor);
   free(connection->output.bytes);
   free(connection);
@@ -187,9 +196,10 @@ static bool serve(struct connection *connection) {
   size_t taken = 0;
   do {
     size_t start = taken;
-    while (connection->output.length < OUTPUT_MAX && !connection->closes) {
+    while (connection->output.length < OUTPUT_MAX && !connection->closes && !connection->is_held) {
       size_t count = take(connection, connection->input + taken, connection->held - taken);
-      if (count == 0) break;
+      // A request that is held is taken again when it is let go.
+      if (count == 0 || connection->is_held) break;
       taken += count;
     }
     if (!flush(connection)) return false;
@@ -210,8 +220,20 @@ static void ready(struct connection *connection) {
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (count <= 0) return end(connection);
     connection->held += count;
+    if (connection->is_held) return;
   }
-  if (!serve(connection)) end(connection);
+  if (!serve(connection)) return end(connection);
+  if (!connection->is_held) return;
+  if (held_count == HELD_MAX) return end(connection);
+  held[held_count++] = connection;
+}
+
+static void let_go(void) {
+  while (held_count > 0) {
+    struct connection *connection = held[--held_count];
+    connection->is_held = false;
+    if (!serve(connection)) end(connection);
+  }
 }
 
 static void take_connections(int listener) {
@@ -263,6 +285,7 @@ static void run(int listener, time_t until, bool with_parent) {
         ready(events[i].data.ptr);
       }
     }
+    if (!holds_layers) let_go();
   }
 }
 

@@ -116,12 +116,12 @@ class ManyImages:
     """Started at once, on day 0; stopped at the end of the `with`, and whenever this process ends. `vendor` is "plain" or
     "harbor"; the other options are `Plan`'s."""
 
-    def __init__(self, vendor="plain", seconds=3600, program=None, **plan):
+    def __init__(self, vendor="plain", seconds=3600, port=0, program=None, **plan):
         self.plan = Plan(**plan)
         self.folder = tempfile.mkdtemp(prefix="many-images-")
         flags = [f"--{name}={getattr(self.plan, name)}" for name in ("repositories", "tags", "born", "moved", "gone", "seed", "epoch")]
         self.process = subprocess.Popen(
-            [program or build(self.folder), f"--vendor={vendor}", f"--seconds={seconds}", "--with-parent", *flags],
+            [program or build(self.folder), f"--vendor={vendor}", f"--port={port}", f"--seconds={seconds}", "--with-parent", *flags],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
         if not line:
@@ -136,7 +136,7 @@ class ManyImages:
         return self.process.pid
 
     def _layer(self):
-        base = f"/v2/project-0000/repository-000000"
+        base = "/v2/project-0000/repository-000000"
         manifest = json.loads(self.ask(f"{base}/manifests/000000-stable"))
         config = json.loads(self.ask(f"{base}/blobs/{manifest['config']['digest']}"))
         self.ask("/_sim/reset", b"")
@@ -153,6 +153,13 @@ class ManyImages:
 
     def reset(self):
         self.ask("/_sim/reset", b"")
+
+    def hold(self):
+        """Lets whoever asks for a layer wait, until `release`."""
+        self.ask("/_sim/hold", b"")
+
+    def release(self):
+        self.ask("/_sim/release", b"")
 
     def go_to(self, day):
         """On to a later day."""
