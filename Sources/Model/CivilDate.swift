@@ -71,16 +71,22 @@ package struct CivilDate: Hashable, Comparable, Sendable, CustomStringConvertibl
     year.isMultiple(of: 4) && (!year.isMultiple(of: 100) || year.isMultiple(of: 400))
   }
 
-  /// `2024-05-01`.
+  /// `2024-05-01`; in years that have not four digits, as many as there are.
   package var description: String {
-    "\(Self.padded(year, to: 4))-\(Self.padded(month, to: 2))-\(Self.padded(day, to: 2))"
-  }
-
-  /// With zeros before it.
-  static func padded(_ number: Int, to width: Int) -> String {
-    var text = String(number)
-    while text.utf8.count < width { text = "0" + text }
-    return text
+    guard (0...9_999).contains(year) else { return "\(year)-\(month)-\(day)" }
+    // In one piece: the dates of a million tags are written in a poll.
+    return String(unsafeUninitializedCapacity: 10) { text in
+      var rest = (year * 100 + month) * 100 + day
+      for index in stride(from: 9, through: 0, by: -1) {
+        if index == 4 || index == 7 {
+          text[index] = UInt8(ascii: "-")
+        } else {
+          text[index] = UInt8(ascii: "0") + UInt8(rest % 10)
+          rest /= 10
+        }
+      }
+      return 10
+    }
   }
 
   package static func < (a: CivilDate, b: CivilDate) -> Bool {

@@ -75,7 +75,7 @@ package struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertibl
 
   private var secondOfDay: Int64 { (seconds - Self.firstSecond) % Self.secondsPerDay }
 
-  private func padded(_ number: Int64) -> String { CivilDate.padded(Int(number), to: 2) }
+  private func padded(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
 }
 
 extension Timestamp {

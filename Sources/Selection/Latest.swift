@@ -16,16 +16,16 @@ extension LatestCount {
   /// are selected; of equally old ones the higher by natural version order. All dates must be known by then: the answer
   /// for one tag depends on all others. Reasons name no ranks, so that a new tag changes none of the others'.
   package func decide(_ tags: [DatedTag]) -> [Decision] {
-    let moments = tags.map(\.created.rank)
+    let ranks = tags.map(\.created.rank)
     let newestFirst = tags.indices.sorted { a, b in
-      moments[a] != moments[b] ? moments[a] > moments[b] : NaturalOrder.precedes(tags[b].tag, tags[a].tag)
+      ranks[a] != ranks[b] ? ranks[a] > ranks[b] : NaturalOrder.precedes(tags[b].tag, tags[a].tag)
     }
     var isAmongNewest = [Bool](repeating: false, count: tags.count)
     for index in newestFirst.prefix(value) { isAmongNewest[index] = true }
+    let among = "among the newest \(value)"
     return zip(tags, isAmongNewest).map { tag, isAmongNewest in
       isAmongNewest
-        ? .selected(Reason(.latest, "among the newest \(value)", tag.created))
-        : .rejected(Reason(.notLatest, "not among the newest \(value)", tag.created))
+        ? .selected(Reason(.latest, among, tag.created)) : .rejected(Reason(.notLatest, "not " + among, tag.created))
     }
   }
 }
@@ -33,7 +33,9 @@ extension LatestCount {
 extension CreationDate {
   /// What the newest are chosen by. Images of which only is known when the daemon first saw them are as old as that day:
   /// the moments within it say in what order a poll came by, and versions tell more.
-  fileprivate var rank: Timestamp {
-    source == .firstSeen ? Timestamp(seconds: Int64(moment.date.daysSince1970) * Timestamp.secondsPerDay) : moment
+  fileprivate var rank: Int64 {
+    let rank =
+      source == .firstSeen ? Timestamp(seconds: Int64(moment.date.daysSince1970) * Timestamp.secondsPerDay) : moment
+    return rank.nanosecondsSince1970
   }
 }

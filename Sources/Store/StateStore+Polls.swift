@@ -2,6 +2,9 @@ import StorageMessages
 
 /// The record of polls.
 extension StateStore {
+  /// Runs of one due time that the daemon's end may cut short.
+  private static let interruptionsMaximum = 3
+
   package func poll(_ key: PollKey) throws -> PollRecord? { try read { try $0.get(Self.polls, key) } }
 
   /// Polls of one integration, the newest first, from before `before` on, at most `limit`.
@@ -47,12 +50,32 @@ extension StateStore {
       case .suspended: .pollSuspended
       default: .pollEnded
       }
+    if poll.state == .interrupted { try makeUp(for: poll, in: transaction) }
     var event = try pollEvent(kind, poll, time: now, in: transaction)
     event.detail =
       poll.errorCode.isEmpty
       ? "\(poll.repositoriesDone) repositories, \(poll.tags) tags, \(poll.queued) images queued"
       : "\(poll.errorCode): \(poll.errorMessage)"
     try append(event, in: transaction)
+  }
+
+  /// A poll of the schedule that the daemon's end has cut short is due again, unless that has come to nothing too often: none
+  /// can take the daemon down for ever.
+  private func makeUp(for poll: PollRecord, in transaction: WriteTransaction) throws {
+    guard poll.scheduledFor != 0, var schedule = try transaction.get(Self.scheduleStates, poll.integrationId),
+      schedule.handled >= poll.scheduledFor
+    else { return }
+    var interrupted = 0
+    try transaction.scanBackwards(
+      Self.polls, from: PollKey(integration: poll.integrationId, poll: poll.id)
+    ) { key, past in
+      guard key.integration == poll.integrationId, past.scheduledFor == poll.scheduledFor else { return false }
+      interrupted += 1
+      return interrupted < Self.interruptionsMaximum
+    }
+    guard interrupted < Self.interruptionsMaximum else { return }
+    schedule.handled = poll.scheduledFor - 1
+    try transaction.put(Self.scheduleStates, poll.integrationId, schedule)
   }
 
   private func pollEvent(

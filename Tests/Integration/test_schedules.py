@@ -27,7 +27,7 @@ def time(text):
     (("--daily-at", "02:30", "--timezone", "right/UTC"), "--timezone", ("leap seconds",)),
 ], ids=lambda value: " ".join(value) if isinstance(value, tuple) else value)
 def test_what_is_refused_says_where_and_what_would_be_right(module_daemon, flags, option, words):
-    outcome = module_daemon.cli.fails("integration", "add", "x", *URL, *flags, output="table")
+    outcome = module_daemon.cli.fails("integration", "add", "x", *URL, *flags)
     assert option in outcome.err and all(word in outcome.err for word in words), outcome
 
 

@@ -374,7 +374,7 @@ def test_add_asks_step_by_step(daemon, tls):
     terminal.expect("is none of manual, automatic")
     terminal.answer("Mode (", "automatic")
     assert "[6h]" in terminal.answer("Schedule (", "mon@25:00")
-    terminal.expect("is no time")
+    terminal.expect("is no hour")
     terminal.answer("Schedule (", "mon,thu@02:30")
     terminal.answer("Time zone", "Europe/Nowhere")
     terminal.expect("is no time zone")

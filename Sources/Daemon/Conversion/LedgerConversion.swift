@@ -99,6 +99,8 @@ extension API.TagHistoryEntry {
     until = API.Timestamp(nanoseconds: entry.until)
     ended = entry.end?.rawValue ?? ""
     status = API.ImageStatus(rawValue: entry.image?.status.rawValue ?? 0)
+    // That a digest is gone to which the tag points no more goes without saying.
+    if status == .gone, let image = entry.image, image.scannedAt != 0 { status = .scanned }
     scannedAt = API.Timestamp(nanoseconds: entry.image?.scannedAt ?? 0)
   }
 }
