@@ -78,7 +78,7 @@ def test_created_within(cli, registry):
         rule = "older than 60 days" if is_old else "within 60 days"
         assert told(explained["reason"]) == (rule, day, source), (name, explained)
         assert explained["state"] == ("rejected" if is_old else "scanned"), (name, explained)
-        assert explained["createdFrom"] == ("config" if date else "first_seen"), (name, explained)
+        assert explained["createdFrom"] in (("config",) if date else ("", "first_seen")), (name, explained)
         taken |= set() if is_old else {name}
     assert {"absent", "zero", "soon", "too-far-ahead", "of-yesterday"} <= taken
     assert {tag for one in cli.images() for tag in one["tags"]} == taken

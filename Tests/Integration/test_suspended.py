@@ -94,6 +94,30 @@ def test_goes_on_after_a_restart(hub, end):
     assert product.violations == []
 
 
+def test_a_repository_larger_than_the_budget(make_bench):
+    """What was read before the budget ended counts: window by window the poll gets further, and to its end."""
+    bench = make_bench("docker-hub", repositories=0, tags=0)
+    cli, product, tags, budget = bench.cli, bench.product, 24, 10
+    for tag in range(tags):
+        product.content.push("acme/dated-0", sample(f"1.{tag}-r0", created=f"2025-01-{tag + 1:02}T00:00:00Z"), f"{tag}.0")
+    product.pulls_max = budget
+    name = bench.add("full", "--latest", 1, "--criteria", "acme/dated-0")
+    started = cli("integration", "poll", name)["id"]
+    suspended(cli, name)
+    windows, ahead = 1, datetime.timedelta()
+    while (poll := cli.polls(name)[0])["state"] == "suspended":
+        windows += 1
+        assert windows <= tags // budget + 1, f"{budget} of {tags} images are read in each window, and again the next time: {poll}"
+        bench.daemon.stop()
+        product.pulls = 0
+        product.clock.advance(WINDOW.total_seconds())
+        ahead += WINDOW
+        bench.daemon.travel(ahead).start()
+        cli.poll_when(name, lambda one: one["state"] == "finished" or one["suspensions"] == windows, "the poll to end or to be suspended again")
+    assert (poll["id"], poll["state"], poll["suspensions"]) == (started, "finished", windows - 1), poll
+    assert product.violations == []
+
+
 def test_a_suspended_poll_is_cancelled(hub):
     """It ends at once; what it has decided stays, and another poll does the rest."""
     cli, product = hub.cli, hub.product
