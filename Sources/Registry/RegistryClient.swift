@@ -25,6 +25,10 @@ package final class RegistryClient: Sendable {
   let session: RegistrySession
   let driver: any RegistryDriver
   var permits: Permits { session.permits }
+  /// How long the registry wants to be left alone; nil while it does not.
+  package var throttle: Duration? { session.group.limiter.throttle }
+  /// Requests that the registry still grants in its window; nil where it tells of none.
+  package var requestsLeft: Int? { session.group.limiter.budget?.remaining.map { Int(clamping: $0) } }
   /// By the address that `/v2/` follows.
   private let authenticators = Mutex<[WebAddress: Authenticator]>([:])
 

@@ -114,5 +114,7 @@ package enum TagReason: String, Sendable, CaseIterable {
   case datesUnknown = "dates_unknown"
   /// The repository is there, but the registry's listing does not name it any more.
   case notListed = "not_listed"
+  /// A tag is listed, but its manifest is not there.
+  case notFound = "not_found"
   case gone
 }

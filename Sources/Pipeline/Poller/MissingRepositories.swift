@@ -39,7 +39,7 @@ struct MissingRepositories: Sendable {
       }
       return found
     }
-    let findings = try await concurrentMap(candidates, limit: client.endpoint.concurrentRequestsMax) {
+    let findings = try await concurrentMap(candidates, limit: { client.endpoint.concurrentRequestsMax }) {
       try await look(for: $0, $1)
     }
     return zip(candidates, findings).map { ($0.0, $0.1, $1) }

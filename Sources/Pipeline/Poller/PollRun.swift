@@ -31,7 +31,7 @@ struct PollRun: RegistryWalk.Visitor {
     } catch {
       // What was done is known for the next run, whatever ended this one.
       try await rows.flush()
-      throw RegistryWalk.Suspended(error) ?? error
+      throw RegistryWalk.Suspended(error, client) ?? error
     }
     try await rows.flush()
   }
@@ -61,19 +61,20 @@ struct PollRun: RegistryWalk.Visitor {
     }
     let writer = RepositoryWriter(RepositoryPoll(run: self, repository: key))
     let outcome = try await examination.examine(listed) { try await writer.poll.take($0) }
-    let gone = try await examination.missing(from: outcome, of: listed.repository)
-    try await writer.poll.end(gone: gone)
+    let absentees = try await examination.missing(from: outcome, of: listed.repository)
+    try await writer.poll.end(gone: absentees.gone)
     report { record in
       for note in outcome.notes { record.note(note) }
       // Some registries go on listing what they have no more.
       if let absent = outcome.absent, row == nil { record.note("\(listed.repository): \(absent.message)") }
       record.errorCount.add(outcome.unreadable)
-      guard let why = outcome.incomplete else { return }
+      guard let why = outcome.incomplete ?? absentees.whyIncomplete else { return }
       record.isPartial = true
       record.note("\(listed.repository): partial: the list of tags: \(why)")
     }
     try await rows.put(
-      key, kind: listed.kind, .listed, poll: poll, tags: outcome.tags, isComplete: outcome.incomplete == nil)
+      key, kind: listed.kind, .listed, poll: poll, tags: outcome.tags,
+      isComplete: outcome.incomplete == nil && absentees.there == 0)
   }
 
   /// The one who writes while a repository is examined: one part after the other.

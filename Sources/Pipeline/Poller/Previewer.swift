@@ -118,7 +118,7 @@ private struct PreviewVisit: RegistryWalk.Visitor {
     do {
       try await walk()
     } catch {
-      guard let suspended = RegistryWalk.Suspended(error) else { throw error }
+      guard let suspended = RegistryWalk.Suspended(error, client) else { throw error }
       outcome.note(suspended.reason.message, isPartial: true)
     }
     return outcome.value
@@ -168,10 +168,12 @@ private struct PreviewVisit: RegistryWalk.Visitor {
       }
       try await hand(.images(images))
     }
-    let gone = try await examination.missing(from: found, of: listed.repository)
-    if !gone.isEmpty { try await hand(.gone(gone.map { ($0.key, $0.record) })) }
+    let absentees = try await examination.missing(from: found, of: listed.repository)
+    if !absentees.gone.isEmpty { try await hand(.gone(absentees.gone.map { ($0.key, $0.record) })) }
     for note in found.notes { outcome.note(note, isPartial: false) }
-    if let why = found.incomplete { outcome.note("\(name): the list of tags: \(why)", isPartial: true) }
+    if let why = found.incomplete ?? absentees.whyIncomplete {
+      outcome.note("\(name): the list of tags: \(why)", isPartial: true)
+    }
     try await hand(
       .repository(
         Previewer.Repository(

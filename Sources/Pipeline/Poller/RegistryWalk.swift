@@ -19,16 +19,18 @@ struct RegistryWalk: Sendable {
     let wait: Duration
     let reason: RegistryError
 
+    /// Where neither the answer nor those before it say for how long.
+    private static let waitByDefault = Duration.seconds(60)
+
     /// Nil for an error that says something else.
-    init?(_ error: any Error) {
+    init?(_ error: any Error, _ client: RegistryClient) {
       if let suspended = error as? Suspended {
         self = suspended
         return
       }
-      guard let error = error as? RegistryError, error.code == .rateLimited, let wait = error.retryAfter else {
-        return nil
-      }
-      (self.wait, reason) = (wait, error)
+      guard let error = error as? RegistryError, error.code == .rateLimited else { return nil }
+      wait = [error.retryAfter, client.throttle].compactMap(\.self).max() ?? Self.waitByDefault
+      reason = error
     }
   }
 
@@ -79,7 +81,7 @@ struct RegistryWalk: Sendable {
       try await walkNamed(visitor, course, insteadOf: error)
       return Outcome(summary: ListingSummary(), names: course.names, closed: error)
     } catch let error as RegistryError {
-      throw Suspended(error) ?? error
+      throw Suspended(error, client) ?? error
     }
   }
 
@@ -139,7 +141,7 @@ struct RegistryWalk: Sendable {
       } catch let failure as RegistryError {
         // A credential that opens nothing is not tried on every name.
         if index == 0, failure.code == .unauthorized { throw error }
-        if let suspension = Suspended(failure) { throw suspension }
+        if let suspension = Suspended(failure, client) { throw suspension }
         try await visitor.left(listed, failure)
       }
     }
@@ -152,7 +154,7 @@ struct RegistryWalk: Sendable {
         try course.failures.note(nil)
         try await visitor.left(listed, nil)
       } catch let error as RegistryError {
-        if let suspension = Suspended(error) { throw suspension }
+        if let suspension = Suspended(error, client) { throw suspension }
         try await visitor.left(listed, error)
         try course.failures.note(error)
       }

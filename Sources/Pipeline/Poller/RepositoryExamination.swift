@@ -4,6 +4,7 @@ import Registry
 import Selection
 import StorageMessages
 import Store
+import Synchronization
 
 /// Decides on every tag of one repository, for a poll or a preview: reads its list of tags, in parts, and hands on what
 /// was decided on each. Writes nothing but what was learnt of digests for good.
@@ -31,6 +32,28 @@ struct RepositoryExamination: Sendable {
     let record: TagRecord
   }
 
+  /// Of the tags that were not listed.
+  struct Absentees: Sendable {
+    var gone: [Missing] = []
+    /// Those that are there all the same.
+    var there = 0
+
+    var whyIncomplete: String? { there == 0 ? nil : "\(there) tags are there that it does not name" }
+  }
+
+  /// What stands in the way of all requests that are made side by side.
+  private final class FirstFailure: Sendable {
+    private let first = Mutex<RegistryError?>(nil)
+    var failure: RegistryError? { first.withLock { $0 } }
+    func note(_ failure: RegistryError) { first.withLock { $0 = $0 ?? failure } }
+  }
+
+  /// Tags that are asked about side by side: fewer and fewer as the registry's budget comes to its end, because what is on
+  /// its way then is spent for nothing.
+  private var requestsAtOnce: Int {
+    max(1, min(client.endpoint.concurrentRequestsMax, (client.requestsLeft ?? .max) / 2))
+  }
+
   /// How it went.
   struct Outcome: Sendable {
     var tags = 0
@@ -43,8 +66,6 @@ struct RepositoryExamination: Sendable {
     var unreadable = 0
     /// Names of the tags that were listed, by hash.
     fileprivate var seen: Set<Int> = []
-    /// Tags that were deleted since they were listed.
-    fileprivate var vanished: Set<Int> = []
   }
 
   /// Hands the verdicts on the tags of `listed` to `take`, part by part. Throws what the registry says against the whole
@@ -70,8 +91,12 @@ struct RepositoryExamination: Sendable {
       }
       course.outcome.unreadable = summary.rejected - summary.rejectedExamples.count
     } catch let error as RegistryError where error.code == .notFound {
-      // All its tags are gone, or were never there.
-      course.outcome.absent = error
+      if course.outcome.seen.isEmpty {
+        // All its tags are gone, or were never there.
+        course.outcome.absent = error
+      } else {
+        course.outcome.incomplete = error.message
+      }
     } catch is TooManyTags {
       course.outcome.incomplete = "only the first \(Self.tagsMaximum) tags are looked at"
     }
@@ -127,18 +152,27 @@ struct RepositoryExamination: Sendable {
   private func decide(_ open: [TagExamination.Subject], _ course: Course) async throws -> [TagVerdict] {
     let tags = course.tags
     let row = FailureRow(maximum: Self.failuresMaximum)
-    let results = try await concurrentMap(open, limit: client.endpoint.concurrentRequestsMax) { subject in
-      let answer = try await tags.withRequests(subject)
-      try row.note(answer.failure)
-      return answer
+    let stop = FirstFailure()
+    // What is on its way when the registry stops us is waited for, and kept: one that grants a few requests at a time is got
+    // through only if each of them counts.
+    let answers = try await concurrentMap(open, limit: { requestsAtOnce }) { subject -> TagExamination.Answer? in
+      guard stop.failure == nil else { return nil }
+      do {
+        let answer = try await tags.withRequests(subject)
+        try row.note(answer.failure)
+        return answer
+      } catch let error as RegistryError {
+        stop.note(error)
+        return nil
+      }
     }
-    try await keep(results.compactMap(\.learnt))
+    try await keep(answers.compactMap { $0?.learnt })
+    if let failure = stop.failure { throw failure }
+    let results = answers.compactMap(\.self)
     var verdicts: [TagVerdict] = []
     for (subject, answer) in zip(open, results) {
       switch answer.result {
-      case .vanished:
-        course.outcome.vanished.insert(subject.found.tag.name.hashValue)
-        course.outcome.notes.append("\(tags.repository):\(subject.found.tag): deleted after it was listed")
+      case .vanished: verdicts.append(subject.vanished)
       case .dated(let subject, let digest, let created, let image):
         course.dated.append((subject, digest: digest, created: created, image: image))
       case .decided(let verdict):
@@ -197,27 +231,27 @@ struct RepositoryExamination: Sendable {
   }
 
   /// The tags of the repository that the store has and the registry does not: each is asked for once more, since a listing
-  /// that changes while it is read may pass one by. Empty where the listing is not complete.
-  func missing(
-    from outcome: Outcome, of repository: Repository
-  ) async throws -> [Missing] {
-    guard outcome.incomplete == nil else { return [] }
+  /// that changes while it is read may pass one by. None where the listing is not complete.
+  func missing(from outcome: Outcome, of repository: Repository) async throws -> Absentees {
+    guard outcome.incomplete == nil else { return Absentees() }
+    var absentees = Absentees()
     let candidates = try store.read { transaction in
       var found: [Missing] = []
       let key = RepositoryKey(integration: integration.id, repository: repository.path)
       try store.tags(of: key, in: transaction) { key, record in
-        let name = key.tag.hashValue
-        if !record.isGone, !outcome.seen.contains(name) || outcome.vanished.contains(name) {
+        if !record.isGone, !outcome.seen.contains(key.tag.hashValue) {
           found.append(Missing(key: key, record: record))
         }
         return true
       }
       return found
     }
-    let confirmed = try await concurrentMap(candidates, limit: client.endpoint.concurrentRequestsMax) {
+    let confirmed = try await concurrentMap(candidates, limit: { client.endpoint.concurrentRequestsMax }) {
       candidate in try await isGone(candidate, in: repository)
     }
-    return zip(candidates, confirmed).filter(\.1).map(\.0)
+    absentees.gone = zip(candidates, confirmed).filter(\.1).map(\.0)
+    absentees.there = confirmed.count { !$0 }
+    return absentees
   }
 
   private func isGone(_ missing: Missing, in repository: Repository) async throws -> Bool {

@@ -80,9 +80,8 @@ struct RepositoryPoll {
         let now = run.clock.now
         for missing in part {
           // Added by hand meanwhile, it is there.
-          guard var record = try transaction.get(StateStore.tags, missing.key), record == missing.record else {
-            continue
-          }
+          guard try transaction.get(StateStore.tags, missing.key) == missing.record else { continue }
+          var record = missing.record
           record.goneAt = now
           record.pollId = run.poll
           try run.store.put(record, missing.key, now: now, in: transaction)

@@ -47,6 +47,13 @@ struct TagExamination: Sendable {
         .failed, error.code.rawValue.lowercased(), error.message, digest: found.digest?.description ?? lastDigest)
     }
 
+    /// The registry lists it and does not find it.
+    var vanished: TagVerdict {
+      verdict(
+        .failed, TagReason.notFound.rawValue, "it is listed, but not to be found: deleted meanwhile?",
+        digest: lastDigest)
+    }
+
     /// Where it pointed when that was last asked.
     var lastDigest: String { previous.map { $0.isGone ? "" : $0.digest } ?? "" }
   }

@@ -72,6 +72,14 @@ package final class RateLimiter: Sendable {
     }
   }
 
+  /// How long one of the hosts wants to be left alone; nil while none does.
+  var throttle: Duration? {
+    state.withLock { state in
+      let now = clock.elapsed()
+      return state.hosts.values.compactMap(\.throttledUntil).map { $0 - now }.filter { $0 > .zero }.max()
+    }
+  }
+
   // MARK: before a request
 
   /// Waits until a request to this origin may go out. Throws `RATE_LIMITED` at once when the registry wants to be left
