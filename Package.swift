@@ -139,6 +139,11 @@ let package = Package(
     .executableTarget(
       name: "cli", dependencies: ["CLIKit"], path: "clients/cli", swiftSettings: strict, linkerSettings: lean),
 
+    // How fast tags are decided on: Tests/Benchmarks/selection.py runs it.
+    .executableTarget(
+      name: "selection-benchmark", dependencies: ["Selection", "Model"], path: "Tests/Benchmarks/Selection",
+      swiftSettings: strict),
+
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),

@@ -14,26 +14,30 @@ package struct Digest: Hashable, Sendable, CustomStringConvertible {
 
   /// Reads `algorithm:hex`; nil when the algorithm is unknown, the length is wrong or a digit is not lower-case hex.
   package init?(_ text: some StringProtocol) {
-    guard let colon = text.firstIndex(of: ":"),
+    // A string, since other modules get no version of this for their own kinds of text.
+    let text = String(text)
+    guard let colon = text.utf8.firstIndex(of: UInt8(ascii: ":")),
       let algorithm = Algorithm(rawValue: String(text[..<colon]))
     else { return nil }
-    let hex = text[text.index(after: colon)...]
-    guard hex.utf8.count == algorithm.hexLength, hex.utf8.allSatisfy(Self.isLowerHex) else { return nil }
+    let hex = text.utf8[text.utf8.index(after: colon)...]
+    guard hex.count == algorithm.hexLength, hex.allSatisfy(Self.isLowerHex) else { return nil }
     self.algorithm = algorithm
-    self.hex = String(hex)
+    self.hex = String(Substring(hex))
   }
 
   /// A digest from the raw bytes of a finished hash (32 bytes for SHA-256, 64 for SHA-512); nil for another length.
   package init?(algorithm: Algorithm, bytes: some Collection<UInt8>) {
     guard bytes.count * 2 == algorithm.hexLength else { return nil }
     self.algorithm = algorithm
-    var hex = ""
-    hex.reserveCapacity(bytes.count * 2)
-    for byte in bytes {
-      hex.unicodeScalars.append(Self.hexDigit(byte >> 4))
-      hex.unicodeScalars.append(Self.hexDigit(byte & 15))
+    hex = String(unsafeUninitializedCapacity: bytes.count * 2) { text in
+      var count = 0
+      for byte in bytes {
+        text[count] = Self.hexDigit(byte >> 4)
+        text[count + 1] = Self.hexDigit(byte & 15)
+        count += 2
+      }
+      return count
     }
-    self.hex = hex
   }
 
   package var description: String { "\(algorithm.rawValue):\(hex)" }
@@ -45,7 +49,7 @@ package struct Digest: Hashable, Sendable, CustomStringConvertible {
     (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
   }
 
-  private static func hexDigit(_ nibble: UInt8) -> Unicode.Scalar {
-    Unicode.Scalar(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10)
+  private static func hexDigit(_ nibble: UInt8) -> UInt8 {
+    nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10
   }
 }

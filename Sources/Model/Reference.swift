@@ -5,12 +5,13 @@ package struct Repository: Hashable, Sendable, CustomStringConvertible {
   package let path: String
 
   package init?(_ path: some StringProtocol) {
+    let path = String(path)
     guard !path.isEmpty, path.utf8.count <= Self.maximumLength else { return nil }
     for component in path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     where !Self.isComponent(component) {
       return nil
     }
-    self.path = String(path)
+    self.path = path
   }
 
   package var description: String { path }
@@ -49,11 +50,14 @@ package struct Tag: Hashable, Sendable, CustomStringConvertible {
   package let name: String
 
   package init?(_ name: some StringProtocol) {
+    let name = String(name)
     guard let first = name.utf8.first, name.utf8.count <= Self.maximumLength,
       Character.isAlphanumeric(first) || first == UInt8(ascii: "_"),
-      name.utf8.allSatisfy({ Character.isAlphanumeric($0) || "._-".utf8.contains($0) })
+      name.utf8.allSatisfy({
+        Character.isAlphanumeric($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")
+      })
     else { return nil }
-    self.name = String(name)
+    self.name = name
   }
 
   package var description: String { name }

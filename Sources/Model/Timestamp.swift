@@ -87,7 +87,7 @@ extension Timestamp {
   /// zone at all, which is taken for UTC. A leap second is the first second of the next minute. Nil for all else.
   package init?(rfc3339 text: some StringProtocol) {
     guard text.utf8.count <= Self.maximumLength else { return nil }
-    var reader = Reader(bytes: Array(text.utf8))
+    var reader = Reader(bytes: Array(String(text).utf8))
     guard let year = reader.number(digits: 4), reader.take("-"),
       let month = reader.number(digits: 2), reader.take("-"),
       let day = reader.number(digits: 2), let date = CivilDate(year: year, month: month, day: day),

@@ -211,8 +211,9 @@ package final class RegistryClient: Sendable {
       let redirectedTo = redirects == 0 ? nil : url
       let request = HTTPRequest(
         call.method, url, headers: call.headers, authorization: hasLeft ? nil : authorization.header,
-        destination: url.origin == call.base.origin ? .registry : .namedByAnswer, 
-        subject: redirectedTo.map { call.subject(redirectedTo: $0) }, bodyMax: call.bodyMax, acceptsGzip: call.acceptsGzip)
+        destination: url.origin == call.base.origin ? .registry : .namedByAnswer,
+        subject: redirectedTo.map { call.subject(redirectedTo: $0) }, bodyMax: call.bodyMax,
+        acceptsGzip: call.acceptsGzip)
       let opened: OpenedResponse =
         call.streams
         ? try await session.transport.open(request, in: session.group)

@@ -1,25 +1,28 @@
 """One daemon on a state directory of its own, with the default settings."""
+import re
 import shutil
 import subprocess
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
+LOG_SECONDS_MAX = 10
 
 
 class Daemon:
     """Started at once, by the command `prefix` if there is one; stopped, and its state removed, at the end of the `with`."""
 
-    def __init__(self, programs, state=None, prefix=()):
+    def __init__(self, programs, state=None, prefix=(), options=()):
         self.folder = Path(tempfile.mkdtemp(prefix="tidewaiter-bench-"))
         self.state, self.socket = Path(state or self.folder / "state"), self.folder / "s.sock"
         self.client = [str(programs.client), "--socket", str(self.socket)]
         with open(self.folder / "log", "wb") as log:
             start = time.monotonic()
             self.process = subprocess.Popen(
-                [*prefix, programs.daemon, "--state-dir", self.state, "--socket", self.socket],
+                [*prefix, programs.daemon, "--state-dir", self.state, "--socket", self.socket, *options],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             line = self.process.stdout.readline()
             self.start_seconds = time.monotonic() - start
@@ -34,6 +37,19 @@ class Daemon:
 
     def log(self):
         return (self.folder / "log").read_text(errors="replace")[-3000:]
+
+    def poll_seconds(self, number):
+        """From the line that says that a poll begins to the one that says that it has ended: records tell whole seconds."""
+        deadline = time.monotonic() + LOG_SECONDS_MAX
+        while True:
+            with open(self.folder / "log", errors="replace") as log:
+                times = [datetime.fromisoformat(line.split()[0].replace("Z", "+00:00")) for line in log
+                         if re.search(fr"\bpoll={number}\b", line) and (" poll begins " in line or " poll ended " in line)]
+            if len(times) == 2:
+                return (times[1] - times[0]).total_seconds()
+            if time.monotonic() > deadline:
+                raise AssertionError("the daemon's log does not tell of a poll that has ended: " + self.log())
+            time.sleep(0.01)
 
     def close(self):
         if self.process.poll() is None:

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Measures what a scan, an idle daemon and a call cost, on this machine, over loopback and Unix sockets alone.
 
-    Tests/Benchmarks/run.py [scan|idle|rpc|all] [--record]
+    Tests/Benchmarks/run.py [scan|idle|rpc|poll|selection|all] [--record]
 
 Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
 (an image in a registry, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
-are to be measured, TIDEWAITER_BENCH_ROUNDS says how often. It installs nothing with apt: `make deps` does.
+are to be measured, TIDEWAITER_BENCH_ROUNDS says how often; SIZE=full polls ten times as many repositories. It installs
+nothing with apt: `make deps` does.
 """
 import argparse
 import datetime
@@ -15,11 +16,13 @@ import sys
 
 import place
 import idle
+import poll
 import rpc
 import scan
+import selection
 
 PARTS = {"scan": ("Scan of an image", scan.measure), "idle": ("Idle daemon", idle.measure),
-         "rpc": ("RPC", rpc.measure)}
+         "rpc": ("RPC", rpc.measure), "poll": ("Polls", poll.measure), "selection": ("Selection", selection.measure)}
 RESULTS = place.HERE / "RESULTS.md"
 
 

@@ -54,6 +54,11 @@ enum MediaType {
 
   /// Lower case and without parameters.
   static func normalised(_ text: String) -> String {
+    // As nearly all are already.
+    let isNormalised = text.utf8.allSatisfy {
+      $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: ";") && !(UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
+    }
+    if isNormalised { return text }
     let type = text.prefix { $0 != ";" }.lowercased()
     let isBlank = { (character: Character) in character == " " || character == "\t" }
     guard let first = type.firstIndex(where: { !isBlank($0) }), let last = type.lastIndex(where: { !isBlank($0) })

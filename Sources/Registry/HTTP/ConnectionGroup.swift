@@ -30,8 +30,9 @@ final class GroupConnections {
   /// Connections for bodies that are streamed. Apart, because libcurl would send calls over them too, one at a time.
   private let streams: UnsafeMutableRawPointer
   let settings: ConnectionSettings
-  /// What a server's chain may end in.
-  let trust: OpaquePointer
+  private let stores: TrustStores
+  /// What a server's chain may end in; nil before the first request over TLS, since it takes megabytes.
+  private var trust: OpaquePointer?
   /// Kinds of address that requests to the registry itself were answered from.
   var registryAddressKinds: UInt32 = 0
   var transferCount = 0
@@ -40,9 +41,9 @@ final class GroupConnections {
   /// What hosts showed when their connections were made: later requests on those have no handshake to look at.
   private var chains: [WebAddress.Origin: PeerChain] = [:]
 
-  init(_ settings: ConnectionSettings, stores: TrustStores) throws {
+  init(_ settings: ConnectionSettings, stores: TrustStores) {
     self.settings = settings
-    trust = try stores.make(additional: settings.tls.additionalAuthorities)
+    self.stores = stores
     calls = Self.makeShare()
     streams = Self.makeShare()
   }
@@ -61,7 +62,14 @@ final class GroupConnections {
       let code = curl_share_cleanup(share)
       precondition(code == CURLSHE_OK, "connections closed under a transfer")
     }
-    ccurl_trust_free(trust)
+    if let trust { ccurl_trust_free(trust) }
+  }
+
+  func trusted() throws(RegistryError) -> OpaquePointer {
+    if let trust { return trust }
+    let made = try stores.make(additional: settings.tls.additionalAuthorities)
+    trust = made
+    return made
   }
 
   func share(forStreams isStream: Bool) -> UnsafeMutableRawPointer { isStream ? streams : calls }

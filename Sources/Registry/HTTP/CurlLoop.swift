@@ -103,7 +103,7 @@ final class CurlLoop {
   private func start(_ start: StartCommand) {
     guard !start.isCancelled.isSet else { return start.continuation.resume(throwing: CancellationError()) }
     do {
-      let group = try groups[start.group.id] ?? GroupConnections(start.group.settings, stores: stores)
+      let group = groups[start.group.id] ?? GroupConnections(start.group.settings, stores: stores)
       groups[start.group.id] = group
       let buffer =
         start.streams

@@ -14,6 +14,9 @@ final class EasyHandle {
     let showsIdentity: Bool
     /// The proxy on the way; nil for none.
     let proxy: ProxyServer?
+
+    /// Whether a certificate is to be looked at on the way.
+    var usesTLS: Bool { scheme == .https || proxy?.scheme == .https }
   }
 
   let easy: UnsafeMutableRawPointer
@@ -25,7 +28,8 @@ final class EasyHandle {
   private let policy: UnsafeMutablePointer<ccurl_address_policy>
   /// libcurl's own words for a failure.
   private let words: UnsafeMutablePointer<CChar>
-  private let observer: OpaquePointer
+  /// Of what servers show; nil where nothing is to be seen.
+  private let observer: OpaquePointer?
   private var headers: UnsafeMutablePointer<curl_slist>?
   /// What `headers` holds, where the next request may have the same: never a secret.
   private var listed: [(name: String, value: String)]?
@@ -33,11 +37,13 @@ final class EasyHandle {
   private var acceptsGzip = false
 
   init(_ kind: Kind, in group: GroupConnections, connectTimeout: Duration) throws(RegistryError) {
-    guard let easy = curl_easy_init(), let observer = ccurl_observe_tls(easy, group.trust) else {
+    let trust = kind.usesTLS ? try group.trusted() : nil
+    guard let easy = curl_easy_init() else {
       throw RegistryError(.unreachable, "out of memory for a request", isTransient: true)
     }
     self.easy = easy
-    self.observer = observer
+    observer = trust.flatMap { ccurl_observe_tls(easy, $0) }
+    precondition((observer == nil) == (trust == nil), "out of memory")
     self.kind = kind
     self.group = group
     isReusable = !kind.streams
@@ -71,7 +77,7 @@ final class EasyHandle {
     curl_easy_cleanup(easy)
     curl_slist_free_all(headers)
     curl_slist_free_all(mappings)
-    ccurl_observer_free(observer)
+    if let observer { ccurl_observer_free(observer) }
     words.deallocate()
     policy.deallocate()
   }
@@ -110,9 +116,10 @@ final class EasyHandle {
   /// Sets everything that one request may have otherwise than the last one. `allowed` are the kinds of address that a
   /// socket may be made for.
   func prepare(_ request: HTTPRequest, allowed: UInt32, hosts: [HostMapping]) {
-    policy.pointee = ccurl_address_policy(allowed: allowed, refused: 0, refused_address: ccurl_address_policy().refused_address)
+    policy.pointee = ccurl_address_policy(
+      allowed: allowed, refused: 0, refused_address: ccurl_address_policy().refused_address)
     words.pointee = 0
-    ccurl_observer_reset(observer)
+    if let observer { ccurl_observer_reset(observer) }
     set(CURLOPT_URL, request.url.text)
     switch request.method {
     case .get: set(CURLOPT_HTTPGET, 1)
@@ -161,6 +168,8 @@ final class EasyHandle {
 
   private func post(_ content: Secret) {
     isReusable = false
+    // Of a HEAD before: it would make one of this, too.
+    set(CURLOPT_NOBODY, 0)
     content.withBytes { bytes in
       // The size comes first: libcurl copies at once.
       set(CURLOPT_POSTFIELDSIZE, bytes.count)
@@ -199,6 +208,7 @@ final class EasyHandle {
 
   /// What the server showed when this request made a connection; nil where it made none over TLS.
   var chain: PeerChain? {
+    guard let observer else { return nil }
     let chain = ccurl_observed_chain(observer)
     return chain.pointee.count > 0 ? PeerChain(chain.pointee) : nil
   }

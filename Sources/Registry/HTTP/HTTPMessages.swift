@@ -50,7 +50,8 @@ package struct HTTPRequest: Sendable {
   /// In place of `authorization`.
   package var signature: AWSSignature?
   /// What a POST sends; its kind is a header. Secret because it may hold a password.
-  package var content = Secret([])
+  package var content = nothing
+  private static let nothing = Secret([])
   package var destination: Destination
   /// The request in messages: "GET https://host/path". A path that an answer chose is not shown, since it may hold an
   /// echo of what we sent.

@@ -38,7 +38,10 @@ final class Transfer {
 
   private var proxy: ProxyServer? { handle.kind.proxy }
 
-  init(_ start: StartCommand, on handle: EasyHandle, buffer: StreamBuffer?, outside: TransportOutside, agenda: TransferAgenda)
+  init(
+    _ start: StartCommand, on handle: EasyHandle, buffer: StreamBuffer?, outside: TransportOutside,
+    agenda: TransferAgenda
+  )
     throws
   {
     self.handle = handle

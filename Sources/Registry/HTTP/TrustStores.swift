@@ -30,7 +30,7 @@ final class TrustStores {
   deinit { if let certificates = system?.certificates { ccurl_certificates_free(certificates) } }
 
   /// The trust of one integration; its caller frees it.
-  func make(additional pem: [UInt8]?) throws -> OpaquePointer {
+  func make(additional pem: [UInt8]?) throws(RegistryError) -> OpaquePointer {
     let system = try systemCertificates()
     var additional: OpaquePointer?
     defer { if let additional { ccurl_certificates_free(additional) } }
@@ -49,7 +49,7 @@ final class TrustStores {
     return trust
   }
 
-  private func systemCertificates() throws -> OpaquePointer? {
+  private func systemCertificates() throws(RegistryError) -> OpaquePointer? {
     guard let file else { return nil }
     var state = stat()
     let version =
@@ -61,7 +61,7 @@ final class TrustStores {
     return certificates
   }
 
-  private func read(_ file: String) throws -> OpaquePointer? {
+  private func read(_ file: String) throws(RegistryError) -> OpaquePointer? {
     let bytes: [UInt8]
     do {
       bytes = try File.read(file, limit: Self.systemBundleBytesMax)

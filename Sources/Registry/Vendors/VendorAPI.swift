@@ -76,7 +76,8 @@ struct VendorAPI: Sendable {
     var path: String
     var query: String?
     var headers: [(name: String, value: String)] = []
-    var content = Secret([])
+    var content = nothing
+    private static let nothing = Secret([])
     /// What is secret in the content, and not the integration's own.
     var secrets: [Secret] = []
 

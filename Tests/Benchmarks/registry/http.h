@@ -20,6 +20,7 @@ struct connection {
   int descriptor;
   bool closes, waits;  // for room to write
   bool is_held;        // for POST /_sim/release
+  bool is_delayed;
   size_t held, sent;
   char input[INPUT_MAX];
   struct text output;

@@ -10,7 +10,7 @@
 // API too. Its own: GET /_sim/ tells the day and what was asked for, by kind, since the last POST /_sim/reset;
 // POST /_sim/day/N goes on to a later day. These are not counted. GET /_sim/head/PATH is answered and counted as HEAD /PATH
 // is, for load generators that cannot send one, but says that no body follows. From POST /_sim/hold to POST /_sim/release
-// whoever asks for a layer waits.
+// whoever asks for a layer waits. After POST /_sim/delay/N each answer comes N microseconds after its request.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -20,25 +20,34 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "http.h"
 
-enum { EVENTS = 64, BACKLOG = 1024, HELD_MAX = 256 };
+enum { EVENTS = 64, BACKLOG = 1024, HELD_MAX = 256, DELAYED_MAX = 4096 };
 
 static const char *const kind_names[KINDS] = {"ping", "catalog", "tags", "manifestGet", "manifestHead", "configGet", "layerGet",
                                               "blobHead", "projects", "repositories", "artifacts", "other"};
+static const int64_t SECOND = 1000000000;
 static bool is_harbor;
 static int epoll;
 static struct connection *held[HELD_MAX];
 static size_t held_count;
+// Connections with a request whose answer is not due yet, the first first; NULL for one that has ended.
+static struct {
+  struct connection *connection;
+  int64_t due;
+} delayed[DELAYED_MAX];
+static size_t delayed_first, delayed_end;
+static int64_t delay;  // nanoseconds
 
 // -- its own answers
 
 static void control(struct connection *to, const struct request *request) {
-  static const char days[] = "/_sim/day/";
+  static const char days[] = "/_sim/day/", delays[] = "/_sim/delay/";
   char path[64];
   snprintf(path, sizeof path, "%.*s", (int)request->path_length, request->path);
   if (request->is_post && !strcmp(path, "/_sim/reset")) {
@@ -47,6 +56,8 @@ static void control(struct connection *to, const struct request *request) {
     holds_layers = true;
   } else if (request->is_post && !strcmp(path, "/_sim/release")) {
     holds_layers = false;
+  } else if (request->is_post && !strncmp(path, delays, sizeof delays - 1)) {
+    delay = strtoll(path + sizeof delays - 1, NULL, 10) * 1000;
   } else if (request->is_post && !strncmp(path, days, sizeof days - 1)) {
     unsigned long day = strtoul(path + sizeof days - 1, NULL, 10);
     if (day < content.day || day > DAYS_MAX) return refuse(to, request, 400, "NO_LATER_DAY");
@@ -166,6 +177,8 @@ static size_t take(struct connection *connection, char *input, size_t held) {
 static void end(struct connection *connection) {
   for (size_t i = 0; i < held_count; i++)
     if (held[i] == connection) held[i] = held[--held_count];
+  for (size_t i = delayed_first; connection->is_delayed && i != delayed_end; i = (i + 1) % DELAYED_MAX)
+    if (delayed[i].connection == connection) delayed[i].connection = NULL;
   close(connection->descriptor);
   free(connection->output.bytes);
   free(connection);
@@ -210,6 +223,20 @@ static bool serve(struct connection *connection) {
   return !connection->closes || connection->waits;
 }
 
+static int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * SECOND + time.tv_nsec;
+}
+
+// Answers what has come, as far as it may be answered.
+static void go_on(struct connection *connection) {
+  if (!serve(connection)) return end(connection);
+  if (!connection->is_held) return;
+  if (held_count == HELD_MAX) return end(connection);
+  held[held_count++] = connection;
+}
+
 static void ready(struct connection *connection) {
   if (connection->waits) {
     if (!flush(connection)) return end(connection);
@@ -220,12 +247,30 @@ static void ready(struct connection *connection) {
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (count <= 0) return end(connection);
     connection->held += count;
-    if (connection->is_held) return;
+    if (connection->is_held || connection->is_delayed) return;
+    size_t next = (delayed_end + 1) % DELAYED_MAX;
+    if (delay > 0 && next != delayed_first) {
+      connection->is_delayed = true;
+      delayed[delayed_end].connection = connection;
+      delayed[delayed_end].due = now() + delay;
+      delayed_end = next;
+      return;
+    }
   }
-  if (!serve(connection)) return end(connection);
-  if (!connection->is_held) return;
-  if (held_count == HELD_MAX) return end(connection);
-  held[held_count++] = connection;
+  go_on(connection);
+}
+
+// Nanoseconds until the next answer is due; a second where none is.
+static int64_t answer_due(void) {
+  int64_t time = now();
+  for (; delayed_first != delayed_end; delayed_first = (delayed_first + 1) % DELAYED_MAX) {
+    struct connection *connection = delayed[delayed_first].connection;
+    if (!connection) continue;
+    if (delayed[delayed_first].due > time) return delayed[delayed_first].due - time;
+    connection->is_delayed = false;
+    go_on(connection);
+  }
+  return SECOND;
 }
 
 static void let_go(void) {
@@ -262,19 +307,15 @@ static int listen_on(int port) {
   return listener;
 }
 
-static time_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec;
-}
-
-static void run(int listener, time_t until, bool with_parent) {
+static void run(int listener, int64_t until, bool with_parent) {
   struct epoll_event events[EVENTS], listening = {.events = EPOLLIN, .data.ptr = &listener}, parent = {.events = EPOLLIN, .data.ptr = &until};
   epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &listening)) fail("epoll_ctl");
   if (with_parent && epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &parent)) fail("standard input");
   while (now() < until) {
-    int count = epoll_wait(epoll, events, EVENTS, 1000);
+    struct timespec wait = {.tv_nsec = answer_due()};
+    if (wait.tv_nsec == SECOND) wait = (struct timespec){.tv_sec = 1};
+    int count = epoll_pwait2(epoll, events, EVENTS, &wait, NULL);
     for (int i = 0; i < count; i++) {
       if (events[i].data.ptr == &listener) {
         take_connections(listener);
@@ -319,5 +360,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   content_make(&content, &options);
-  run(listen_on(port), now() + seconds, with_parent);
+  // The kernel's own slack of 50 microseconds would be part of each delay.
+  prctl(PR_SET_TIMERSLACK, 1L);
+  run(listen_on(port), now() + seconds * SECOND, with_parent);
 }

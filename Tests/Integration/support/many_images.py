@@ -58,12 +58,34 @@ class Plan:
     epoch: int = 1_767_225_600
     layer: tuple = field(default=None, compare=False)  # size, digest, diff_id: from the program, since deflate may differ
 
-    def images(self, day, only_stable=False):
-        """{reference: Image} of a day: of all tags, or of those that ":*-stable" matches, one in fifty."""
-        return {image.reference: image for number in range(self.repositories)
-                for slot in range(0, self.tags, STABLE_EACH if only_stable else 1) for image in self._of_slot(number, slot, day)}
+    def images(self, day, only_stable=False, since=None):
+        """{reference: Image} of a day: of all tags, or of those that ":*-stable" matches, one in fifty; all of them, or those
+        created at `since` or later."""
+        every = STABLE_EACH if only_stable else 1
+        found = {}
+        for number in range(self.repositories):
+            for slot in range(0, self.tags, every):
+                for birth, version, last in self._states(number, slot, day):
+                    created = self._created(number, slot, last)
+                    if since is None or created >= since:
+                        image = self._image(number, slot, birth, version, created)
+                        found[image.reference] = image
+        return found
 
-    def _of_slot(self, number, slot, day):
+    def changes(self, day):
+        """How many tags are new on a day, have moved, and are gone since the day before."""
+        new = moved = gone = 0
+        for number in range(self.repositories):
+            for slot in range(self.tags):
+                before = {birth: version for birth, version, _ in self._states(number, slot, day - 1)}
+                after = {birth: version for birth, version, _ in self._states(number, slot, day)}
+                new += len(after.keys() - before.keys())
+                gone += len(before.keys() - after.keys())
+                moved += sum(before[birth] != after[birth] for birth in before.keys() & after.keys())
+        return new, moved, gone
+
+    def _states(self, number, slot, day):
+        """(birth, version, day of the last change) of the tags of a slot."""
         for birth in range(day + 1):
             if birth and not self._happens(BORN, self.born, number, slot, birth, birth):
                 continue
@@ -74,14 +96,16 @@ class Plan:
                 if self._happens(MOVED, self.moved, number, slot, birth, later):
                     version, last = version + 1, later
             else:
-                yield self._image(number, slot, birth, version, last)
+                yield birth, version, last
 
-    def _image(self, number, slot, birth, version, last):
+    def _created(self, number, slot, last):
+        return datetime.fromtimestamp(
+            self.epoch + last * DAY_SECONDS + DAY_SECONDS // 2 if last else
+            self.epoch - self._drawn(CREATED, number, slot, 0, 0) % (365 * DAY_SECONDS), timezone.utc)
+
+    def _image(self, number, slot, birth, version, created):
         repository = f"project-{number // 100:04}/repository-{number:06}"
         tag = f"{slot:06}" + (f".{birth:03}" if birth else "") + ("-build" if slot % STABLE_EACH else "-stable")
-        seconds = self.epoch + last * DAY_SECONDS + DAY_SECONDS // 2 if last else \
-            self.epoch - self._drawn(CREATED, number, slot, 0, 0) % (365 * DAY_SECONDS)
-        created = datetime.fromtimestamp(seconds, timezone.utc)
         size, digest, diff_id = self.layer
         config = json.dumps({
             "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"), "architecture": "amd64", "os": "linux",
@@ -160,6 +184,10 @@ class ManyImages:
 
     def release(self):
         self.ask("/_sim/release", b"")
+
+    def delay(self, microseconds):
+        """Lets each answer come so long after its request."""
+        self.ask(f"/_sim/delay/{microseconds}", b"")
 
     def go_to(self, day):
         """On to a later day."""
