@@ -188,7 +188,7 @@ def test_remote_repositories(make_bench, vendor, way):
     skipped = [one for one in coverage["repositoryStates"] if one["state"] == "skipped"]
     assert skipped and all(one["reason"] and one["example"] for one in skipped), coverage
     assert any(kind in one["reason"] for one in skipped for kind in ("remote", "virtual")), skipped
-    ledger.check_sums(bench.cli, name, set(bench.images(name)) | skipped_tags(bench, name))
+    ledger.check_sums(bench.cli, name, set(bench.images(name)) | bench.cli.tags(name, "skipped"))
     preview = bench.cli.preview(name)
     passed_over = {one["name"]: one for one in preview["repositories"] if one["skipped"]}
     assert passed_over and all(one["reason"] and one["kind"] in ("remote", "virtual", "local") for one in passed_over.values())
@@ -197,12 +197,6 @@ def test_remote_repositories(make_bench, vendor, way):
     bench.poll(everything)
     assert set(bench.images(everything)) > set(bench.images(name))
     assert bench.product.violations == []
-
-
-def skipped_tags(bench, name):
-    """The tags of what is no image, as the daemon lists them."""
-    return {(reference.repository, reference.tag) for reference in (
-        ledger.Reference.of(one["reference"]) for one in bench.cli("image", "list", "--integration", name, "--status", "skipped")["images"])}
 
 
 @pytest.mark.slow

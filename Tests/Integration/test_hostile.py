@@ -83,7 +83,8 @@ def test_a_registry_that_wants_to_be_left_alone(cli, registry, make_scripted, wa
     registry.on("GET|HEAD", "/v2/team/app/", lambda _: Reply(429, (("Retry-After", wait),)))
     cli.add_integration("busy", registry.url)
     cli.add_integration("idle", other.url)
-    cli.run("integration", "poll", "busy", "--wait", code=None)
+    cli.poll_only("busy")
+    cli.poll_when("busy", lambda poll: poll["state"] in ("suspended", "finished", "failed"), "the poll to be suspended or to end")
     asked = len(registry.requests(pattern="/v2/team/app/"))
     assert 1 <= asked <= 3
     outcome = cli.fails("image", "add", "busy/team/app:1")

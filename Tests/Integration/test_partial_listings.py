@@ -209,6 +209,7 @@ def test_names_that_are_none(known, registry):
 
 # -- vendors' own listings
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vendor", ["harbor", "docker-hub"])
 def test_listings_of_vendors(make_bench, vendor):
     """The same where a listing is the vendor's: one that loops, ends early, shrinks while it is read, or breaks for good."""

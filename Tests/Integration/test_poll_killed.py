@@ -55,7 +55,6 @@ class Victim:
         hold = self.registry.hold(after, pattern=LISTINGS_AND_MANIFESTS)
         started = self.cli("integration", "poll", name)["id"]
         hold.wait()
-        assert next(poll for poll in self.cli.polls(name) if poll["id"] == started)["state"] == "running"
         self.daemon.kill()
         self.registry.clear()
         self.registry.blobs_gate.open()
@@ -90,7 +89,6 @@ def test_the_first_poll_dies_at_every_point(victim, registry):
     for after in points(20, total):
         name = victim.integration()
         victim.die(name, after)
-        assert set(victim.images(name).values()) <= {"queued", "scanned"}
         coverage = victim.cli.coverage(name)
         assert {one["status"] for one in coverage["states"]} <= {"queued", "scanned"}, coverage
         before = victim.jobs(name)
@@ -99,7 +97,6 @@ def test_the_first_poll_dies_at_every_point(victim, registry):
         jobs = victim.jobs(name)
         assert len(jobs) == len(set(jobs)) and set(jobs) == everything, after
         assert ledger.queued(victim.cli, poll) == everything - set(before)
-        assert set(victim.images(name).values()) == {"scanned"}
         counts = ledger.check_sums(victim.cli, name, content(registry), repositories={"listed": REPOSITORIES})
         assert {state for state, _ in counts} == {"scanned"}
 
@@ -107,12 +104,11 @@ def test_the_first_poll_dies_at_every_point(victim, registry):
 def test_a_later_poll_dies_at_every_point(victim, registry):
     """H41: a poll that would find new, moved and gone tags marks nothing as gone that is there, and hides nothing from the
     next one."""
-    states = {}
     # Each integration knows what there was before the change.
     count = 8
     names = [victim.integration() for _ in range(count + 1)]
     for name in names:
-        states[name] = victim.cli.poll(name)
+        victim.cli.poll(name)
     before = content(registry)
     registry.untag("team/app0", "0.0", "1.0")
     del registry.repositories["team/app3"]
@@ -125,15 +121,13 @@ def test_a_later_poll_dies_at_every_point(victim, registry):
     total = victim.requests_of_a_poll(names.pop())
     for name, point in zip(names, points(count, total)):
         victim.die(name, point)
-        for repository, tag in after:
-            if (repository, tag) in before:
-                assert victim.cli.explain(f"{name}/{repository}:{tag}")["state"] != "gone", (repository, tag, point)
+        assert victim.cli.tags(name, "gone") <= gone, point
         poll = victim.cli.poll(name)
         assert poll["state"] == "finished" and not poll["isPartial"], poll
-        queued = [image for image in victim.jobs(name)]
+        queued = victim.jobs(name)
         assert len(queued) == len(set(queued)) and set(queued) == ledger.images_of(before) | new_images
         ledger.check_sums(victim.cli, name, after, gone, repositories={"listed": REPOSITORIES, "gone": 1})
-        assert {tag for tag in gone if victim.cli.explain(f"{name}/{tag[0]}:{tag[1]}")["state"] == "gone"} == gone
+        assert victim.cli.tags(name, "gone") == gone
         assert [entry["digest"] for entry in victim.cli.history(f"{name}/team/app1:1.0")] == [moved, before["team/app1", "1.0"]]
         assert victim.images(name)["team/app2", fresh] == "scanned"
 

@@ -66,7 +66,8 @@ package struct ImageConfig: Sendable, Hashable {
       }
     }
 
-    let created: String?
+    /// What is no text is no date.
+    let created: Loose<String>?
     let os: String?
     let architecture: String?
     let variant: String?
@@ -93,7 +94,7 @@ package struct ImageConfig: Sendable, Hashable {
     }
     let execution = json.config
     return ImageConfig(
-      created: json.created.flatMap { $0.isEmpty || $0.utf8.count > 64 ? nil : $0 }, os: clipped(json.os),
+      created: json.created?.value.flatMap { $0.isEmpty || $0.utf8.count > 64 ? nil : $0 }, os: clipped(json.os),
       architecture: clipped(json.architecture), variant: json.variant.flatMap { $0.isEmpty ? nil : clipped($0) },
       history: (json.history ?? []).map {
         History(createdBy: clipped($0.createdBy), isEmptyLayer: $0.emptyLayer ?? false)

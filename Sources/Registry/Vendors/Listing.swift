@@ -66,6 +66,8 @@ package struct ListingSummary: Sendable, Hashable {
   package static let examplesMax = 10
   /// Names of what is passed over that are kept: some 10 MiB.
   static let passedOverMax = 100_000
+  /// Parts in a row that a registry fails to list, before its listing is given up.
+  static let failuresMax = 5
 
   package struct Rejected: Sendable, Hashable {
     /// Escaped and cut for display.
@@ -95,6 +97,8 @@ package struct ListingSummary: Sendable, Hashable {
   package internal(set) var passedOverNames: [PassedOver] = []
   /// Repositories of something else than images, as the vendor calls it: left out.
   package internal(set) var notImages = 0
+  /// Parts that the registry failed to list one after the other.
+  var failuresInARow = 0
   /// Why there may be more than was listed, the first few reasons; empty when the registry came to its end.
   package private(set) var incompleteReasons: [String] = []
 
@@ -131,11 +135,14 @@ extension Listing {
   func reject(_ name: String, _ reason: String) { summary.reject(redactor.redactForeign(name), reason) }
 
   /// Runs the listing of one part, such as a project. What the registry says against that part alone leaves the listing
-  /// incomplete and does not end it.
+  /// incomplete and does not end it; a registry that fails for one part after the other is going down.
   func tolerating(_ part: String, _ body: () async throws -> Void) async throws {
     do {
       try await body()
+      summary.failuresInARow = 0
     } catch let error as RegistryError where !error.concernsRegistry {
+      summary.failuresInARow = error.isTransient ? summary.failuresInARow + 1 : 0
+      guard summary.failuresInARow < ListingSummary.failuresMax else { throw error }
       summary.setIncomplete("\(ForeignText.escaped(part, lengthMax: 80)): \(error.message)")
     }
   }

@@ -136,6 +136,11 @@ class Client:
     def coverage(self, name):
         return self("integration", "coverage", name)
 
+    def tags(self, name, state):
+        """{(repository, tag)} of an integration's tags in a state."""
+        listed = self("integration", "coverage", name, "--state", state)["tags"]
+        return {tuple(one["reference"].partition("/")[2].rsplit(":", 1)) for one in listed}
+
     def preview(self, name, *flags):
         return self("integration", "preview", name, *flags)
 
@@ -149,8 +154,8 @@ class Client:
         """Waits until every job is in a final state; answers the jobs."""
         def jobs_when_done():
             jobs = self.jobs()
-            return jobs if all(job["state"] in FINAL_STATES for job in jobs) else None
-        return eventually(jobs_when_done, "all jobs to end", patience=180)
+            return (jobs,) if all(job["state"] in FINAL_STATES for job in jobs) else None
+        return eventually(jobs_when_done, "all jobs to end", patience=180)[0]
 
     def import_advisories(self, *paths):
         return self.run("db", "import", *paths)
