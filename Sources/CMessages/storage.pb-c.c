@@ -2597,7 +2597,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__image_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_record__field_descriptors[9] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_record__field_descriptors[10] =
 {
   {
     "digest",
@@ -2707,6 +2707,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__tag_record__field
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "taken",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__TagRecord, taken),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__tag_record__field_indices_by_name[] = {
   5,   /* field[5] = decided_at */
@@ -2718,11 +2730,12 @@ static const unsigned tidewaiter__storage__v1__tag_record__field_indices_by_name
   4,   /* field[4] = reason */
   3,   /* field[3] = reason_code */
   1,   /* field[1] = since */
+  9,   /* field[9] = taken */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__tag_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__tag_record__descriptor =
 {
@@ -2732,7 +2745,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__tag_record__descriptor
   "Tidewaiter__Storage__V1__TagRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__TagRecord),
-  9,
+  10,
   tidewaiter__storage__v1__tag_record__field_descriptors,
   tidewaiter__storage__v1__tag_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__tag_record__number_ranges,

@@ -653,6 +653,8 @@ package struct TagRecord: ProtoMessage {
   package var goneAt: Int64 = 0
   /// that decided, 0: added by hand
   package var pollId: UInt64 = 0
+  /// it was selected once while it pointed to this digest
+  package var taken: Bool = false
 
   package init() {}
 
@@ -673,6 +675,7 @@ package struct TagRecord: ProtoMessage {
     self.firstSeenAt = c.pointee.first_seen_at
     self.goneAt = c.pointee.gone_at
     self.pollId = c.pointee.poll_id
+    self.taken = c.pointee.taken != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -686,6 +689,7 @@ package struct TagRecord: ProtoMessage {
     c.pointee.first_seen_at = self.firstSeenAt
     c.pointee.gone_at = self.goneAt
     c.pointee.poll_id = self.pollId
+    c.pointee.taken = self.taken ? 1 : 0
   }
 }
 

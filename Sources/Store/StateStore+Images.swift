@@ -8,13 +8,13 @@ extension StateStore {
   /// The digest a tag pointed to when it was last seen.
   package func tag(_ key: TagKey) throws -> TagRecord? { try read { try $0.get(Self.tags, key) } }
 
-  /// Tags that point to an image, in order, at most `limit`; of one that none points to any more, those that did last.
+  /// Tags that an image was asked for by and that point to it, in order, at most `limit`; where there is none, others that
+  /// do, or did last.
   package func tags(of image: ImageKey, limit: Int, in transaction: ReadTransaction) throws -> [String] {
     try tags(of: [image], limit: limit, in: transaction)[image] ?? []
   }
 
-  /// Tags that point to each of `images`, in order, at most `limit` for each; of one that none points to any more, those
-  /// that did last. Every repository is read once, however many of its images are asked for.
+  /// The same for each of `images`. Every repository is read once, however many of its images are asked for.
   package func tags(
     of images: [ImageKey], limit: Int, in transaction: ReadTransaction
   ) throws -> [ImageKey: [String]] {
@@ -24,12 +24,12 @@ extension StateStore {
     }
     for (repository, images) in repositories {
       var present: [String: [String]] = Dictionary(images.map { ($0.digest, []) }) { first, _ in first }
-      var gone: [String: [String]] = [:]
+      var others: [String: [String]] = [:]
       var unfilled = present.count
       try tags(of: repository, in: transaction) { key, record in
         guard let known = present[record.digest] else { return true }
-        if record.isGone {
-          if gone[record.digest, default: []].count < limit { gone[record.digest, default: []].append(key.tag) }
+        if record.isGone || !record.isTaken {
+          if others[record.digest, default: []].count < limit { others[record.digest, default: []].append(key.tag) }
         } else if known.count < limit {
           present[record.digest]?.append(key.tag)
           if known.count + 1 == limit { unfilled -= 1 }
@@ -38,7 +38,7 @@ extension StateStore {
       }
       for image in images {
         let tags = present[image.digest] ?? []
-        found[image] = tags.isEmpty ? gone[image.digest] ?? [] : tags
+        found[image] = tags.isEmpty ? others[image.digest] ?? [] : tags
       }
     }
     return found

@@ -70,4 +70,6 @@ extension TagRecord {
   package var isGone: Bool { goneAt != 0 }
   /// Versions that kept no decisions stored only what they had selected.
   package var isSelected: Bool { decision == .selected || decision == .unspecified }
+  /// Whether its image was asked for because of it, whatever is decided now.
+  package var isTaken: Bool { taken || isSelected }
 }

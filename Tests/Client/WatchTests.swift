@@ -313,6 +313,29 @@ struct WatchTests {
     #expect(told == ["x"] && streams.cursors == ["x"])
   }
 
+  @Test(
+    "A preview is told once: what ends it before its time is the error",
+    arguments: [RPCError.Code.resourceExhausted, .aborted, .unavailable])
+  func previewIsNotRepeated(code: RPCError.Code) async throws {
+    let streams = Log()
+    let daemon = try FakeDaemon([
+      .stream("Integrations", "PreviewIntegration") { (request: PreviewIntegrationRequest, responses) in
+        _ = streams.begin(request.name)
+        try responses.send(PreviewIntegrationResponse().packed())
+        throw RPCError(code, "no more of it")
+      }
+    ])
+    try daemon.start()
+    var request = PreviewIntegrationRequest()
+    request.name = "hub"
+    var told = 0
+    let error = await #expect(throws: TidewaiterError.self) {
+      for try await _ in daemon.client().integrations.previewIntegration(request) { told += 1 }
+    }
+    #expect(error?.message.contains("no more of it") == true)
+    #expect(told == 1 && streams.cursors == ["hub"])
+  }
+
   @Test("Pauses double up to the longest, less a chance quarter")
   func pauses() {
     let policy = Reconnection(firstPause: .seconds(1), longestPause: .seconds(5))

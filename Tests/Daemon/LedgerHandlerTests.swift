@@ -44,6 +44,7 @@ struct LedgerHandlerTests {
       record.digest = image?.digest ?? ""
       record.since = 1
       record.decision = decision
+      record.taken = status != nil
       record.reasonCode = code
       record.reason = code.isEmpty ? "" : "by \(code)"
       record.goneAt = gone

@@ -131,7 +131,7 @@ struct ExplanationTests {
   @Test func `What was scanned before and is rejected now says both`() {
     let found = Explanation(
       Self.facts { facts in
-        facts.tagRecord = LedgerStateTests.tag(.rejected, "never_pull")
+        facts.tagRecord = LedgerStateTests.tag(.rejected, "never_pull", taken: true)
         facts.image = LedgerStateTests.image(.scanned, scannedAt: 9)
         facts.image?.lastJobId = 5
       })
@@ -204,9 +204,9 @@ struct ExplanationTests {
   }
 
   @Test func `Criteria are asked with what is known of the date`() throws {
-    let now = try #require(Timestamp(rfc3339: "2026-03-01T00:00:00Z")).nanosecondsSince1970
-    let old = try #require(Timestamp(rfc3339: "2023-01-05T00:00:00Z")).nanosecondsSince1970
-    func present(_ tag: String, _ condition: Condition, _ createdAt: Int64 = 0) throws -> Explanation.Present {
+    let now = try #require(Timestamp(rfc3339: "2026-03-01T00:00:00Z"))
+    let old = try #require(Timestamp(rfc3339: "2023-01-05T00:00:00Z"))
+    func present(_ tag: String, _ condition: Condition, _ createdAt: Timestamp? = nil) throws -> Explanation.Present {
       Ledger.present(
         Criteria(never: try Pattern.list(parsing: [":*-dev"]), condition: condition), "team/app", tag,
         createdAt: createdAt, now: now)

@@ -231,10 +231,25 @@ final class LedgerReaderTests {
     }
     #expect(try await explain("hub/team/app:t0").state == "rejected")
     let scanned = try await explain("hub/team/app:t1")
+    #expect(scanned.createdAt == nil)
     #expect((scanned.state, scanned.digest) == ("scanned", "sha256:1"))
     #expect(try await explain("hub/team/app:t9").reasonCode == "tag_not_listed")
     #expect(try await explain("hub/proxy/hub/library/alpine:3").reasonCode == "remote")
     #expect(try await explain("hub/nobody:1").reasonCode == "repository_not_listed")
+    // Of its config's dates the newest that is none of a reproducible build.
+    let image = ImageKey(integration: hub, repository: "team/app", digest: "sha256:1")
+    let real = try #require(Timestamp(rfc3339: "2025-01-05T00:00:00Z"))
+    try await store.write { transaction in
+      var facts = ImageFactsRecord()
+      facts.isDated = true
+      facts.dates = [Int64.min, 0, real.nanosecondsSince1970, 1].map { created in
+        var date = PlatformDate()
+        date.createdAt = created
+        return date
+      }
+      try transaction.put(StateStore.imageFacts, image, facts)
+    }
+    #expect(try await explain("hub/team/app:t1").createdAt == real)
     let digest = "sha256:" + String(repeating: "0", count: 64)
     #expect(try await explain("hub/team/app@\(digest)").reasonCode == "digest_not_known")
   }

@@ -16,7 +16,7 @@ struct LedgerStateTests {
     var testDescription: String { "\(tag.decision.rawValue) \(image?.status.name ?? "-") gone \(tag.goneAt)" }
   }
 
-  static func tag(_ decision: TagDecision, _ code: String = "", gone: Int64 = 0) -> TagRecord {
+  static func tag(_ decision: TagDecision, _ code: String = "", gone: Int64 = 0, taken: Bool = false) -> TagRecord {
     var tag = TagRecord()
     tag.digest = "sha256:a"
     tag.since = 1
@@ -25,6 +25,7 @@ struct LedgerStateTests {
     tag.reason = "because of \(code)"
     tag.decidedAt = 2
     tag.goneAt = gone
+    tag.taken = taken
     return tag
   }
 
@@ -40,7 +41,12 @@ struct LedgerStateTests {
     Row(tag: tag(.selected, "criteria_match"), image: image(.scanned, scannedAt: 9), status: .scanned, code: ""),
     Row(tag: tag(.selected, "no_criteria"), image: image(.queued), status: .queued, code: ""),
     // What was pulled stays what it is, whatever a later poll decides.
-    Row(tag: tag(.rejected, "never_pull"), image: image(.scanned, scannedAt: 9), status: .scanned, code: ""),
+    Row(
+      tag: tag(.rejected, "never_pull", taken: true), image: image(.scanned, scannedAt: 9), status: .scanned, code: ""),
+    // Another tag of this digest was taken.
+    Row(
+      tag: tag(.rejected, "no_criteria_match"), image: image(.scanned, scannedAt: 9), status: .rejected,
+      code: "no_criteria_match"),
     Row(tag: tag(.rejected, "never_pull"), image: nil, status: .rejected, code: "never_pull"),
     Row(tag: tag(.rejected, "never_pull"), image: image(.unspecified), status: .rejected, code: "never_pull"),
     Row(tag: tag(.skipped, "not_an_image"), image: nil, status: .skipped, code: "not_an_image"),
@@ -82,7 +88,7 @@ struct LedgerStateTests {
     #expect(states.last?.status == .gone)
     let never = states.first { $0.reasonCode == "never_pull" }
     #expect(never?.tags == 2)
-    #expect(never?.example.tag == "t3")
+    #expect(never?.example.tag == "t4")
     #expect(never?.reason == "because of never_pull")
   }
 

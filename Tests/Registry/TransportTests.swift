@@ -225,6 +225,19 @@ struct TransportTests {
     }
   }
 
+  @Test func `each request has its own method, whatever the last one on its handle had`() async throws {
+    try await withServer({ request in .json("{}") }) { server in
+      let group = patient.makeGroup()
+      let methods: [HTTPRequest.Method] = [.head, .post, .head, .get, .head, .post, .get, .head]
+      for method in methods {
+        var request = HTTPRequest(method, try WebAddress(server.url), bodyMax: 1000)
+        if method == .post { request.content = Secret(Array("items.find()".utf8)) }
+        _ = try await patient.send(request, in: group)
+      }
+      #expect(server.requests.map(\.method) == methods.map(\.rawValue))
+    }
+  }
+
   @Test func `the gzip of a manifest is bounded by what comes out of it`() async throws {
     let bomb = try gzipOfZeros(byteCount: 64 << 20)
     try await withServer(

@@ -59,7 +59,7 @@ struct IntegrationPoll: AsyncParsableCommand {
     if poll.state != .finished {
       let reason = poll.error.map { ": " + $0.message } ?? ""
       throw CommandFailure.local(
-        "the poll of \(poll.integration) \(poll.state == .failed ? "failed" : "was \(poll.state.name)")\(reason)",
+        "the poll of \(poll.integration) \(poll.state == .failed ? "failed" : "did not finish")\(reason)",
         hint: poll.error.map(\.hint).flatMap { $0.isEmpty ? nil : $0 } ?? "run it again")
     }
     if poll.errorCount > 0 { console.warn("\(poll.errorCount) repositories or tags could not be read") }

@@ -106,7 +106,8 @@ enum PreviewView {
       .init("IMAGE", cut: .middle), .init("DECISION"), .init("CHANGE"), .init("QUEUED"), .number("TO FETCH"),
       .init("CREATED", isOptional: true), .init("WHY", cut: .end),
     ])
-    for image in images {
+    // They came as they were decided, some repositories at a time.
+    for image in images.sorted(by: { $0.reference < $1.reference }) {
       table.add([
         .init(People.shortReference(image.reference)), .init(image.decision, colour(image.decision)),
         .init(change(of: image)), .init(image.queued ? "yes" : "", .cyan),
@@ -152,8 +153,7 @@ enum PreviewView {
     for (name, count) in [("skipped", summary.skipped), ("not read", summary.failed), ("gone", summary.gone)]
     where count > 0 { facts.add(name, String(count)) }
     facts.add("a poll would queue", "\(summary.queued) \(summary.queued == 1 ? "image" : "images")", .cyan)
-    let unsized = summary.unsized > 0 ? ", and what \(summary.unsized) images of unknown size have" : ""
-    facts.add("to fetch", People.size(summary.bytesToFetch) + unsized)
+    facts.add("to fetch", toFetch(summary))
     if summary.lastPollId > 0 {
       facts.add(
         "against poll \(summary.lastPollId)",
@@ -164,7 +164,14 @@ enum PreviewView {
     }
     facts.add("requests", String(summary.requests))
     if summary.isPartial { facts.add("partial", "not everything there is was listed", .yellow) }
-    facts.add("not read", summary.errors, .yellow)
+    facts.add("errors", summary.errors, .yellow)
     return facts
+  }
+
+  private static func toFetch(_ summary: PreviewSummary) -> String {
+    if summary.unsized == 0 { return People.size(summary.bytesToFetch) }
+    if summary.unsized >= summary.queued { return "not known: no manifest was read" }
+    let noun = summary.unsized == 1 ? "image" : "images"
+    return "\(People.size(summary.bytesToFetch)), and what \(summary.unsized) \(noun) of unknown size need"
   }
 }

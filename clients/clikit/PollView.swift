@@ -5,8 +5,10 @@ enum PollView {
   static func table(of polls: [Poll]) -> Table {
     var table = Table([
       .number("POLL"), .init("STATE"), .init("STARTED"), .init("TOOK", isOptional: true),
-      .init("TRIGGER", isOptional: true), .number("REPOSITORIES"), .number("TAGS"), .number("NEW"), .number("MOVED"),
-      .number("GONE"), .number("SELECTED"), .number("QUEUED"), .number("REQUESTS"), .number("ERRORS"),
+      .init("TRIGGER", isOptional: true), .number("REPOSITORIES"), .number("TAGS"), .number("NEW", isOptional: true),
+      .number("MOVED", isOptional: true),
+      .number("GONE", isOptional: true), .number("SELECTED"), .number("QUEUED"), .number("REQUESTS", isOptional: true),
+      .number("ERRORS"),
       .init("ERROR", cut: .end),
     ])
     for poll in polls {

@@ -15,15 +15,17 @@ package struct Table: Sendable {
       isNumber = false
     }
 
-    private init(number title: String) {
+    private init(number title: String, isOptional: Bool) {
       self.title = title
       cut = nil
-      isOptional = false
+      self.isOptional = isOptional
       isNumber = true
     }
 
     /// Aligned to the right.
-    package static func number(_ title: String) -> Column { Column(number: title) }
+    package static func number(_ title: String, isOptional: Bool = false) -> Column {
+      Column(number: title, isOptional: isOptional)
+    }
   }
 
   package struct Cell: Sendable, ExpressibleByStringLiteral, ExpressibleByStringInterpolation {

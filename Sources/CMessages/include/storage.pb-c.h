@@ -278,10 +278,11 @@ struct  Tidewaiter__Storage__V1__TagRecord
   int64_t first_seen_at;
   int64_t gone_at;
   uint64_t poll_id;
+  protobuf_c_boolean taken;
 };
 #define TIDEWAITER__STORAGE__V1__TAG_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__tag_record__descriptor) \
-    , {0,NULL}, 0, TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0 }
+    , {0,NULL}, 0, TIDEWAITER__STORAGE__V1__TAG_DECISION__TAG_DECISION_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__TagHistoryRecord

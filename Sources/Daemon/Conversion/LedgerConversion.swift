@@ -1,6 +1,7 @@
 import API
 import Model
 import Pipeline
+import Selection
 import StorageMessages
 import Store
 
@@ -83,8 +84,8 @@ extension ImageExplanation {
     reason = explanation.reason
     since = API.Timestamp(nanoseconds: explanation.since)
     firstSeenAt = API.Timestamp(nanoseconds: explanation.firstSeenAt)
-    created = API.Timestamp(nanoseconds: explanation.createdAt)
-    createdFrom = explanation.createdAt == 0 ? "" : "config"
+    created = explanation.createdAt.flatMap { API.Timestamp(nanoseconds: $0.nanosecondsSince1970) }
+    createdFrom = created == nil ? "" : CreationDate.Source.config.name
     pollId = explanation.poll
     jobId = explanation.job
     notes = explanation.notes

@@ -45,7 +45,7 @@ extension PreviewImage {
 
 extension CreationDate.Source {
   /// As clients read it.
-  fileprivate var name: String {
+  var name: String {
     switch self {
     case .config: "config"
     case .pushed: "pushed"

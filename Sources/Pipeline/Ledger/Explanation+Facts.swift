@@ -16,6 +16,8 @@ extension Explanation {
     /// Of the digest that was asked for, else of the tag's.
     package var image: ImageRecord?
     package var job: JobRecord?
+    /// That its config states and that can be a real one (D11).
+    package var createdAt: Timestamp?
     package var repositoryRecord: RepositoryRecord?
     /// What the repository lies in, where that is passed over whole.
     package var area: (name: String, record: RepositoryRecord)?
@@ -67,20 +69,21 @@ extension Ledger {
       repository: reference.repository.path, tag: reference.tag?.name, digest: reference.digest?.description)
     facts = try await reader.run { [store, facts] in
       var facts = facts
-      try store.read { try Self.gather(&facts, integration.id, in: $0) }
+      try store.read { try Self.gather(&facts, integration.id, Timestamp(nanosecondsSince1970: now), in: $0) }
       return facts
     }
     if let digest = facts.askedDigest, facts.tagRecord?.digest != digest {
       facts.tags = try await pointing(to: digest, in: facts.repository, of: integration.id)
     }
     if let tag = facts.tag {
-      facts.present = Self.present(criteria, facts.repository, tag, createdAt: facts.image?.createdAt ?? 0, now: now)
+      facts.present = Self.present(
+        criteria, facts.repository, tag, createdAt: facts.createdAt, now: Timestamp(nanosecondsSince1970: now))
     }
     return Explanation(facts)
   }
 
   private static func gather(
-    _ facts: inout Explanation.Facts, _ integration: UInt64, in transaction: ReadTransaction
+    _ facts: inout Explanation.Facts, _ integration: UInt64, _ now: Timestamp, in transaction: ReadTransaction
   ) throws {
     let repository = RepositoryKey(integration: integration, repository: facts.repository)
     if let tag = facts.tag {
@@ -88,13 +91,23 @@ extension Ledger {
       facts.tagRecord = try transaction.get(StateStore.tags, key)
     }
     if let digest = facts.askedDigest ?? facts.tagRecord?.digest, !digest.isEmpty {
-      facts.image = try transaction.get(
-        StateStore.images, ImageKey(integration: integration, repository: facts.repository, digest: digest))
+      let key = ImageKey(integration: integration, repository: facts.repository, digest: digest)
+      facts.image = try transaction.get(StateStore.images, key)
+      let read = try transaction.get(StateStore.imageFacts, key)?.dates.map(\.createdAt) ?? []
+      facts.createdAt = plausible(read + [facts.image?.createdAt ?? 0], now)
     }
     facts.job = try job(of: facts.image, in: transaction)
     facts.repositoryRecord = try transaction.get(StateStore.repositories, repository)
     if facts.repositoryRecord == nil { facts.area = try area(of: repository, in: transaction) }
     (facts.newest, facts.lastEnded) = try newestPolls(of: integration, in: transaction)
+  }
+
+  /// The newest date that is no placeholder; 0 is none.
+  private static func plausible(_ dates: [Int64], _ now: Timestamp) -> Timestamp? {
+    let created = CreationDate(
+      configs: dates.lazy.map { $0 == 0 ? nil : Timestamp(nanosecondsSince1970: $0) }, pushed: nil, firstSeen: now,
+      now: now)
+    return created.source == .config ? created.moment : nil
   }
 
   /// The nearest part of the path that is passed over whole.
@@ -139,22 +152,20 @@ extension Ledger {
     return Array(found.prefix(Self.tagsMaximum))
   }
 
-  /// What criteria make of a tag; `createdAt` is its image's, nanoseconds since 1970, 0 where that is not known.
+  /// What criteria make of a tag; `createdAt` is its image's, nil where that is not known.
   static func present(
-    _ criteria: Criteria, _ repository: String, _ tag: String, createdAt: Int64, now: Int64
+    _ criteria: Criteria, _ repository: String, _ tag: String, createdAt: Timestamp?, now: Timestamp
   ) -> Explanation.Present {
     switch criteria.screen(repository: repository, tag: tag) {
     case .selected(let reason): return .decided(.selected(reason))
     case .rejected(let reason): return .decided(.rejected(reason))
     case .needsDate: break
     }
-    let now = Timestamp(nanosecondsSince1970: now)
     switch criteria.condition {
     case .createdWithin(let period):
-      guard createdAt != 0 else { return .open("its date: created within \(period)") }
-      let date = Timestamp(nanosecondsSince1970: createdAt)
-      return .decided(
-        period.decide(created: CreationDate(config: date, pushed: nil, firstSeen: now, now: now), now: now))
+      guard let createdAt else { return .open("its date: created within \(period)") }
+      let created = CreationDate(config: createdAt, pushed: nil, firstSeen: now, now: now)
+      return .decided(period.decide(created: created, now: now))
     case .latest(let count): return .open("its date: only the newest \(count) of its repository are taken")
     case .none: return .open("its name")
     }

@@ -17,7 +17,7 @@ package struct Explanation: Sendable, Equatable {
   package private(set) var since: Int64 = 0
   package private(set) var firstSeenAt: Int64 = 0
   /// From the image's config.
-  package private(set) var createdAt: Int64 = 0
+  package private(set) var createdAt: Timestamp?
   package private(set) var digest = ""
   /// The poll that decided.
   package private(set) var poll: UInt64 = 0
@@ -33,6 +33,7 @@ package struct Explanation: Sendable, Equatable {
   }
 
   package init(_ facts: Facts) {
+    createdAt = facts.createdAt
     if let tag = facts.tagRecord, facts.askedDigest.map({ $0 == tag.digest }) ?? true {
       explain(tag, facts)
     } else if let image = facts.image {
@@ -40,7 +41,7 @@ package struct Explanation: Sendable, Equatable {
     } else {
       explainAbsence(facts)
     }
-    notes += Self.notes(onPresent: facts, state: state)
+    notes += notes(onPresent: facts)
     notes += facts.notesOnPolls
   }
 
@@ -95,7 +96,6 @@ package struct Explanation: Sendable, Equatable {
 
   private mutating func takeImage(_ facts: Facts) {
     guard let image = facts.image else { return }
-    createdAt = image.createdAt
     job = image.lastJobId
     if image.scannedAt != 0, image.status == .queued {
       notes.append("it was scanned before, \(Self.time(image.scannedAt)); the report is kept")
@@ -171,12 +171,14 @@ package struct Explanation: Sendable, Equatable {
 
   // MARK: - Notes
 
-  private static func notes(onPresent facts: Facts, state: String) -> [String] {
+  private func notes(onPresent facts: Facts) -> [String] {
     guard let present = facts.present, !(facts.tagRecord?.isGone ?? false) else { return [] }
     switch present {
     case .open(let what): return facts.tagRecord == nil ? ["the present settings leave it to \(what)"] : []
     case .decided(let decision):
-      if let tag = facts.tagRecord, !differs(decision, from: tag) { return [] }
+      if let tag = facts.tagRecord, !Self.differs(decision, from: tag) { return [] }
+      // The rule that its repository is rejected by.
+      if facts.tagRecord == nil, decision.reason.code.rawValue == reasonCode { return [] }
       let verb = decision.isSelected ? "take" : "reject"
       let subject = facts.tagRecord == nil ? "such a tag" : "it"
       return ["the present settings \(verb) \(subject): \(decision.reason)"]

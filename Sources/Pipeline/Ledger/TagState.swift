@@ -1,8 +1,8 @@
 import StorageMessages
 import Store
 
-/// The one state that a tag is in that was ever listed, and why. The image decides where there is one that was asked for,
-/// else what the last poll decided on the tag.
+/// The one state that a tag is in that was ever listed, and why. The image decides where it was asked for because of the
+/// tag, else what the last poll decided on the tag: that another tag of one digest was taken is no reason for this one.
 package struct TagState: Sendable, Equatable {
   /// In the order in which they are told.
   package static let statuses: [ImageStatus] = [.scanned, .queued, .rejected, .skipped, .failed, .gone]
@@ -27,7 +27,7 @@ package struct TagState: Sendable, Equatable {
   package init(_ tag: TagRecord, image: ImageRecord?) {
     if tag.isGone {
       self.init(.gone, "", Self.goneReason, isOfImage: image?.status == .gone)
-    } else if let image, let state = TagState(of: image, takenBecause: Self.reasonToTake(tag)) {
+    } else if let image, tag.isTaken, let state = TagState(of: image, takenBecause: Self.reasonToTake(tag)) {
       self = state
     } else {
       switch tag.decision {

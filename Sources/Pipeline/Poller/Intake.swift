@@ -91,6 +91,7 @@ package struct Intake: Sendable {
     }
     record.goneAt = 0
     record.decision = .selected
+    record.taken = true
     record.reasonCode = TagReason.addedByHand.rawValue
     record.reason = "added by hand" + (actor.isEmpty ? "" : ", by \(actor)")
     record.decidedAt = now

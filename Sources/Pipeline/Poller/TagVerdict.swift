@@ -46,6 +46,8 @@ package struct TagVerdict: Sendable {
     var record = previous ?? TagRecord()
     if record.firstSeenAt == 0 { record.firstSeenAt = record.since == 0 ? now : record.since }
     if record.digest != digest || record.isGone { record.since = now }
+    if record.digest != digest { record.taken = false }
+    if decision == .selected { record.taken = true }
     record.digest = digest
     record.goneAt = 0
     if record.decision != decision || record.reasonCode != reasonCode {

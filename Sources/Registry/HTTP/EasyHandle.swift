@@ -168,6 +168,8 @@ final class EasyHandle {
 
   private func post(_ content: Secret) {
     isReusable = false
+    // Of a HEAD before: it would make one of this, too.
+    set(CURLOPT_NOBODY, 0)
     content.withBytes { bytes in
       // The size comes first: libcurl copies at once.
       set(CURLOPT_POSTFIELDSIZE, bytes.count)
