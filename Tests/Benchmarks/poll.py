@@ -207,13 +207,13 @@ class Scenario:
         self.registry.release()
         start = time.monotonic()
         while True:
-            waiting = [self.ask("queue", "list", "--state", state)["jobs"]
-                       for state in ("pending", "in_progress", "parsing_results")]
-            if not any(waiting):
+            jobs = {one["state"]: one["count"] for one in self.ask("status")["jobs"]}
+            if not any(jobs[state] for state in ("pending", "in_progress", "parsing_results")):
                 break
-            time.sleep(2)
-        if failed := self.ask("queue", "list", "--state", "error")["jobs"]:
-            raise AssertionError(f"{len(failed)} scans fail: {failed[0]}")
+            time.sleep(1)
+        if jobs["error"]:
+            raise AssertionError(f"{jobs['error']} scans fail: {self.ask('queue', 'list', '--state', 'error')['jobs'][0]}")
+        self.say(f"{jobs['finished']} scans in {time.monotonic() - start:.0f} s")
         return time.monotonic() - start
 
     # -- what there should be
