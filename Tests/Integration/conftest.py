@@ -1,14 +1,16 @@
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
 from support.daemon import Binaries, Daemon
+from support.events import Events
 from support.registry import Registry
 from support.scripted import ScriptedRegistry
 from support.token_server import TokenServer
 from support.tls import authority
-from support.vendors import Benches
+from support.vendors import Bench, Benches
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -47,6 +49,12 @@ def cli(daemon):
     return daemon.cli
 
 
+@pytest.fixture
+def events(daemon):
+    with contextlib.closing(Events(daemon.cli)) as following:
+        yield following
+
+
 @pytest.fixture(scope="module")
 def module_daemon(binaries, request):
     """One daemon for all tests of a module that only read."""
@@ -75,10 +83,15 @@ def daemons(binaries, request):
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory):
-    """A plain, open docker-registry for all tests: use repositories of your own."""
+def common_registry(tmp_path_factory):
     with Registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def registry(common_registry):
+    """A plain, open docker-registry for all tests: use repositories of your own."""
+    return common_registry
 
 
 @pytest.fixture
@@ -134,10 +147,28 @@ def other_tls(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def benches(binaries, registry, tmp_path_factory):
-    made = Benches(binaries, registry, tmp_path_factory.mktemp("vendors"))
+def benches(binaries, common_registry, tmp_path_factory):
+    made = Benches(binaries, common_registry, tmp_path_factory.mktemp("vendors"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def make_bench(binaries, common_registry, tmp_path, request):
+    """Makes a simulated product, with a daemon of its own, for tests that change what it holds."""
+    made = []
+
+    def make(vendor, way="", repositories=3, tags=3):
+        folder = tmp_path / f"{vendor}-{len(made)}"
+        folder.mkdir()
+        made.append(Bench(vendor, way, common_registry, folder, binaries, (repositories, tags)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if request.node.failed_before:
+            print(f"-- log of the daemon\n{one.daemon.tail()}")
+        one.close(sane=not request.node.failed_before)
 
 
 @pytest.fixture

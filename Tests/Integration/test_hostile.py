@@ -4,35 +4,17 @@ import json
 import pytest
 
 from support.daemon import CANARY
-from support.images import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, image, layer, sha256
+from support.images import image, layer, sha256
+from support.manifests import config_of, descriptor, put_manifest
 from support.packages import alpine
+from support.samples import sample
 from support.scripted import Reply
 
 PASSWORD = "password-" + CANARY
 
 
 def small(name="libalpha"):
-    return image([layer(alpine((name, "1.0-r0")))])
-
-
-def descriptor(data, media_type=OCI_LAYER, **changes):
-    return {"mediaType": media_type, "digest": sha256(data), "size": len(data)} | changes
-
-
-def config_of(*layers):
-    return json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {
-        "type": "layers", "diff_ids": [one.diff_id for one in layers]}}).encode()
-
-
-def put_manifest(registry, repository, tag, config, layers, blobs=(), config_type=OCI_CONFIG):
-    """A manifest made by hand."""
-    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor(config, config_type), "layers": layers}
-    data = json.dumps(document).encode()
-    registry.manifests[repository, sha256(data)] = (data, OCI_MANIFEST)
-    registry.repositories.setdefault(repository, {})[tag] = sha256(data)
-    for blob in (config, *blobs):
-        registry.blobs[repository, sha256(blob)] = blob
-    return sha256(data)
+    return sample(name=name)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from support.memory import private_bytes
 from support.ttrpc import CallFailed, Caller, Connection, call_as, field, response, varint
 from support.waiting import eventually
 
@@ -48,12 +49,6 @@ def as_user(uid):
         yield
     finally:
         os.seteuid(0)
-
-
-def private_bytes(pid):
-    with open(f"/proc/{pid}/status") as status:
-        fields = dict(line.split(":", 1) for line in status if line.startswith("Rss"))
-    return 1024 * sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssShmem"))
 
 
 def descriptors(pid):

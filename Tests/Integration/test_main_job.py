@@ -8,14 +8,11 @@ from support.daemon import CANARY
 from support.images import DOCKER_MANIFEST, image, index, layer
 from support.packages import alpine, debian
 from support.registry import closed_port
+from support.samples import sample
 from support.waiting import eventually
 
 PASSWORD = "password " + CANARY
 ZEROS = "sha256:" + "0" * 64
-
-
-def small(version="1.0-r0", **options):
-    return image([layer(alpine(("libalpha", version)))], **options)
 
 
 @pytest.fixture
@@ -56,10 +53,10 @@ def test_integration_test_reports_each_step(plain):
 
 
 def test_poll_selects_scans_and_reports(cli, registry, tmp_path):
-    registry.push("poll/app", small(), "1.0", "latest")
-    registry.push("poll/app", small("1.1-r0"), "1.1")
-    registry.push("poll/other", small("1.2-r0"), "1.0")
-    registry.push("poll/none", small("1.3-r0"), "1.0")
+    registry.push("poll/app", sample(), "1.0", "latest")
+    registry.push("poll/app", sample("1.1-r0"), "1.1")
+    registry.push("poll/other", sample("1.2-r0"), "1.0")
+    registry.push("poll/none", sample("1.3-r0"), "1.0")
     cli.import_advisories(osv.archive(tmp_path / "all.zip", [
         osv.advisory("TEST-1", fixed="1.1-r0", upstream=["CVE-2020-0001"],
                      severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}])]))
@@ -89,20 +86,20 @@ def test_poll_selects_scans_and_reports(cli, registry, tmp_path):
 def test_a_moved_tag_is_a_new_image(plain, registry):
     plain.add_integration("moving", registry.url, "--criteria", "moving/app")
     for version in ("1.0-r0", "2.0-r0"):
-        registry.push("moving/app", small(version), "1")
+        registry.push("moving/app", sample(version), "1")
         plain.run("integration", "poll", "moving", "--wait")
         assert plain.report("moving/moving/app:1")["packages"][0]["version"] == version
     assert len(plain.images()) == 2
 
 
 def test_image_by_tag_and_by_digest(plain, registry):
-    digest = registry.push("by/app", small(), "1.0")
+    digest = registry.push("by/app", sample(), "1.0")
     by_tag = plain.scan("plain/by/app:1.0")
     by_digest = plain.report(f"plain/by/app@{digest}")
     both = plain.report(f"plain/by/app:1.0@{digest}")
     assert by_tag["digest"] == by_digest["digest"] == both["digest"] == digest
     assert by_tag["packages"] == by_digest["packages"] == both["packages"]
-    untagged = registry.push("by/app", small("2.0-r0"))
+    untagged = registry.push("by/app", sample("2.0-r0"))
     assert plain.scan(f"plain/by/app@{untagged}")["packages"][0]["version"] == "2.0-r0"
 
 
@@ -122,7 +119,7 @@ def test_report_keys(plain, registry):
 
 def test_a_queued_image_is_not_queued_twice(plain, make_scripted):
     scripted = make_scripted()
-    scripted.push("a/b", small(), "1")
+    scripted.push("a/b", sample(), "1")
     plain.add_integration("slow", scripted.url)
     scripted.blobs_gate.close()
     first = plain.run("image", "add", "slow/a/b:1")
@@ -133,7 +130,7 @@ def test_a_queued_image_is_not_queued_twice(plain, make_scripted):
 
 
 def test_queue_show(plain, registry):
-    registry.push("show/app", small(), "1")
+    registry.push("show/app", sample(), "1")
     plain.run("image", "add", "plain/show/app:1", "--wait")
     job = plain.job("plain/show/app")
     shown, = plain("queue", "show", job["id"])["jobs"]
@@ -142,8 +139,8 @@ def test_queue_show(plain, registry):
 
 
 def test_image_list_filters(plain, registry):
-    registry.push("filter/one", small(), "1")
-    registry.push("filter/two", small("1.1-r0"), "1")
+    registry.push("filter/one", sample(), "1")
+    registry.push("filter/two", sample("1.1-r0"), "1")
     plain.run("image", "add", "plain/filter/one:1", "plain/filter/two:1", "--wait")
     listed = plain("image", "list", "--integration", "plain", "--repository", "filter/o*")["images"]
     assert len(listed) == 1 and "filter/one" in listed[0]["reference"]
@@ -152,7 +149,7 @@ def test_image_list_filters(plain, registry):
 
 
 def test_everything_is_there_after_a_restart(daemon, plain, registry, tmp_path):
-    registry.push("restart/app", small(), "1")
+    registry.push("restart/app", sample(), "1")
     plain.import_advisories(osv.archive(tmp_path / "all.zip", [osv.advisory("TEST-1")]))
     before = plain.scan("plain/restart/app:1")
     listed = plain.images(), plain.jobs(), plain("db", "status"), plain("integration", "show", "plain")
@@ -165,7 +162,7 @@ def test_everything_is_there_after_a_restart(daemon, plain, registry, tmp_path):
 
 
 def test_new_advisories_reach_known_images(plain, registry, tmp_path):
-    registry.push("rematch/app", small(), "1")
+    registry.push("rematch/app", sample(), "1")
     assert plain.scan("plain/rematch/app:1")["findings"] == []
     plain.import_advisories(osv.archive(tmp_path / "all.zip", [osv.advisory("TEST-1")]))
     eventually(lambda: [one["id"] for one in plain.report("plain/rematch/app:1")["findings"]] == ["TEST-1"],
@@ -174,7 +171,7 @@ def test_new_advisories_reach_known_images(plain, registry, tmp_path):
 
 
 def test_remove_integration(plain, registry):
-    registry.push("remove/app", small(), "1")
+    registry.push("remove/app", sample(), "1")
     plain.run("image", "add", "plain/remove/app:1", "--wait")
     plain.run("integration", "remove", "plain")
     plain.fails("integration", "show", "plain")
@@ -235,7 +232,7 @@ def test_a_damaged_layer_is_told_of(plain, make_scripted):
 
 def test_bytes_of_another_digest_are_refused(plain, make_scripted):
     scripted = make_scripted()
-    made = small()
+    made = sample()
     scripted.push("mismatch/app", made, "1")
     other = layer(alpine(("libevil", "1.0-r0"))).blob
     # As long as what was promised, so that only the digest tells.
@@ -255,7 +252,7 @@ def test_bytes_of_another_digest_are_refused(plain, make_scripted):
 
 def test_basic_authentication(cli, make_registry):
     private = make_registry(users={"ann": PASSWORD})
-    private.push("team/app", small(), "1")
+    private.push("team/app", sample(), "1")
     cli.add_integration("private", private.url, username="ann", password=PASSWORD)
     cli.run("integration", "test", "private")
     assert cli.scan("private/team/app:1")["packages"]
@@ -264,7 +261,7 @@ def test_basic_authentication(cli, make_registry):
 
 def test_password_file_loses_one_line_end(cli, make_registry, tmp_path):
     private = make_registry(users={"ann": PASSWORD})
-    private.push("team/app", small(), "1")
+    private.push("team/app", sample(), "1")
     for number, end in enumerate(("", "\n", "\r\n")):
         (tmp_path / "password").write_text(PASSWORD + end, newline="")
         cli.add_integration(f"private{number}", private.url, "--auth", "account", "--username", "ann", "--password-file", tmp_path / "password")
@@ -273,7 +270,7 @@ def test_password_file_loses_one_line_end(cli, make_registry, tmp_path):
 
 def test_wrong_password(cli, make_registry):
     private = make_registry(users={"ann": PASSWORD})
-    private.push("team/app", small(), "1")
+    private.push("team/app", sample(), "1")
     cli.add_integration("private", private.url, username="ann", password="wrong " + CANARY)
     outcome = cli.fails("image", "add", "private/team/app:1")
     assert re.search("unauthori[sz]ed|password|credential", outcome.err, re.IGNORECASE), outcome
@@ -284,7 +281,7 @@ def test_wrong_password(cli, make_registry):
 
 def test_no_password_where_one_is_asked(cli, make_registry):
     private = make_registry(users={"ann": PASSWORD})
-    private.push("team/app", small(), "1")
+    private.push("team/app", sample(), "1")
     cli.add_integration("private", private.url)
     cli.fails("image", "add", "private/team/app:1")
 
@@ -292,7 +289,7 @@ def test_no_password_where_one_is_asked(cli, make_registry):
 def test_token_flow(cli, make_registry, make_token_server):
     tokens = make_token_server({"ann": PASSWORD}, {"ann": ["team/app"]})
     private = make_registry(token=tokens)
-    private.push("team/app", small(), "1")
+    private.push("team/app", sample(), "1")
     cli.add_integration("private", private.url, username="ann", password=PASSWORD)
     assert cli.scan("private/team/app:1")["packages"]
     assert all(header.startswith("Basic ") for _, header in tokens.seen if header)
@@ -304,7 +301,7 @@ def test_token_flow(cli, make_registry, make_token_server):
 def test_token_flow_with_a_wrong_password(cli, make_registry, make_token_server):
     tokens = make_token_server({"ann": PASSWORD}, {"ann": ["team/app"]})
     private = make_registry(token=tokens)
-    private.push("team/app", small(), "1")
+    private.push("team/app", sample(), "1")
     cli.add_integration("private", private.url, username="ann", password="wrong " + CANARY)
     cli.fails("image", "add", "private/team/app:1")
     assert len(tokens.seen) <= 4, "a refused password is not tried again and again"
@@ -313,7 +310,7 @@ def test_token_flow_with_a_wrong_password(cli, make_registry, make_token_server)
 def test_token_realm_on_another_host_gets_no_password(cli, make_scripted):
     """H21: the registry chooses the address that a password is sent to; another host needs leave."""
     registry, thief = make_scripted(), make_scripted(host="127.0.0.2")
-    registry.push("team/app", small(), "1")
+    registry.push("team/app", sample(), "1")
     challenge = (("WWW-Authenticate", f'Bearer realm="{thief.url}/token",service="x",scope="repository:team/app:pull"'),)
     registry.on(".*", "/v2/", lambda request: None if request.headers.get("Authorization", "").startswith("Bearer ")
                 else registry.error(401, "UNAUTHORIZED", challenge))
@@ -330,7 +327,7 @@ def test_token_realm_on_another_host_gets_no_password(cli, make_scripted):
 def test_redirected_blobs_get_no_credential(cli, make_scripted):
     """H08: a blob that lives on another host is fetched there without the registry's password."""
     registry, store = make_scripted(accounts={"ann": (PASSWORD, ["team/app"])}), make_scripted(host="127.0.0.2")
-    made = small()
+    made = sample()
     registry.push("team/app", made, "1")
     store.push("team/app", made)
     registry.on("GET", "/blobs/", lambda request: None if not request.headers.get("Authorization") else
@@ -342,7 +339,7 @@ def test_redirected_blobs_get_no_credential(cli, make_scripted):
 
 def test_own_authority(cli, make_registry, tls):
     secure = make_registry(users={"ann": PASSWORD}, authority=tls)
-    secure.push("team/app", small(), "1")
+    secure.push("team/app", sample(), "1")
     cli.add_integration("secure", secure.url, "--ca-file", tls.ca, username="ann", password=PASSWORD)
     cli.run("integration", "test", "secure")
     assert cli.scan("secure/team/app:1")["packages"]
@@ -350,7 +347,7 @@ def test_own_authority(cli, make_registry, tls):
 
 def test_unknown_authority(cli, make_registry, tls, other_tls):
     secure = make_registry(users={"ann": PASSWORD}, authority=tls)
-    secure.push("team/app", small(), "1")
+    secure.push("team/app", sample(), "1")
     cli.add_integration("none", secure.url, username="ann", password=PASSWORD)
     cli.add_integration("wrong", secure.url, "--ca-file", other_tls.ca, username="ann", password=PASSWORD)
     for name in ("none", "wrong"):
@@ -382,7 +379,7 @@ def check_unreachable(cli, url):
 
 def test_registry_goes_down_and_comes_back(cli, make_registry):
     registry = make_registry()
-    registry.push("team/app", small(), "1")
+    registry.push("team/app", sample(), "1")
     cli.add_integration("flaky", registry.url)
     registry.stop()
     cli.fails("image", "add", "flaky/team/app:1")
@@ -393,7 +390,7 @@ def test_registry_goes_down_and_comes_back(cli, make_registry):
 @pytest.mark.parametrize("reference", ["plain/absent/repository:1", "plain/known/app:absent", f"plain/known/app@{ZEROS}"],
                          ids=["repository", "tag", "digest"])
 def test_unknown_image(plain, registry, reference):
-    registry.push("known/app", small(), "1")
+    registry.push("known/app", sample(), "1")
     outcome = plain.fails("image", "add", reference)
     assert outcome.error["code"] == "NOT_FOUND"
     assert plain.fails("image", "show", reference).error["code"] == "NOT_FOUND"

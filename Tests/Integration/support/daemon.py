@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import clock
 from .waiting import eventually
 
 # Every password and key in these tests is or holds this. It must be found nowhere but in the daemon's memory.
@@ -112,8 +113,37 @@ class Client:
         assert len(found) == 1, f"{len(found)} jobs of {reference}: {found}"
         return found[0]
 
-    def images(self):
-        return self("image", "list")["images"]
+    def images(self, *flags):
+        return self("image", "list", *flags)["images"]
+
+    def poll(self, name, code=0):
+        """Polls and scans; answers the poll's record, with its jobs."""
+        return self("integration", "poll", name, "--wait", code=code)
+
+    def poll_only(self, name):
+        """Polls, and does not wait for the scans; answers the poll's record when it runs no more."""
+        started = self("integration", "poll", name)["id"]
+        return self.poll_when(name, lambda poll: poll["id"] == started and poll["state"] != "running", "the poll to end")
+
+    def polls(self, name):
+        """The records of an integration's polls, the oldest first."""
+        return sorted(self("integration", "polls", name)["polls"], key=lambda poll: poll["id"])
+
+    def poll_when(self, name, condition, what):
+        """Waits until the record of one of an integration's polls is as it is to be, and answers it."""
+        return eventually(lambda: next(filter(condition, self.polls(name)), None), what)
+
+    def coverage(self, name):
+        return self("integration", "coverage", name)
+
+    def preview(self, name, *flags):
+        return self("integration", "preview", name, *flags)
+
+    def explain(self, reference):
+        return self("image", "explain", reference)
+
+    def history(self, reference):
+        return self("image", "history", reference)["entries"]
 
     def wait_idle(self):
         """Waits until every job is in a final state; answers the jobs."""
@@ -189,6 +219,11 @@ class Daemon:
         self.process = None
         assert code == 0, f"exit {code} after SIGTERM: {self.tail()}"
         assert not self.socket.exists(), "the socket was left behind"
+
+    def travel(self, to):
+        """Its next start is at another time of day: at a moment, or so much later than now."""
+        self.environment |= clock.environment(to)
+        return self
 
     def restart(self):
         self.stop()

@@ -1,6 +1,13 @@
-"""Searches the memory of a process, as root."""
+"""How much memory a process has for itself, and what lies in it."""
 import re
 from pathlib import Path
+
+
+def private_bytes(pid):
+    """What nobody else can use."""
+    with open(f"/proc/{pid}/status") as status:
+        fields = dict(line.split(":", 1) for line in status if line.startswith("Rss"))
+    return 1024 * sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssShmem"))
 
 
 class Remnant:
@@ -15,7 +22,7 @@ class Remnant:
 
 
 def search(process, forms, around=64):
-    """Every place in the writable memory of a process that holds one of `forms` ({name: bytes})."""
+    """Every place in the writable memory of a process that holds one of `forms` ({name: bytes}); for root."""
     found = []
     maps = Path(f"/proc/{process}/maps").read_text().splitlines()
     with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .images import sha256
+from .waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,42 @@ class Gate:
                 self.held -= 1
 
 
+class Hold:
+    """A rule that lets so many requests pass and holds all others back until it is released."""
+
+    def __init__(self, after):
+        self.left, self.lock = after, threading.Lock()
+        self.gate, self.reached = Gate(opened=False), threading.Event()
+
+    def __call__(self, _):
+        with self.lock:
+            self.left -= 1
+            passes = self.left >= 0
+        if not passes:
+            self.reached.set()
+            self.gate.go_through()
+
+    def wait(self):
+        assert self.reached.wait(PATIENCE_SECONDS), f"no request came after the {self.left} that may pass"
+
+    def release(self):
+        self.gate.open()
+
+
 class ScriptedRegistry:
     """Serves `push`ed images over HTTP/1.1.
 
     `accounts` {user: (password, [repositories]) } makes it private: every request needs the basic credential of an
     account, and a repository that the account does not name is answered 404. `rules` are (method, pattern, function)
     asked first: the function gets the handler and answers a Reply, or None to go on as usual. `blobs_gate` holds back the
-    bodies of blobs, except of the first `blobs_free` ones.
+    bodies of blobs, except of the first `blobs_free` ones. Listings come in pages of `page_size` names if that is set.
     """
 
     def __init__(self, accounts=None, host="127.0.0.1", authority=None):
         self.accounts = accounts
         self.manifests, self.blobs, self.repositories = {}, {}, {}
-        self.seen, self.rules = [], []
+        self.seen, self.rules, self.holds = [], [], []
+        self.page_size = None
         self.lock = threading.Lock()
         self.blobs_gate, self.blobs_free = Gate(), 0
         outer = self
@@ -100,6 +124,8 @@ class ScriptedRegistry:
 
     def stop(self):
         self.blobs_gate.open()
+        for hold in self.holds:
+            hold.release()
         self.server.shutdown()
         self.server.server_close()
 
@@ -121,6 +147,22 @@ class ScriptedRegistry:
     def on(self, method, pattern, function):
         """`function` decides on requests whose method and path match; the newest rule is asked first."""
         self.rules.insert(0, (re.compile(method), re.compile(pattern), function))
+
+    def hold(self, after, method=".*", pattern=".*"):
+        """Holds back what matches, except for the first `after` such requests."""
+        self.holds.append(Hold(after))
+        self.on(method, pattern, self.holds[-1])
+        return self.holds[-1]
+
+    def clear(self):
+        """Forgets all rules."""
+        for hold in self.holds:
+            hold.release()
+        self.rules.clear()
+
+    def untag(self, repository, *tags):
+        for tag in tags:
+            del self.repositories[repository][tag]
 
     def requests(self, method=".*", pattern=".*"):
         with self.lock:
@@ -164,14 +206,26 @@ class ScriptedRegistry:
         if path == "/v2/":
             return Reply(200, (("Docker-Distribution-Api-Version", "registry/2.0"),), b"{}")
         if path == "/v2/_catalog":
-            return self.json({"repositories": sorted(name for name in self.repositories if self.allowed(account, name))})
+            return self.names(request, "repositories", (name for name in self.repositories if self.allowed(account, name)))
         match = re.fullmatch(r"/v2/(.+)/(tags/list|manifests/([^/]+)|blobs/([^/]+))", path)
         if not match or match[1] not in self.repositories or not self.allowed(account, match[1]):
             return self.error(404, "NAME_UNKNOWN")
         repository, kind, reference, digest = match.groups()
         if kind == "tags/list":
-            return self.json({"name": repository, "tags": sorted(self.repositories[repository])})
+            return self.names(request, "tags", self.repositories[repository])
         return self.manifest(repository, reference) if reference else self.blob(request, repository, digest)
+
+    def names(self, request, key, names):
+        """A listing, or the page of it that was asked for."""
+        url, names = urllib.parse.urlsplit(request.path), sorted(names)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        rest = [name for name in names if name > query.get("last", "")]
+        page = rest[:min(self.page_size or len(names), int(query.get("n", len(names))))] if self.page_size else rest
+        reply = self.json({key: page})
+        if len(page) < len(rest):
+            following = urllib.parse.urlencode({"n": len(page), "last": page[-1]})
+            reply.headers += (("Link", f'<{url.path}?{following}>; rel="next"'),)
+        return reply
 
     def manifest(self, repository, reference):
         digest = self.repositories[repository].get(reference, reference)

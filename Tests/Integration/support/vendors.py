@@ -4,6 +4,7 @@ import json
 from simulators.vendors import VENDORS, simulator
 
 from .daemon import CANARY, Daemon
+from .ledger import Reference
 
 COMPLETE, PARTIAL = "complete", "partial, told"  # what a poll can come to
 # Of two hundred like repositories and as many tags, some that are spread over all pages; and of all else nothing.
@@ -39,10 +40,12 @@ class Benches:
 
 
 class Bench:
-    def __init__(self, vendor, way, registry, folder, binaries):
+    """`content` are the numbers of repositories and tags to fill the product with; None: as many as make three pages."""
+
+    def __init__(self, vendor, way, registry, folder, binaries, content=None):
         self.vendor, self.way, self.registry = vendor, way, registry
         self.product = simulator(vendor)(folder / "product", registry.url, secret="password-" + CANARY)
-        self.product.fill(*self.product.large)
+        self.product.fill(*(content or self.product.large))
         self.options = self.product.ways[way]
         settings = folder / "daemon.yml"
         settings.write_text(json.dumps({"resolve": self.product.resolve}))  # JSON is YAML
@@ -75,13 +78,10 @@ class Bench:
         """{(repository, tag): digest} of what the daemon knows of an integration, all of it scanned."""
         found = {}
         for image in self.cli.images():
-            integration, _, rest = image["reference"].partition("/")
-            if integration == name:
+            reference = Reference.of(image["reference"])
+            if reference.integration == name:
                 assert image["status"] == "scanned", image
-                repository = rest.partition("@")[0]
-                if ":" in repository.rpartition("/")[2]:
-                    repository = repository.rpartition(":")[0]
-                found |= {(repository, tag): image["digest"] for tag in image["tags"]}
+                found |= {(reference.repository, tag): image["digest"] for tag in image["tags"]}
         return found
 
     def expected(self, who, flags, **options):
