@@ -7,7 +7,8 @@ import Synchronization
 ///
 /// Every method can be cancelled, and every failure of the registry or the network is a `RegistryError`. Short troubles
 /// are sat out by the transport and by `BlobReader`; for longer ones the queue backs off and tries again. At most
-/// `endpoint.concurrentRequestsMax` requests run at once; an open blob counts until its reader has ended.
+/// `endpoint.concurrentRequestsMax` requests run at once; an open blob counts until its reader has ended, and what is asked
+/// for a credential does not count: others wait for it with their permits in hand.
 package final class RegistryClient: Sendable {
   package static let redirectsMax = 5
   /// A page of a listing.
@@ -84,6 +85,7 @@ package final class RegistryClient: Sendable {
     var bodyMax: Int
     var acceptsGzip = false
     var streams = false
+    fileprivate var takesPermits = false
 
     /// `path` after `/v2/` and `query` hold checked names, or what a link gave.
     init(
@@ -130,9 +132,11 @@ package final class RegistryClient: Sendable {
     var isMissing: Bool { RegistryAnswer(response, redactor).isNotFound }
   }
 
-  /// Performs a collected call under a permit. A 401 that a better credential did not cure is thrown.
+  /// Performs a call, each of its requests under a permit. A 401 that a better credential did not cure is thrown.
   func perform(_ call: Call) async throws -> Exchange {
-    try await permits.withPermit { try await exchange(call) }
+    var call = call
+    call.takesPermits = true
+    return try await exchange(call)
   }
 
   /// The same without a permit, for who holds one.
@@ -213,11 +217,12 @@ package final class RegistryClient: Sendable {
     var redirects = 0
     while true {
       let redirectedTo = redirects == 0 ? nil : url
-      let request = HTTPRequest(
+      var request = HTTPRequest(
         call.method, url, headers: call.headers, authorization: hasLeft ? nil : authorization.header,
         destination: url.origin == call.base.origin ? .registry : .namedByAnswer,
         subject: redirectedTo.map { call.subject(redirectedTo: $0) }, bodyMax: call.bodyMax,
         acceptsGzip: call.acceptsGzip)
+      request.takesPermit = call.takesPermits
       let opened: OpenedResponse =
         call.streams
         ? try await session.transport.open(request, in: session.group)

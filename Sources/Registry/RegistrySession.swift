@@ -12,7 +12,8 @@ package final class RegistrySession: Sendable {
   package init(_ endpoint: RegistryEndpoint, transport: HTTPTransport, limiter: RateLimiter? = nil) {
     self.endpoint = endpoint
     self.transport = transport
-    group = transport.makeGroup(endpoint.connection, limiter: limiter ?? RateLimiter(endpoint.rates))
     permits = Permits(endpoint.concurrentRequestsMax)
+    group = transport.makeGroup(
+      endpoint.connection, limiter: limiter ?? RateLimiter(endpoint.rates), permits: permits)
   }
 }

@@ -10,12 +10,13 @@ struct HandleTests {
   private func send(
     _ method: HTTPRequest.Method, _ path: String, _ headers: [(name: String, value: String)] = [],
     authorization: SecretHeader? = nil, content: String = "", gzip: Bool = false, to server: ScriptedServer,
-    in group: ConnectionGroup
+    in group: ConnectionGroup, takesPermit: Bool = false
   ) async throws -> HTTPResponse {
     var request = HTTPRequest(
       method, try WebAddress(server.url + path), headers: headers, authorization: authorization, bodyMax: 1000,
       acceptsGzip: gzip)
     request.content = Secret(content)
+    request.takesPermit = takesPermit
     return try await patient.send(request, in: group)
   }
 
@@ -78,6 +79,42 @@ struct HandleTests {
         for try await isOwn in tasks { #expect(isOwn) }
       }
       #expect(Set(server.requests.map(\.connection)).count <= 8)
+    }
+  }
+
+  @Test func `a request that waits for its turn leaves it when it is cancelled`() async throws {
+    try await withServer({ request in request.path == "/silent" ? .silence() : .reply(200) }) { server in
+      let group = patient.makeGroup(permits: Permits(1))
+      let first = Task { try await send(.get, "/silent", to: server, in: group, takesPermit: true) }
+      while server.requests.isEmpty { await Task.yield() }
+      let second = Task { try await send(.get, "/second", to: server, in: group, takesPermit: true) }
+      let third = Task { try await send(.get, "/third", to: server, in: group, takesPermit: true) }
+      second.cancel()
+      await #expect(throws: CancellationError.self) { try await second.value }
+      #expect(server.requests.map(\.path) == ["/silent"])
+      first.cancel()
+      await #expect(throws: CancellationError.self) { try await first.value }
+      let answer = try await third.value
+      #expect(answer.status == 200)
+      #expect(server.requests.map(\.path) == ["/silent", "/third"])
+    }
+  }
+
+  @Test func `what waits for its turn knows that the registry wants to be left alone`() async throws {
+    try await withServer({ _ in .reply(429, [("Retry-After", "5")]) }) { server in
+      let pace = FakePace()
+      let group = patient.makeGroup(limiter: RateLimiter(RateLimits(), clock: pace.clock), permits: Permits(1))
+      try await withThrowingTaskGroup(of: Void.self) { tasks in
+        for number in 0..<5 {
+          tasks.addTask {
+            let answer = try await send(.get, "/\(number)", to: server, in: group, takesPermit: true)
+            #expect(answer.status == 429)
+          }
+        }
+        try await tasks.waitForAll()
+      }
+      #expect(server.requests.count == 5)
+      #expect(pace.sleeps.count >= 4)
     }
   }
 }

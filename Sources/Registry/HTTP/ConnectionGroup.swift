@@ -9,12 +9,17 @@ package final class ConnectionGroup: Sendable {
   let id: UInt64
   let settings: ConnectionSettings
   package let limiter: RateLimiter
+  /// For requests that run at once.
+  package let permits: Permits
   private let mailbox: TransportMailbox
 
-  init(id: UInt64, settings: ConnectionSettings, limiter: RateLimiter, mailbox: TransportMailbox) {
+  init(
+    id: UInt64, settings: ConnectionSettings, limiter: RateLimiter, permits: Permits, mailbox: TransportMailbox
+  ) {
     self.id = id
     self.settings = settings
     self.limiter = limiter
+    self.permits = permits
     self.mailbox = mailbox
   }
 

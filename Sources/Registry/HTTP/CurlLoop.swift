@@ -101,7 +101,10 @@ final class CurlLoop {
   }
 
   private func start(_ start: StartCommand) {
-    guard !start.isCancelled.isSet else { return start.continuation.resume(throwing: CancellationError()) }
+    guard !start.isCancelled.isSet else { return refuse(start, CancellationError()) }
+    guard start.permits == nil || !start.group.limiter.isThrottled(start.request.url.origin) else {
+      return refuse(start, StartCommand.TooSoon())
+    }
     do {
       let group = groups[start.group.id] ?? GroupConnections(start.group.settings, stores: stores)
       groups[start.group.id] = group
@@ -118,8 +121,13 @@ final class CurlLoop {
       transfers[start.id] = transfer
       transferIDs[transfer.easy] = start.id
     } catch {
-      start.continuation.resume(throwing: error)
+      refuse(start, error)
     }
+  }
+
+  private func refuse(_ start: StartCommand, _ error: any Error) {
+    start.permits?.release()
+    start.continuation.resume(throwing: error)
   }
 
   private func handle(_ kind: EasyHandle.Kind, in group: GroupConnections) throws -> EasyHandle {

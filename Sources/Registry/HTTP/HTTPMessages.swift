@@ -61,6 +61,8 @@ package struct HTTPRequest: Sendable {
   private let statedSubject: String?
   /// Bytes of body, after decoding, that are taken; more is `TOO_LARGE`. The body of an error is cut instead.
   package var bodyMax: Int
+  /// Whether it takes one of its group's permits, and waits for one: not where its sender holds one.
+  package var takesPermit = false
   /// Whether the answer may come as gzip. Only where the decoded bytes are what counts.
   package var acceptsGzip: Bool
 

@@ -42,9 +42,11 @@ package final class HTTPTransport: Sendable {
   package func shutDown() { mailbox.stop() }
 
   package func makeGroup(
-    _ settings: ConnectionSettings = ConnectionSettings(), limiter: RateLimiter = RateLimiter()
+    _ settings: ConnectionSettings = ConnectionSettings(), limiter: RateLimiter = RateLimiter(),
+    permits: Permits = Permits(.max)
   ) -> ConnectionGroup {
-    ConnectionGroup(id: mailbox.nextID(), settings: settings, limiter: limiter, mailbox: mailbox)
+    ConnectionGroup(
+      id: mailbox.nextID(), settings: settings, limiter: limiter, permits: permits, mailbox: mailbox)
   }
 
   /// The whole answer, its body within the request's bound. HTTP/2 where the server offers it over TLS.
@@ -69,15 +71,12 @@ package final class HTTPTransport: Sendable {
     let origin = request.url.origin
     var retry = 0
     while true {
-      try await limiter.admit(to: origin)
       // Nothing of ours changes anything, so all may be sent twice: a POST is a query, or asks for a token.
       let mayRetry = retry < retries.retriesMax
-      tally?.addRequest()
       do {
-        let opened = try await exchange(request, in: group, streams: streams)
+        let opened = try await admittedExchange(request, in: group, streams: streams, tally)
         let response = opened.response
         tally?.add(response)
-        limiter.note(response, from: origin)
         guard mayRetry, response.isThrottle || RetryPolicy.statuses.contains(response.status),
           limiter.isPatient(with: origin)
         else {
@@ -91,19 +90,62 @@ package final class HTTPTransport: Sendable {
     }
   }
 
+  /// One try, once the pace allows it.
+  private func admittedExchange(
+    _ request: HTTPRequest, in group: ConnectionGroup, streams: Bool, _ tally: RequestTally?
+  ) async throws -> OpenedResponse {
+    let limiter = group.limiter
+    let origin = request.url.origin
+    // A pace of our own counts from when a request can go out, so the permit comes first.
+    if request.takesPermit, limiter.hasLimits {
+      return try await group.permits.withPermit {
+        try await limiter.admit(to: origin)
+        tally?.addRequest()
+        return try await exchange(request, in: group, streams: streams, permits: nil)
+      }
+    }
+    while true {
+      try await limiter.admit(to: origin)
+      do {
+        let opened = try await exchange(
+          request, in: group, streams: streams, permits: request.takesPermit ? group.permits : nil)
+        tally?.addRequest()
+        return opened
+      } catch is StartCommand.TooSoon {
+        continue
+      } catch {
+        tally?.addRequest()
+        throw error
+      }
+    }
+  }
+
+  /// With `permits`, the request is handed to the curl thread as soon as one is free, by that thread itself where another
+  /// request of the group has ended there: nobody else needs to wake up in between.
   private func exchange(
-    _ request: HTTPRequest, in group: ConnectionGroup, streams: Bool
+    _ request: HTTPRequest, in group: ConnectionGroup, streams: Bool, permits: Permits?
   ) async throws -> OpenedResponse {
     let id = mailbox.nextID()
     let cancelled = CancellationFlag()
+    let ticket = permits?.ticket() ?? 0
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        let command = StartCommand(
-          id: id, request: request, group: group, streams: streams, isCancelled: cancelled, continuation: continuation)
-        if !mailbox.post(.start(command)) { continuation.resume(throwing: CancellationError()) }
+        let start = { @Sendable [mailbox] (granted: Permits?) in
+          let command = StartCommand(
+            id: id, request: request, group: group, streams: streams, permits: granted, isCancelled: cancelled,
+            continuation: continuation)
+          guard !mailbox.post(.start(command)) else { return }
+          granted?.release()
+          continuation.resume(throwing: CancellationError())
+        }
+        guard let permits else { return start(nil) }
+        permits.whenFree(ticket) { isGranted in start(isGranted ? permits : nil) }
+        // A cancellation that came before has found nothing to withdraw.
+        if cancelled.isSet { permits.withdraw(ticket) }
       }
     } onCancel: {
       cancelled.set()
+      permits?.withdraw(ticket)
       mailbox.post(.cancel(id))
     }
   }

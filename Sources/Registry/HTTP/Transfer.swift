@@ -16,6 +16,8 @@ final class Transfer {
   private let buffer: StreamBuffer?
   /// Kept so that its connections are not closed under the transfer.
   private let owner: ConnectionGroup
+  /// Where the permit goes at the end.
+  private let permits: Permits?
   private let agenda: TransferAgenda
 
   private var head = ResponseHead()
@@ -51,6 +53,7 @@ final class Transfer {
     id = start.id
     request = start.request
     owner = start.group
+    permits = start.permits
     continuation = start.continuation
     started = ContinuousClock.now
     // Until the connection is ready, libcurl's own limit comes first.
@@ -152,7 +155,9 @@ final class Transfer {
     if let buffer, head.status == 200 || head.status == 206 {
       isStreaming = true
       beginPeriod(ContinuousClock.now)
-      continuation?.resume(returning: .stream(HTTPStream(response: response(body: []), buffer: buffer)))
+      let response = response(body: [])
+      owner.limiter.note(response, from: request.url.origin)
+      continuation?.resume(returning: .stream(HTTPStream(response: response, buffer: buffer)))
       continuation = nil
     } else {
       deadline = started + timeouts.total
@@ -258,13 +263,19 @@ final class Transfer {
     return .failure(failure.error)
   }
 
+  /// Tells whoever waits, and lets the next request go: it must know what this answer said of the registry's patience.
   func finish(_ outcome: Result<Void, any Error>) {
     buffer?.finish(outcome)
+    defer { permits?.release() }
     switch outcome {
     case .success where head.status == 407 && proxy != nil:
       // Only over plain HTTP: a refused tunnel is libcurl's to report.
       continuation?.resume(throwing: RegistryError.proxyRefused(proxy, status: 407, request))
-    case .success: continuation?.resume(returning: .response(response(body: body)))
+    case .success where continuation != nil:
+      let response = response(body: body)
+      owner.limiter.note(response, from: request.url.origin)
+      continuation?.resume(returning: .response(response))
+    case .success: break
     case .failure(let error): continuation?.resume(throwing: error)
     }
     continuation = nil

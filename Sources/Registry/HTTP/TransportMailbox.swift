@@ -98,11 +98,16 @@ final class TransportMailbox: Sendable {
 
 /// A request on its way to the curl thread. Its answer goes to `continuation` exactly once.
 struct StartCommand: Sendable {
+  /// While the request waited for a permit, its registry has asked to be left alone.
+  struct TooSoon: Error {}
+
   let id: UInt64
   let request: HTTPRequest
   let group: ConnectionGroup
   /// Whether a 200 or 206 is to be streamed.
   let streams: Bool
+  /// Where to release the permit that it has taken; nil where it has taken none.
+  let permits: Permits?
   let isCancelled: CancellationFlag
   let continuation: CheckedContinuation<OpenedResponse, any Error>
 }

@@ -82,6 +82,17 @@ package final class RateLimiter: Sendable {
 
   // MARK: before a request
 
+  /// Whether there are limits of our own.
+  var hasLimits: Bool { state.withLock { $0.limits != RateLimits() } }
+
+  /// Whether the registry wants to be left alone now.
+  func isThrottled(_ origin: WebAddress.Origin) -> Bool {
+    state.withLock { state in
+      guard let until = state.hosts[origin]?.throttledUntil else { return false }
+      return until > clock.elapsed()
+    }
+  }
+
   /// Waits until a request to this origin may go out. Throws `RATE_LIMITED` at once when the registry wants to be left
   /// alone for longer than `patience`, and `CancellationError` when cancelled.
   func admit(to origin: WebAddress.Origin) async throws {

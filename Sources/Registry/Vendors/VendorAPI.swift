@@ -112,15 +112,6 @@ struct VendorAPI: Sendable {
 
   /// The answer, a 200 or 201. Anything else is thrown as what it stands for: `NOT_FOUND`, `FORBIDDEN`, …
   func send(_ request: Request) async throws -> Answer {
-    guard takesPermit else { return try await exchange(request) }
-    return try await session.permits.withPermit { try await exchange(request) }
-  }
-
-  func get<Value: Decodable>(_ type: Value.Type, _ path: String, _ query: String? = nil) async throws -> Value {
-    try await send(.get(path, query)).decode(type)
-  }
-
-  private func exchange(_ request: Request) async throws -> Answer {
     var sent = try await self.sent()
     var answer = try await follow(request, sent)
     for _ in 0..<Self.renewalsMax {
@@ -141,6 +132,10 @@ struct VendorAPI: Sendable {
       ).redacting(answer.redactor)
     }
     return answer
+  }
+
+  func get<Value: Decodable>(_ type: Value.Type, _ path: String, _ query: String? = nil) async throws -> Value {
+    try await send(.get(path, query)).decode(type)
   }
 
   /// What a request carries.
@@ -187,6 +182,7 @@ struct VendorAPI: Sendable {
         authorization: sent.header, subject: subject, bodyMax: RegistryClient.pageBytesMax, acceptsGzip: true)
       message.signature = sent.signature
       message.content = request.content
+      message.takesPermit = takesPermit
       let response: HTTPResponse
       do {
         response = try await session.transport.send(message, in: session.group)

@@ -71,11 +71,14 @@ int64_t repository_number(const struct content *content, const char *name, size_
 }
 
 void hex(const uint8_t *digest, char *text) {
-  static const char digit[] = "0123456789abcdef";
-  for (int i = 0; i < DIGEST_BYTES; i++) {
-    text[2 * i] = digit[digest[i] >> 4];
-    text[2 * i + 1] = digit[digest[i] & 15];
+  static char pairs[256][2];
+  if (!pairs[0][0]) {
+    for (int byte = 0; byte < 256; byte++) {
+      pairs[byte][0] = "0123456789abcdef"[byte >> 4];
+      pairs[byte][1] = "0123456789abcdef"[byte & 15];
+    }
   }
+  for (int i = 0; i < DIGEST_BYTES; i++) memcpy(text + 2 * i, pairs[digest[i]], 2);
 }
 
 // -- documents

@@ -17,7 +17,7 @@ void fail(const char *what) {
 
 // -- text
 
-static char *room(struct text *text, size_t length) {
+char *room(struct text *text, size_t length) {
   if (text->length + length > text->capacity) {
     text->capacity = 2 * (text->length + length);
     text->bytes = realloc(text->bytes, text->capacity);

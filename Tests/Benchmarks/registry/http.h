@@ -45,6 +45,8 @@ extern bool holds_layers;   // whoever asks for a layer waits for POST /_sim/rel
 
 __attribute__((noreturn)) void fail(const char *what);
 
+// Makes the text longer; where the new bytes go.
+char *room(struct text *text, size_t length);
 void put(struct text *text, const char *bytes, size_t length);
 void say_number(struct text *text, uint64_t number);
 void say_digest(struct text *text, const uint8_t *digest);
