@@ -156,7 +156,8 @@ final class SchedulerTests {
     #expect(try started(hub).last == "schedule 2026-11-28T16:00:00Z")
   }
 
-  @Test func `A poll that the daemon's end has cut short is made up for at the next start, twice at most`() async throws {
+  @Test func `A poll that the daemon's end has cut short is made up for at the next start, twice at most`() async throws
+  {
     let hub = try await integration(schedule("daily", "02:30"))
     let first = makeScheduler()
     go(to: "2026-11-27T01:30:01Z")
