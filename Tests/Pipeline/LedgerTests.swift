@@ -188,6 +188,22 @@ import Testing
     #expect(registry.requests(manifest) == before)
   }
 
+  @Test func `An image that can never be read does not keep the newest of the others from being chosen`() async throws {
+    let hub = try await plant.integration("hub", registry) { record in
+      record.condition = ConditionRecord()
+      record.condition?.kind = .latest(1)
+    }
+    let broken = FakeImage("broken", created: "2026-02-02T00:00:00Z")
+    registry.put(broken, "app", tag: "broken")
+    registry.put(FakeImage("good", created: "2026-01-01T00:00:00Z"), "app", tag: "good")
+    let config = "/v2/app/blobs/\(broken.configDigest)"
+    registry.intercept { $0.path == config ? .reply(200, [], [UInt8]("garbage".utf8)) : nil }
+    let record = try await plant.poll(hub)
+    #expect((record.selected, record.tagsFailed) == (1, 1))
+    #expect(try tag("good", hub)?.decision == .selected)
+    #expect(try tag("broken", hub)?.decision == .failed)
+  }
+
   @Test func `The day a digest was first seen stays what it was`() async throws {
     let hub = try await plant.integration("hub", registry) { record in
       record.condition = ConditionRecord()

@@ -22,8 +22,6 @@ struct RepositoryExamination: Sendable {
   let store: StateStore
   let now: Timestamp
 
-  var platformsNow: PlatformSelection { integration.platformSelection }
-
   private struct TooManyTags: Error {}
 
   /// A tag that is not listed any more.
@@ -115,7 +113,6 @@ struct RepositoryExamination: Sendable {
     var dated: [(TagExamination.Subject, digest: String, created: CreationDate, image: ImageRecord?)] = []
     /// Tags of unknown date, where the newest are chosen: the first reason.
     var undated: String?
-    var failures = 0
 
     init(_ tags: TagExamination, take: @escaping ([TagVerdict]) async throws -> Void) {
       self.tags = tags
@@ -176,7 +173,8 @@ struct RepositoryExamination: Sendable {
       case .dated(let subject, let digest, let created, let image):
         course.dated.append((subject, digest: digest, created: created, image: image))
       case .decided(let verdict):
-        if verdict.decision == .failed, course.tags.needsDates(subject.found.tag) {
+        // One that can never be read takes no part; one that cannot be read now may be the newest (D11).
+        if answer.failure?.isTransient ?? false, course.tags.needsDates(subject.found.tag) {
           course.undated = course.undated ?? "\(subject.found.tag): \(verdict.reason)"
         }
         verdicts.append(verdict)
