@@ -2416,7 +2416,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descrip
   (ProtobufCMessageInit) tidewaiter__storage__v1__sealed_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[12] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[13] =
 {
   {
     "integration_id",
@@ -2562,6 +2562,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "untagged",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageRecord, untagged),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_name[] = {
   6,   /* field[6] = counts */
@@ -2576,11 +2588,12 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
   4,   /* field[4] = scanned_at */
   7,   /* field[7] = status */
   8,   /* field[8] = status_reason */
+  12,   /* field[12] = untagged */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__image_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descriptor =
 {
@@ -2590,7 +2603,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descript
   "Tidewaiter__Storage__V1__ImageRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ImageRecord),
-  12,
+  13,
   tidewaiter__storage__v1__image_record__field_descriptors,
   tidewaiter__storage__v1__image_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__image_record__number_ranges,

@@ -591,6 +591,8 @@ package struct ImageRecord: ProtoMessage {
   package var lastJobId: UInt64 = 0
   /// of a failed one: the next poll queues it again
   package var isRetried: Bool = false
+  /// no tag points to it any more
+  package var untagged: Bool = false
 
   package init() {}
 
@@ -614,6 +616,7 @@ package struct ImageRecord: ProtoMessage {
     self.createdAt = c.pointee.created_at
     self.lastJobId = c.pointee.last_job_id
     self.isRetried = c.pointee.is_retried != 0
+    self.untagged = c.pointee.untagged != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -631,6 +634,7 @@ package struct ImageRecord: ProtoMessage {
     c.pointee.created_at = self.createdAt
     c.pointee.last_job_id = self.lastJobId
     c.pointee.is_retried = self.isRetried ? 1 : 0
+    c.pointee.untagged = self.untagged ? 1 : 0
   }
 }
 

@@ -260,10 +260,11 @@ struct  Tidewaiter__Storage__V1__ImageRecord
   int64_t created_at;
   uint64_t last_job_id;
   protobuf_c_boolean is_retried;
+  protobuf_c_boolean untagged;
 };
 #define TIDEWAITER__STORAGE__V1__IMAGE_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__image_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__TagRecord

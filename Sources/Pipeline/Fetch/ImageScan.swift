@@ -89,7 +89,7 @@ struct ImageScan: Sendable {
       try queue.finish(lease, in: transaction)
       try store.putReports(reports, of: image, in: transaction)
       try store.changeImage(image, in: transaction) { record in
-        if record.status != .gone { record.status = .scanned }
+        record.status = record.untagged ? .gone : .scanned
         record.statusReason = ""
         record.scannedAt = scannedAt
         record.platforms = reports.map(\.platform)

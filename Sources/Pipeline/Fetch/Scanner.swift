@@ -211,7 +211,7 @@ package final class Scanner: Sendable {
       }
       if state == .error {
         try store.changeImage(image, in: transaction) { record in
-          if record.status != .gone { record.status = verdict.isNoImage ? .skipped : .failed }
+          record.status = record.untagged ? .gone : verdict.isNoImage ? .skipped : .failed
           record.isRetried = verdict.retryAfter != nil
           record.statusReason = "\(verdict.failure.code): \(verdict.failure.message)"
         }

@@ -44,6 +44,24 @@ struct ImageKnowledge {
     return told != nil
   }
 
+  /// Its manifest was read.
+  mutating func learnIsImage() {
+    isChanged = isChanged || !isImage
+    isImage = true
+  }
+
+  /// What the vendor told of it when it was asked.
+  mutating func learn(_ details: ListedTag, _ platforms: PlatformSelection) {
+    if details.isImage { learnIsImage() }
+    guard let created = details.createdAt else { return }
+    var date = PlatformDate()
+    date.createdAt = created.nanosecondsSince1970
+    facts.dates = [date]
+    facts.isDated = true
+    facts.platforms = platforms.text
+    isChanged = true
+  }
+
   mutating func learn(_ images: [PlatformImage], _ platforms: PlatformSelection) {
     facts.isDated = true
     facts.platforms = platforms.text

@@ -29,6 +29,11 @@ package struct Intake: Sendable {
   private let store: StateStore
   private let queue: JobQueue
   private let clock: WallClock
+  /// The poll that has queued a job; 0 for none.
+  func poll(ofJob id: UInt64, in transaction: ReadTransaction) throws -> UInt64 {
+    id == 0 ? 0 : try transaction.get(QueueTables.jobs, id)?.pollId ?? 0
+  }
+
   /// Tells the scanner that there is something to do.
   private let announce: @Sendable () -> Void
 
@@ -73,6 +78,7 @@ package struct Intake: Sendable {
       record.status = .queued
       record.statusReason = ""
       record.isRetried = false
+      record.untagged = false
     }
     return Outcome(job: job, existed: existed)
   }
@@ -98,6 +104,9 @@ package struct Intake: Sendable {
     record.pollId = 0
     if record.firstSeenAt == 0 { record.firstSeenAt = previous?.since ?? now }
     try store.put(record, key, now: now, in: transaction)
+    guard let previous, !previous.isGone, !previous.digest.isEmpty, previous.digest != record.digest else { return }
+    let repository = RepositoryKey(integration: key.integration, repository: key.repository)
+    try store.setGone([previous.digest], of: repository, in: transaction)
   }
 }
 

@@ -17,6 +17,8 @@ struct MissingRepositories: Sendable {
 
   enum Finding: Sendable {
     case gone
+    /// It lies in an area that is passed over whole, and was looked into as long as that was not so.
+    case passedOver(RepositoryKind)
     /// It is there all the same.
     case unlisted
     case unreadable(RegistryError)
@@ -27,7 +29,7 @@ struct MissingRepositories: Sendable {
   /// What became of those that the store has and `names` has not, by hash; without those that `poll` has done with. Throws
   /// what the registry says against all of them.
   func found(
-    names: Set<Int>, except poll: UInt64 = 0
+    names: Set<Int>, areas: [ListingSummary.PassedOver] = [], except poll: UInt64 = 0
   ) async throws -> [(key: RepositoryKey, record: RepositoryRecord, finding: Finding)] {
     let candidates = try store.read { transaction in
       var found: [(RepositoryKey, RepositoryRecord)] = []
@@ -40,7 +42,10 @@ struct MissingRepositories: Sendable {
       return found
     }
     let findings = try await concurrentMap(candidates, limit: { client.endpoint.concurrentRequestsMax }) {
-      try await look(for: $0, $1)
+      candidate -> Finding in
+      let (key, record) = candidate
+      if let area = areas.first(where: { key.repository.hasPrefix($0.name + "/") }) { return .passedOver(area.kind) }
+      return try await look(for: key, record)
     }
     return zip(candidates, findings).map { ($0.0, $0.1, $1) }
   }

@@ -19,6 +19,13 @@ struct PollEnd {
     record.finishedAt = now
     switch failure {
     case nil: end(&record, .finished, "", "", "")
+    case let suspended as RegistryWalk.Suspended where cancelledBy == nil:
+      record.finishedAt = 0
+      record.suspensions.add(1)
+      record.resumesAt = now + suspended.wait.components.seconds * 1_000_000_000
+      end(
+        &record, .suspended, suspended.reason.code.rawValue, suspended.reason.message,
+        "it goes on by itself; images that were queued are scanned meanwhile as far as the registry lets them")
     case .some(let error) where isStopped || error is CancellationError:
       guard let cancelledBy else {
         return end(&record, .interrupted, "INTERRUPTED", "the poll was stopped", "poll again")
@@ -26,13 +33,6 @@ struct PollEnd {
       end(
         &record, .cancelled, "CANCELLED", "the poll was cancelled" + (cancelledBy.isEmpty ? "" : " by \(cancelledBy)"),
         "poll again when it is wanted")
-    case let suspended as RegistryWalk.Suspended:
-      record.finishedAt = 0
-      record.suspensions.add(1)
-      record.resumesAt = now + suspended.wait.components.seconds * 1_000_000_000
-      end(
-        &record, .suspended, suspended.reason.code.rawValue, suspended.reason.message,
-        "it goes on by itself; images that were queued are scanned meanwhile as far as the registry lets them")
     case let error as RegistryError: end(&record, .failed, error.code.rawValue, error.message, error.advice)
     case let error as StoreError: end(&record, .failed, error.code.rawValue, error.message, error.hint)
     case .some(let error): end(&record, .failed, "INTERNAL", "\(error)", "see the daemon's log")

@@ -38,19 +38,40 @@ extension PollRecord {
     }
   }
 
+  /// Adds what was counted of one repository.
+  mutating func add(_ counted: PollRecord) {
+    tags.add(Int(counted.tags))
+    selected.add(Int(counted.selected))
+    rejected.add(Int(counted.rejected))
+    skipped.add(Int(counted.skipped))
+    tagsFailed.add(Int(counted.tagsFailed))
+    alreadyKnown.add(Int(counted.alreadyKnown))
+    tagsNew.add(Int(counted.tagsNew))
+    tagsMoved.add(Int(counted.tagsMoved))
+    tagsGone.add(Int(counted.tagsGone))
+    for error in counted.errors { note(error) }
+    errorCount.add(Int(counted.errorCount) - counted.errors.count)
+    for outcome in counted.outcomes { add(outcome) }
+  }
+
   private mutating func count(_ verdict: TagVerdict) {
-    if let index = outcomes.firstIndex(where: {
-      $0.decision == verdict.decision && $0.reasonCode == verdict.reasonCode
-    }) {
-      return outcomes[index].count.add(1)
-    }
-    guard outcomes.count < Self.outcomesMaximum else { return }
     var outcome = OutcomeCount()
     outcome.decision = verdict.decision
     outcome.reasonCode = verdict.reasonCode
     outcome.count = 1
-    outcome.example = "\(verdict.key.repository):\(verdict.key.tag): \(verdict.reason)"
-    outcomes.append(outcome)
+    if !outcomes.contains(where: { $0.decision == outcome.decision && $0.reasonCode == outcome.reasonCode }) {
+      outcome.example = "\(verdict.key.repository):\(verdict.key.tag): \(verdict.reason)"
+    }
+    add(outcome)
+  }
+
+  private mutating func add(_ outcome: OutcomeCount) {
+    if let index = outcomes.firstIndex(where: {
+      $0.decision == outcome.decision && $0.reasonCode == outcome.reasonCode
+    }) {
+      return outcomes[index].count.add(Int(outcome.count))
+    }
+    if outcomes.count < Self.outcomesMaximum { outcomes.append(outcome) }
   }
 
   /// Counts what became of images that were to be queued.

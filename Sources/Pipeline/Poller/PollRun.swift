@@ -17,6 +17,8 @@ struct PollRun: RegistryWalk.Visitor {
   /// The moment that decisions are made for.
   let now: Timestamp
   let rows: RepositoryRows
+  /// The run before was cut off: it may have left things half done.
+  let followsCutOff: Bool
   /// Changes the poll's record, which clients see at once.
   let report: @Sendable ((inout PollRecord) -> Void) -> Void
 
@@ -27,7 +29,7 @@ struct PollRun: RegistryWalk.Visitor {
       let walk = try await RegistryWalk(client: client, criteria: criteria).run(self)
       note(walk)
       try await passOver(walk.summary.passedOverNames)
-      if walk.isComplete { try await lookForMissing(walk.names) }
+      if walk.isComplete { try await lookForMissing(walk) }
     } catch {
       // What was done is known for the next run, whatever ended this one.
       try await rows.flush()
@@ -63,7 +65,9 @@ struct PollRun: RegistryWalk.Visitor {
     let outcome = try await examination.examine(listed) { try await writer.poll.take($0) }
     let absentees = try await examination.missing(from: outcome, of: listed.repository)
     try await writer.poll.end(gone: absentees.gone)
+    let counted = writer.poll.counted
     report { record in
+      record.add(counted)
       for note in outcome.notes { record.note(note) }
       // Some registries go on listing what they have no more.
       if let absent = outcome.absent, row == nil { record.note("\(listed.repository): \(absent.message)") }
@@ -137,6 +141,7 @@ struct PollRun: RegistryWalk.Visitor {
         }
         for (key, record) in part where !record.isGone {
           var changed = record
+          changed.taken = record.isTaken
           change(&changed)
           guard changed != record else { continue }
           changed.decidedAt = clock.now
@@ -190,12 +195,23 @@ struct PollRun: RegistryWalk.Visitor {
     }
   }
 
-  private func lookForMissing(_ names: Set<Int>) async throws {
+  private func lookForMissing(_ walk: RegistryWalk.Outcome) async throws {
     try await rows.flush()
     let missing = MissingRepositories(integration: integration, client: client, store: store, now: now)
-    for (key, record, finding) in try await missing.found(names: names, except: poll) {
+    let found = try await missing.found(
+      names: walk.names, areas: walk.summary.passedOverNames, except: poll)
+    for (key, record, finding) in found {
       try Task.checkCancellation()
       switch finding {
+      case .passedOver(let kind):
+        let (code, reason) = (kind.rawValue, kind.whyPassedOver)
+        try await change(tagsOf: key) { tag in
+          tag.decision = .skipped
+          tag.reasonCode = code
+          tag.reason = reason
+        }
+        try await rows.forget(key)
+      case .gone where record.state == .skipped: try await rows.forget(key)
       case .gone: try await end(key, record)
       case .unlisted:
         let reason = "it is there, but the registry's listing does not name it any more: see the scopes and rights"
@@ -224,8 +240,13 @@ struct PollRun: RegistryWalk.Visitor {
       }
       return found
     }
-    try await RepositoryPoll(run: self, repository: key).end(gone: gone)
-    report { $0.repositoriesGone.add(1) }
+    var writer = RepositoryPoll(run: self, repository: key)
+    try await writer.end(gone: gone)
+    let counted = writer.counted
+    report { record in
+      record.add(counted)
+      record.repositoriesGone.add(1)
+    }
     try await rows.put(
       key, kind: record.repositoryKind, .gone, TagReason.gone.rawValue, "the registry does not have it any more",
       poll: poll)

@@ -150,11 +150,12 @@ package final class Poller: Sendable {
     try state.withLock { state in
       // The next start of the daemon finds the poll that was created and records it as interrupted.
       if state.isStopping { throw Stopping() }
+      // Who has cancelled a suspended poll while it was about to go on.
+      let cancelledBy = state.live[integration.id]?.cancelledBy
       // Under the lock, so that nobody who wants to end the poll finds it without its task.
-      state.live[integration.id] = Live(
-        record: record,
-        task: Task { await RequestTally.$current.withValue(tally) { await complete(integration, record.id) } },
-        tally: tally)
+      let task = Task { await RequestTally.$current.withValue(tally) { await complete(integration, record.id) } }
+      state.live[integration.id] = Live(record: record, task: task, tally: tally, cancelledBy: cancelledBy)
+      if cancelledBy != nil { task.cancel() }
     }
   }
 
@@ -178,22 +179,34 @@ package final class Poller: Sendable {
       let run = PollRun(
         integration: integration, client: try registries.client(for: integration),
         criteria: try Criteria(integration), store: store, intake: intake, clock: clock, poll: poll,
-        now: Timestamp(nanosecondsSince1970: clock.now), rows: RepositoryRows(store: store, clock: clock)
+        now: Timestamp(nanosecondsSince1970: clock.now), rows: RepositoryRows(store: store, clock: clock),
+        followsCutOff: try followsCutOff(integration.id, poll)
       ) { [self] in change(integration.id, $0) }
       try await run.run()
       failure = nil
     } catch {
       failure = error
     }
-    guard let live = state.withLock({ $0.live[integration.id] }) else { return }
+    guard var live = state.withLock({ $0.live[integration.id] }) else { return }
     var record = live.current
-    let end = PollEnd(failure, isStopped: Task.isCancelled, cancelledBy: live.cancelledBy)
-    end.conclude(&record, now: clock.now)
-    let isStored = await put(record, log)
-    state.withLock { state in
-      state.live[integration.id] =
-        record.state == .suspended && isStored ? Live(record: record, task: nil, tally: RequestTally()) : nil
-    }
+    var isStored: Bool
+    repeat {
+      record = live.current
+      PollEnd(failure, isStopped: Task.isCancelled, cancelledBy: live.cancelledBy).conclude(&record, now: clock.now)
+      isStored = await put(record, log)
+      let ended = record
+      let isCancelledNow = state.withLock { state in
+        // Cancelled while it was being suspended: then it has ended, and that is to be stored.
+        if ended.state == .suspended, let now = state.live[integration.id], now.cancelledBy != nil {
+          live = now
+          return true
+        }
+        state.live[integration.id] =
+          ended.state == .suspended && isStored ? Live(record: ended, task: nil, tally: RequestTally()) : nil
+        return false
+      }
+      guard isCancelledNow else { break }
+    } while isStored
     guard isStored else { return }
     log.info(
       record.state == .suspended ? "poll suspended" : "poll ended",
@@ -204,6 +217,12 @@ package final class Poller: Sendable {
       ])
   }
 
+  /// Whether the run before this one, of this poll or the last, did not come to its end.
+  private func followsCutOff(_ integration: UInt64, _ poll: UInt64) throws -> Bool {
+    if current(of: integration)?.suspensions ?? 0 > 0 { return true }
+    return try store.polls(of: integration, before: poll, limit: 1).first.map { $0.state != .finished } ?? false
+  }
+
   /// Stores the record of a poll that has ended; tries until that has worked, or nobody waits for it any more.
   private func put(_ record: PollRecord, _ log: Logger) async -> Bool {
     while true {
@@ -212,8 +231,10 @@ package final class Poller: Sendable {
         return true
       } catch {
         log.error("the poll's record cannot be stored", metadata: ["error": "\(error)"])
-        // Cancelled by a stop or a removal: the next start records the poll as interrupted, or nobody asks for it.
-        do { try await Task.sleep(for: storeRetry) } catch { return false }
+        // The next start records the poll of a daemon that stops as interrupted; nobody asks for one that is removed.
+        if state.withLock(\.isStopping) { return false }
+        // In a task of its own: this one may be cancelled and must wait all the same.
+        _ = await Task { [storeRetry] in try await Task.sleep(for: storeRetry) }.result
       }
     }
   }
@@ -231,7 +252,9 @@ package final class Poller: Sendable {
     if let task {
       task.cancel()
       await task.value
-    } else if var record = try store.poll(key), record.state == .suspended {
+    } else if !state.withLock({ $0.starting.contains(integration) }), var record = try store.poll(key),
+      record.state == .suspended
+    {
       PollEnd(CancellationError(), isStopped: true, cancelledBy: actor).conclude(&record, now: clock.now)
       try await store.putPoll(record, now: clock.now)
       state.withLock { state in

@@ -68,7 +68,9 @@ struct RegistryWalk: Sendable {
     /// Why no repository can be looked at any more, the first reason.
     var error: (any Error)? { first.withLock { $0 } }
     var names: Set<Int> { found.withLock { $0 } }
-    func add(_ name: String) { found.withLock { _ = $0.insert(name.hashValue) } }
+    /// False for one that was listed before: a registry that changes between two pages may list it twice.
+    @discardableResult
+    func add(_ name: String) -> Bool { found.withLock { $0.insert(name.hashValue).inserted } }
     func record(_ error: any Error) { first.withLock { $0 = $0 ?? error } }
   }
 
@@ -106,15 +108,16 @@ struct RegistryWalk: Sendable {
         summary = try await client.repositories { repository in
           try await permits.acquire()
           if let error = course.error { throw error }
-          course.add(repository.repository.path)
+          guard course.add(repository.repository.path) else { return permits.release() }
           visitor.found(repository)
           found.yield(repository)
         }
         found.finish()
       } catch {
         found.finish()
-        // Those on their way need not end, unless it is they who are in the way.
-        if course.error == nil { group.cancelAll() }
+        // Where one of those on their way has met what stops all, the others end what they have begun: a registry that
+        // grants a few requests at a time is got through only if each of them counts.
+        if course.error == nil || Task.isCancelled { group.cancelAll() } else { try await group.waitForAll() }
         throw error
       }
       try await group.waitForAll()

@@ -141,12 +141,21 @@ struct RepositoryExamination: Sendable {
         }
       }
     }
-    if !open.isEmpty { verdicts += try await decide(open, course) }
+    var stopped: RegistryError?
+    if !open.isEmpty {
+      let (decided, failure) = try await decide(open, course)
+      verdicts += decided
+      stopped = failure
+    }
+    // What is decided is written even where the registry stops us.
     try await course.take(verdicts)
+    if let stopped { throw stopped }
   }
 
   /// Decides on tags that need requests; those whose date is to be compared with others' wait.
-  private func decide(_ open: [TagExamination.Subject], _ course: Course) async throws -> [TagVerdict] {
+  private func decide(
+    _ open: [TagExamination.Subject], _ course: Course
+  ) async throws -> (verdicts: [TagVerdict], stopped: RegistryError?) {
     let tags = course.tags
     let row = FailureRow(maximum: Self.failuresMaximum)
     let stop = FirstFailure()
@@ -164,10 +173,9 @@ struct RepositoryExamination: Sendable {
       }
     }
     try await keep(answers.compactMap { $0?.learnt })
-    if let failure = stop.failure { throw failure }
-    let results = answers.compactMap(\.self)
     var verdicts: [TagVerdict] = []
-    for (subject, answer) in zip(open, results) {
+    for (subject, answer) in zip(open, answers) {
+      guard let answer else { continue }
       switch answer.result {
       case .vanished: verdicts.append(subject.vanished)
       case .dated(let subject, let digest, let created, let image):
@@ -180,7 +188,7 @@ struct RepositoryExamination: Sendable {
         verdicts.append(verdict)
       }
     }
-    return verdicts
+    return (verdicts, stop.failure)
   }
 
   private func keep(_ learnt: [TagExamination.Learnt]) async throws {

@@ -15,6 +15,9 @@ struct RepositoryPoll {
   let repository: RepositoryKey
   /// Digests that this poll has queued: another tag of one is not another reason.
   private var queued: Set<String> = []
+  /// What the poll's record is to have of this repository once it has been looked at whole: one that is cut off is looked at
+  /// again.
+  private(set) var counted = PollRecord()
   /// Digests that a tag pointed to until now.
   private var lost: Set<String> = []
 
@@ -27,7 +30,7 @@ struct RepositoryPoll {
 
   mutating func take(_ verdicts: [TagVerdict]) async throws {
     try Task.checkCancellation()
-    run.report { $0.count(verdicts) }
+    counted.count(verdicts)
     lost.formUnion(verdicts.compactMap(\.lostDigest))
     let open = verdicts.filter { !$0.isSettled(rescan: integration.rescan && !queued.contains($0.digest)) }
     var new = 0
@@ -35,7 +38,7 @@ struct RepositoryPoll {
       new += try await write(Array(open[start..<min(start + Self.batch, open.count)]))
     }
     let selected = verdicts.count { $0.decision == .selected }
-    run.report { [new] in $0.alreadyKnown.add(selected - new) }
+    counted.alreadyKnown.add(selected - new)
   }
 
   /// Returns how many images were queued that were not known.
@@ -51,13 +54,18 @@ struct RepositoryPoll {
         if record != previous { try run.store.put(record, verdict.key, now: now, in: transaction) }
         guard let key = verdict.imageKey else { continue }
         let image = try transaction.get(StateStore.images, key)
-        let reason = verdict.wanted(image, rescan: integration.rescan && !queued.contains(verdict.digest))
+        var reason = verdict.wanted(image, rescan: integration.rescan && !queued.contains(verdict.digest))
+        // Before the poll was suspended it has queued this one.
+        if reason == .rescan, let last = image?.lastJobId, try run.intake.poll(ofJob: last, in: transaction) == run.poll
+        {
+          reason = nil
+        }
         if let reason, queued.insert(verdict.digest).inserted {
           written.append(
             try run.intake.queue(
               key, tag: verdict.key.tag, createdAt: verdict.configDate,
               priority: reason == .new ? .newImage : .rescan, poll: run.poll, in: transaction))
-        } else if image?.status == .gone, reason == nil {
+        } else if image?.isAbandoned ?? false, reason == nil {
           try run.store.restore(key, in: transaction)
         }
       }
@@ -71,8 +79,8 @@ struct RepositoryPoll {
   }
 
   /// Tags that are gone, and images that no tag points to any more.
-  func end(gone: [RepositoryExamination.Missing]) async throws {
-    if !gone.isEmpty { run.report { $0.tagsGone.add(gone.count) } }
+  mutating func end(gone: [RepositoryExamination.Missing]) async throws {
+    counted.tagsGone.add(gone.count)
     for start in stride(from: 0, to: gone.count, by: Self.batch) {
       let part = gone[start..<min(start + Self.batch, gone.count)]
       try await run.store.write { [run, integration] transaction in
@@ -88,10 +96,31 @@ struct RepositoryPoll {
         }
       }
     }
-    let lost = lost.union(gone.map(\.record.digest)).subtracting([""])
+    var lost = lost.union(gone.map(\.record.digest))
+    if run.followsCutOff { lost.formUnion(try leftBehind()) }
+    lost.remove("")
     if lost.isEmpty { return }
-    try await run.store.write { [run, repository] transaction in
+    try await run.store.write { [run, repository, lost] transaction in
       try run.store.setGone(lost, of: repository, in: transaction)
+    }
+  }
+
+  /// Digests that tags of the repository pointed to before. A poll that was cut off may have moved the tags and not have
+  /// come to the images.
+  private func leftBehind() throws -> Set<String> {
+    try run.store.read { transaction in
+      var found: Set<String> = []
+      try transaction.scan(
+        StateStore.tagHistory,
+        prefix: { key in
+          key.append(repository.integration)
+          key.append(terminated: repository.repository)
+        }
+      ) { _, record in
+        found.insert(record.digest)
+        return true
+      }
+      return found
     }
   }
 }
@@ -108,13 +137,15 @@ extension StateStore {
   /// An image that was gone is there again.
   func restore(_ key: ImageKey, in transaction: WriteTransaction) throws {
     try changeImage(key, in: transaction) { record in
+      record.untagged = false
+      guard record.status == .gone else { return }
       record.status = record.scannedAt != 0 ? .scanned : .failed
       record.statusReason = record.scannedAt != 0 ? "" : "its last scan failed"
     }
   }
 
   /// Images of one repository are gone, unless a tag that is there still points to them, or they are on their way to be
-  /// scanned.
+  /// scanned: then they are when that has ended.
   func setGone(_ digests: Set<String>, of repository: RepositoryKey, in transaction: WriteTransaction) throws {
     var digests = digests
     try tags(of: repository, in: transaction) { _, record in
@@ -124,6 +155,7 @@ extension StateStore {
     for digest in digests {
       let key = ImageKey(integration: repository.integration, repository: repository.repository, digest: digest)
       try changeImage(key, in: transaction) { record in
+        record.untagged = true
         guard record.status != .queued else { return }
         record.status = .gone
         record.statusReason = "no tag of the repository points to it any more"

@@ -46,6 +46,14 @@ final class RepositoryRows: Sendable {
     if isFull { try await flush() }
   }
 
+  /// Takes away the row of what a listing tells otherwise now: an area that is passed over whole, or not any more.
+  func forget(_ key: RepositoryKey) async throws {
+    try await store.write { transaction in
+      try StateStore.requireIntegration(key.integration, in: transaction)
+      try transaction.delete(StateStore.repositories, key)
+    }
+  }
+
   /// Writes what waits. Rows of an integration that is gone or being removed are not wanted any more.
   func flush() async throws {
     let rows = waiting.withLock { waiting in

@@ -42,9 +42,8 @@ struct TagExamination: Sendable {
         digest: digest, created: created, image: image)
     }
 
-    func failed(_ error: RegistryError) -> TagVerdict {
-      verdict(
-        .failed, error.code.rawValue.lowercased(), error.message, digest: found.digest?.description ?? lastDigest)
+    func failed(_ error: RegistryError, digest: String) -> TagVerdict {
+      verdict(.failed, error.code.rawValue.lowercased(), error.message, digest: digest)
     }
 
     /// The registry lists it and does not find it.
@@ -123,37 +122,36 @@ struct TagExamination: Sendable {
 
   /// Finds out the rest. Throws what the registry says against all tags of the repository.
   func withRequests(_ subject: Subject) async throws -> Answer {
+    var resolved = subject.found.digest
     do {
-      let (result, learnt) = try await examine(subject)
+      var isImage = subject.found.isImage
+      if resolved == nil {
+        let manifest = try await client.resolve(.tag(subject.found.tag), in: repository)
+        (resolved, isImage) = (manifest.digest, manifest.isImage)
+      }
+      guard let digest = resolved else { return Answer(result: .vanished) }
+      let (result, learnt) = try await examine(subject, digest, isImage: isImage)
       return Answer(result: result, learnt: learnt)
     } catch let error as RegistryError where !error.concernsRegistry {
-      if error.code == .notFound, try await isGone(subject.found) { return Answer(result: .vanished) }
-      return Answer(result: .decided(subject.failed(error)), failure: error)
+      if error.code == .notFound, try await isGone(subject.found.tag, resolved) { return Answer(result: .vanished) }
+      return Answer(
+        result: .decided(subject.failed(error, digest: resolved?.description ?? subject.lastDigest)), failure: error)
     }
   }
 
-  /// Whether a tag for which something was not found is not there itself.
-  private func isGone(_ found: ListedTag) async throws -> Bool {
-    if found.digest == nil { return true }
+  /// Whether a tag for which something was not found is not there itself. It is not where its digest could not be found.
+  private func isGone(_ tag: Tag, _ resolved: Digest?) async throws -> Bool {
+    if resolved == nil { return true }
     do {
-      _ = try await client.resolve(.tag(found.tag), in: repository)
+      _ = try await client.resolve(.tag(tag), in: repository)
       return false
     } catch let error as RegistryError where !error.concernsRegistry {
       return error.code == .notFound
     }
   }
 
-  private func examine(_ subject: Subject) async throws -> (Result, Learnt?) {
+  private func examine(_ subject: Subject, _ digest: Digest, isImage: Bool) async throws -> (Result, Learnt?) {
     let found = subject.found
-    var isImage = found.isImage
-    let digest: Digest
-    if let told = found.digest {
-      digest = told
-    } else {
-      let resolved = try await client.resolve(.tag(found.tag), in: repository)
-      digest = resolved.digest
-      isImage = resolved.isImage
-    }
     let key = imageKey(digest.description)
     let (image, known) = try store.read { transaction in
       (try transaction.get(StateStore.images, key), try transaction.get(StateStore.imageFacts, key))
@@ -197,13 +195,12 @@ struct TagExamination: Sendable {
     if needsDates, !knowledge.hasDates(for: platforms, now),
       let details = try await client.details(of: found.tag, in: listed), details.digest == digest
     {
-      knowledge.told = details.createdAt
-      if details.isImage { knowledge.isImage = true }
+      knowledge.learn(details, platforms)
       if knowledge.isImage && knowledge.hasDates(for: platforms, now) { return }
     }
     do {
       let manifest = try await client.fetchManifest(.digest(digest), in: repository)
-      knowledge.isImage = true
+      knowledge.learnIsImage()
       guard needsDates, !knowledge.hasDates(for: platforms, now) else { return }
       let fetch = ImageFetch(client: client, repository: repository, platforms: platforms)
       knowledge.learn(try await fetch.images(of: manifest).images, platforms)

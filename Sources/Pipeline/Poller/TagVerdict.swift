@@ -46,7 +46,7 @@ package struct TagVerdict: Sendable {
     var record = previous ?? TagRecord()
     if record.firstSeenAt == 0 { record.firstSeenAt = record.since == 0 ? now : record.since }
     if record.digest != digest || record.isGone { record.since = now }
-    if record.digest != digest { record.taken = false }
+    record.taken = previous != nil && record.isTaken && record.digest == digest
     if decision == .selected { record.taken = true }
     record.digest = digest
     record.goneAt = 0
@@ -65,7 +65,7 @@ package struct TagVerdict: Sendable {
     guard let previous, record(over: previous, poll: previous.pollId, now: previous.decidedAt) == previous else {
       return false
     }
-    return wanted(image, rescan: rescan) == nil && !(image?.status == .gone)
+    return wanted(image, rescan: rescan) == nil && !(image?.isAbandoned ?? false)
   }
 
   /// Why its image is to be queued; nil when it is not. `image` is the image as it now stands, `rescan` whether images that
@@ -91,6 +91,11 @@ extension ImageRecord {
     default: false
     }
   }
+}
+
+extension ImageRecord {
+  /// Whether no tag pointed to it when that was last looked at.
+  var isAbandoned: Bool { untagged || status == .gone }
 }
 
 extension TagDecision {
