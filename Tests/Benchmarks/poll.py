@@ -94,7 +94,7 @@ class Scenario:
         self.journal = Journal(self.folder, keeps)
         self.epoch = self.journal.once("epoch", lambda: int(time.time()) - EPOCH_DAYS_AGO * DAY_SECONDS)
         self.port = self.journal.content.get("port", 0)
-        self.idle, self.queued, self.known = None, set(), {}
+        self.idle, self.queued, self.given_up, self.known = None, set(), set(), {}
 
     def say(self, text):
         line = f"{datetime.now():%H:%M:%S} {self.vendor}, {self.repositories} repositories: {text}"
@@ -167,6 +167,8 @@ class Scenario:
         counted = self.registry.requests()["requests"]
         jobs = self.ask("queue", "list")["jobs"]
         self.queued = {image_of(job) for job in jobs if job.get("pollId") == number}
+        # The one scan that begins while layers are held back fails in the end, and the next poll queues its image again.
+        self.given_up = {image_of(job) for job in jobs if job["state"] == "error" and job.get("pollId") != number}
         seconds = self.daemon.poll_seconds(number)
         peak = Memory(sampler.peak.private - self.idle.private, sampler.peak.file)
         return Poll("", seconds, record, counted, peak.private, peak.file, len(self.queued))
@@ -230,7 +232,7 @@ class Scenario:
         # The period goes on while this runs: what has left it since then may be missing.
         left = datetime.now(timezone.utc) - timedelta(days=WITHIN_DAYS) + timedelta(seconds=1)
         edge = {image for image, created in self.known.get(0, {}).items() if created <= left}
-        missing, extra = expected - self.queued - edge, self.queued - expected - edge
+        missing, extra = expected - self.queued - edge, self.queued - expected - edge - self.given_up
         if missing or extra:
             raise AssertionError(
                 f"{self.vendor}, {name}: {len(expected)} images should be queued; {len(missing)} are not, such as "

@@ -29,7 +29,7 @@ struct IntegrationsHandler: IntegrationsService {
     if request.validateOnly { return try shown(try store.preview(record, secrets: Set(secrets.keys))) }
     let created = try await store.createIntegration(
       record, secrets: secrets, now: clock.now, actor: context.peer.actor)
-    scheduler.changed()
+    if created.isAutomatic { scheduler.changed() }
     return try shown(created)
   }
 
@@ -112,7 +112,7 @@ struct IntegrationsHandler: IntegrationsService {
       record = update.record
     }
     registries.forget(updated.id)
-    scheduler.changed()
+    if current.isAutomatic || updated.isAutomatic { scheduler.changed() }
     return updated
   }
 
