@@ -60,8 +60,9 @@ package final class Broadcast: Sendable {
       await withCheckedContinuation { continuation in
         let outcome: Outcome? = state.withLock { state in
           if Task.isCancelled { return .cancelled }
-          if state.isClosed { return .closed }
+          // What was told before the end is told first.
           if state.newest > known { return .risen }
+          if state.isClosed { return .closed }
           state.waiters[id] = continuation
           return nil
         }
