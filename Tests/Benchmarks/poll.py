@@ -205,7 +205,9 @@ class Scenario:
         return poll
 
     def scan_all(self):
-        """Lets every image that is queued be scanned; how long that took."""
+        """Lets every image that is queued be scanned; how long that took. Those that were given up while layers were held
+        back stay so."""
+        given_up = sum(one["count"] for one in self.ask("status")["jobs"] if one["state"] == "error")
         self.registry.release()
         start = time.monotonic()
         while True:
@@ -213,8 +215,8 @@ class Scenario:
             if not any(jobs[state] for state in ("pending", "in_progress", "parsing_results")):
                 break
             time.sleep(1)
-        if jobs["error"]:
-            raise AssertionError(f"{jobs['error']} scans fail: {self.ask('queue', 'list', '--state', 'error')['jobs'][0]}")
+        if jobs["error"] > given_up:
+            raise AssertionError(f"{jobs['error'] - given_up} scans fail: {self.ask('queue', 'list', '--state', 'error')['jobs'][0]}")
         self.say(f"{jobs['finished']} scans in {time.monotonic() - start:.0f} s")
         return time.monotonic() - start
 
