@@ -73,6 +73,9 @@ package struct RegistryError: Error, Sendable, Equatable, CustomStringConvertibl
 
   package var description: String { "\(code.rawValue): \(message)" }
 
+  /// The code as reasons are written.
+  package var reasonCode: String { code.rawValue.lowercased() }
+
   package static func malformed(_ message: String) -> RegistryError { RegistryError(.malformed, message) }
 
   /// Whether the next request would meet the same: the registry is away, refuses us, or asks us to wait.

@@ -39,14 +39,22 @@ extension StateStore {
     let start = after.map {
       TagKey(integration: repository.integration, repository: repository.repository, tag: $0)
     }
-    try transaction.scan(
-      Self.tags,
-      prefix: { key in
-        key.append(repository.integration)
-        key.append(terminated: repository.repository)
-      }, startingAt: start
-    ) { key, record in
+    try transaction.scan(Self.tags, prefix: repository.beginKey, startingAt: start) { key, record in
       key == start ? true : try body(key, record)
+    }
+  }
+
+  /// The tags of one repository that are there, as far as is known, and that `matches` takes.
+  package func presentTags(
+    of repository: RepositoryKey, where matches: (TagKey) -> Bool = { _ in true }
+  ) throws -> [(key: TagKey, record: TagRecord)] {
+    try read { transaction in
+      var found: [(TagKey, TagRecord)] = []
+      try tags(of: repository, in: transaction) { key, record in
+        if !record.isGone && matches(key) { found.append((key, record)) }
+        return true
+      }
+      return found
     }
   }
 

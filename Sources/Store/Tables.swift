@@ -159,6 +159,11 @@ package struct RepositoryKey: TableKey, Hashable, Sendable {
     guard let integration = key.number(), let repository = key.lastText() else { return nil }
     self.init(integration: integration, repository: repository)
   }
+  /// What the keys of a repository's tags, their history and its images begin with.
+  package func beginKey(_ key: inout KeyWriter) {
+    key.append(integration)
+    key.append(terminated: repository)
+  }
 }
 
 package struct ReportKey: TableKey, Hashable, Sendable {

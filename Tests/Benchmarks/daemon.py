@@ -1,4 +1,5 @@
 """One daemon on a state directory of its own, with the default settings."""
+import json
 import re
 import shutil
 import subprocess
@@ -6,6 +7,8 @@ import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
+
+from place import run
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
@@ -37,6 +40,21 @@ class Daemon:
 
     def log(self):
         return (self.folder / "log").read_text(errors="replace")[-3000:]
+
+    def poll(self, integration, seconds_max, interval):
+        """Polls an integration to the end; the record."""
+        def ask(*words):
+            return json.loads(run([*self.client, "--output", "json", "integration", *words]))
+
+        number = ask("poll", integration)["id"]
+        deadline = time.monotonic() + seconds_max
+        while (record := ask("polls", integration, str(number)))["state"] == "running":
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the poll does not end: {record}")
+            time.sleep(interval)
+        if record["state"] != "finished" or record.get("errorCount"):
+            raise AssertionError(f"the poll has not gone well: {record}\n{self.log()}")
+        return record
 
     def poll_seconds(self, number):
         """From the line that says that a poll begins to the one that says that it has ended: records tell whole seconds."""

@@ -111,6 +111,7 @@ struct SelectionPropertyTests {
     var matched = 0
     for round in 0..<1_500 {
       let tag = random.text(of: ["a", "b", "*", "1", ".", "-", "_", "B"], count: 1...10)
+      // Texts that are no patterns are another test's; `matched` says below that enough were.
       guard let pattern = try? Pattern(parsing: ":" + tag) else { continue }
       let text =
         Bool.random(using: &random)
@@ -133,6 +134,7 @@ struct SelectionPropertyTests {
     var matched = 0
     for round in 0..<1_500 {
       let text = random.text(of: ["a", "b", "*", "/", "1", ":", "*"], count: 1...8)
+      // As above.
       guard let pattern = try? Pattern(parsing: text) else { continue }
       let repository = random.text(of: ["a", "b", "/", "1"], count: 1...6)
       let tag = random.text(of: ["a", "b", "1"], count: 1...3)

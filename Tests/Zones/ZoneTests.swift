@@ -45,7 +45,7 @@ struct ZoneTests {
     ("<-02>2<-01>,M3.5.0/-1,M10.5.0/0", "2026-03-29T01:00:00Z", -3_600),
     ("EET-2EEST,M3.4.4/50,M10.4.4/50", "2026-03-28T00:00:00Z", 10_800),
     ("EET-2EEST,M3.4.4/50,M10.4.4/50", "2026-03-27T23:59:59Z", 7_200),
-    // All the year.
+    // All the year; "XXX", "AAA" and "BBB" are abbreviations that no zone has.
     ("XXX3EDT4,0/0,J365/23", "2026-01-01T00:00:00Z", -14_400),
     ("XXX3EDT4,0/0,J365/23", "2027-06-01T00:00:00Z", -14_400),
     // The 60th day with and without 29 February.

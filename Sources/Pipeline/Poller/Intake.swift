@@ -10,13 +10,10 @@ package struct Intake: Sendable {
     package let image: ImageKey
     /// The tag it was found by, "" if by digest.
     package let tag: String
-    /// From its config; 0 unknown. Nanoseconds since 1970.
-    package let createdAt: Int64
 
-    package init(image: ImageKey, tag: String, createdAt: Int64 = 0) {
+    package init(image: ImageKey, tag: String) {
       self.image = image
       self.tag = tag
-      self.createdAt = createdAt
     }
   }
 
@@ -29,11 +26,6 @@ package struct Intake: Sendable {
   private let store: StateStore
   private let queue: JobQueue
   private let clock: WallClock
-  /// The poll that has queued a job; 0 for none.
-  func poll(ofJob id: UInt64, in transaction: ReadTransaction) throws -> UInt64 {
-    id == 0 ? 0 : try transaction.get(QueueTables.jobs, id)?.pollId ?? 0
-  }
-
   /// Tells the scanner that there is something to do.
   private let announce: @Sendable () -> Void
 
@@ -64,7 +56,7 @@ package struct Intake: Sendable {
     return outcomes
   }
 
-  /// Queues one image inside a transaction. Whoever makes it calls `announceQueued` when it is on disk.
+  /// Queues one image inside a transaction. `createdAt` is its config's date, nanoseconds since 1970, 0 for none. Whoever makes it calls `announceQueued` when it is on disk.
   func queue(
     _ image: ImageKey, tag: String, createdAt: Int64 = 0, priority: JobQueue.Priority, poll: UInt64 = 0,
     actor: String = "", in transaction: WriteTransaction

@@ -41,13 +41,19 @@ struct MissingRepositories: Sendable {
       }
       return found
     }
+    let kinds = Dictionary(areas.map { ($0.name, $0.kind) }) { first, _ in first }
     let findings = try await concurrentMap(candidates, limit: { client.endpoint.concurrentRequestsMax }) {
       candidate -> Finding in
       let (key, record) = candidate
-      if let area = areas.first(where: { key.repository.hasPrefix($0.name + "/") }) { return .passedOver(area.kind) }
+      if let kind = Self.areas(above: key.repository).lazy.compactMap({ kinds[$0] }).first { return .passedOver(kind) }
       return try await look(for: key, record)
     }
     return zip(candidates, findings).map { ($0.0, $0.1, $1) }
+  }
+
+  /// `a` and `a/b` for `a/b/c`.
+  private static func areas(above repository: String) -> [String] {
+    repository.indices.filter { repository[$0] == "/" }.map { String(repository[..<$0]) }
   }
 
   private func needsLook(_ record: RepositoryRecord) -> Bool {

@@ -17,6 +17,7 @@ struct PollEnd {
 
   func conclude(_ record: inout PollRecord, now: Int64) {
     record.finishedAt = now
+    record.resumesAt = 0
     switch failure {
     case nil: end(&record, .finished, "", "", "")
     case let suspended as RegistryWalk.Suspended where cancelledBy == nil:

@@ -55,10 +55,11 @@ struct PollRun: RegistryWalk.Visitor {
     let row = try rows.row(key)
     // A suspended poll goes on where it was.
     if row?.pollId == poll { return }
-    if let reason = criteria.narrowed(to: listed.repository.path).rejectsEveryTag,
-      try !(integration.rescan && hasPulled(key))
-    {
-      if let row, row.state != .rejected || row.reason != reason.text { try await reject(key, reason) }
+    if let reason = try examination.rejection(of: listed.repository) {
+      // Tags that were listed before the criteria passed over their repository whole.
+      if let row, row.state != .rejected || row.reason != reason.text {
+        try await decide(onTagsOf: key, .rejected, reason.code.rawValue, reason.text)
+      }
       return try await rows.put(key, kind: listed.kind, .rejected, reason.code.rawValue, reason.text, poll: poll)
     }
     let writer = RepositoryWriter(RepositoryPoll(run: self, repository: key))
@@ -96,38 +97,12 @@ struct PollRun: RegistryWalk.Visitor {
     }
     guard let failure else { return }
     try await rows.put(
-      key(listed), kind: listed.kind, .failed, failure.code.rawValue.lowercased(), failure.message, poll: poll)
+      key(listed), kind: listed.kind, .failed, failure.reasonCode, failure.message, poll: poll)
   }
 
-  private func hasPulled(_ key: RepositoryKey) throws -> Bool {
-    try store.read { transaction in
-      var hasPulled = false
-      try transaction.scan(
-        StateStore.images,
-        prefix: { prefix in
-          prefix.append(key.integration)
-          prefix.append(terminated: key.repository)
-        }
-      ) { _, image in
-        hasPulled = image.wasPulled
-        return !hasPulled
-      }
-      return hasPulled
-    }
-  }
-
-  /// Tags that were listed before the criteria passed over their repository whole.
-  private func reject(_ key: RepositoryKey, _ reason: Reason) async throws {
-    try await change(tagsOf: key) { record in
-      record.decision = .rejected
-      record.reasonCode = reason.code.rawValue
-      record.reason = reason.text
-    }
-  }
-
-  /// Changes what was decided on every tag of a repository that is there.
-  private func change(
-    tagsOf key: RepositoryKey, _ change: @escaping @Sendable (inout TagRecord) -> Void
+  /// Decides on every tag of a repository that is there, without looking at it.
+  private func decide(
+    onTagsOf key: RepositoryKey, _ decision: TagDecision, _ code: String, _ reason: String
   ) async throws {
     var last: String?
     while true {
@@ -142,7 +117,9 @@ struct PollRun: RegistryWalk.Visitor {
         for (key, record) in part where !record.isGone {
           var changed = record
           changed.taken = record.isTaken
-          change(&changed)
+          changed.decision = decision
+          changed.reasonCode = code
+          changed.reason = reason
           guard changed != record else { continue }
           changed.decidedAt = clock.now
           changed.pollId = poll
@@ -185,11 +162,7 @@ struct PollRun: RegistryWalk.Visitor {
       let (code, reason) = (passed.kind.rawValue, passed.kind.whyPassedOver)
       if let row = try rows.row(key), row.state != .skipped {
         // It was polled as long as such repositories were included.
-        try await change(tagsOf: key) { tag in
-          tag.decision = .skipped
-          tag.reasonCode = code
-          tag.reason = reason
-        }
+        try await decide(onTagsOf: key, .skipped, code, reason)
       }
       try await rows.put(key, kind: passed.kind, .skipped, code, reason, poll: poll, count: passed.count)
     }
@@ -204,44 +177,27 @@ struct PollRun: RegistryWalk.Visitor {
       try Task.checkCancellation()
       switch finding {
       case .passedOver(let kind):
-        let (code, reason) = (kind.rawValue, kind.whyPassedOver)
-        try await change(tagsOf: key) { tag in
-          tag.decision = .skipped
-          tag.reasonCode = code
-          tag.reason = reason
-        }
+        try await decide(onTagsOf: key, .skipped, kind.rawValue, kind.whyPassedOver)
         try await rows.forget(key)
       case .gone where record.state == .skipped: try await rows.forget(key)
       case .gone: try await end(key, record)
       case .unlisted:
         let reason = "it is there, but the registry's listing does not name it any more: see the scopes and rights"
-        try await change(tagsOf: key) { tag in
-          tag.decision = .rejected
-          tag.reasonCode = TagReason.notListed.rawValue
-          tag.reason = reason
-        }
+        try await decide(onTagsOf: key, .rejected, TagReason.notListed.rawValue, reason)
         try await rows.put(
           key, kind: record.repositoryKind, .unlisted, TagReason.notListed.rawValue, reason, poll: poll)
       case .unreadable(let error):
         report { $0.note("\(key.repository): \(error.message)") }
         try await rows.put(
-          key, kind: record.repositoryKind, .failed, error.code.rawValue.lowercased(), error.message, poll: poll)
+          key, kind: record.repositoryKind, .failed, error.reasonCode, error.message, poll: poll)
       }
     }
   }
 
   /// A repository is gone, with all its tags.
   private func end(_ key: RepositoryKey, _ record: RepositoryRecord) async throws {
-    let gone = try store.read { [store] transaction in
-      var found: [RepositoryExamination.Missing] = []
-      try store.tags(of: key, in: transaction) { key, record in
-        if !record.isGone { found.append(RepositoryExamination.Missing(key: key, record: record)) }
-        return true
-      }
-      return found
-    }
     var writer = RepositoryPoll(run: self, repository: key)
-    try await writer.end(gone: gone)
+    try await writer.end(gone: try store.presentTags(of: key))
     let counted = writer.counted
     report { record in
       record.add(counted)

@@ -187,27 +187,7 @@ package final class Poller: Sendable {
     } catch {
       failure = error
     }
-    guard var live = state.withLock({ $0.live[integration.id] }) else { return }
-    var record = live.current
-    var isStored: Bool
-    repeat {
-      record = live.current
-      PollEnd(failure, isStopped: Task.isCancelled, cancelledBy: live.cancelledBy).conclude(&record, now: clock.now)
-      isStored = await put(record, log)
-      let ended = record
-      let isCancelledNow = state.withLock { state in
-        // Cancelled while it was being suspended: then it has ended, and that is to be stored.
-        if ended.state == .suspended, let now = state.live[integration.id], now.cancelledBy != nil {
-          live = now
-          return true
-        }
-        state.live[integration.id] =
-          ended.state == .suspended && isStored ? Live(record: ended, task: nil, tally: RequestTally()) : nil
-        return false
-      }
-      guard isCancelledNow else { break }
-    } while isStored
-    guard isStored else { return }
+    guard let record = await settle(integration.id, failure, log) else { return }
     log.info(
       record.state == .suspended ? "poll suspended" : "poll ended",
       metadata: [
@@ -215,6 +195,25 @@ package final class Poller: Sendable {
         "queued": "\(record.queued)", "requests": "\(record.requests)", "errors": "\(record.errorCount)",
         "error": "\(record.errorMessage)",
       ])
+  }
+
+  /// Stores how a run has ended, and forgets the poll unless it is suspended. Nil where that could not be stored.
+  private func settle(_ integration: UInt64, _ failure: (any Error)?, _ log: Logger) async -> PollRecord? {
+    while let live = state.withLock({ $0.live[integration] }) {
+      var record = live.current
+      PollEnd(failure, isStopped: Task.isCancelled, cancelledBy: live.cancelledBy).conclude(&record, now: clock.now)
+      let isStored = await put(record, log)
+      let ended = record
+      let isOver = state.withLock { state in
+        let isSuspended = isStored && ended.state == .suspended
+        // Cancelled while it was being suspended: that is to be stored as well.
+        if isSuspended, state.live[integration]?.cancelledBy != nil { return false }
+        state.live[integration] = isSuspended ? Live(record: ended, task: nil, tally: RequestTally()) : nil
+        return true
+      }
+      if isOver { return isStored ? record : nil }
+    }
+    return nil
   }
 
   /// Whether the run before this one, of this poll or the last, did not come to its end.
@@ -242,25 +241,24 @@ package final class Poller: Sendable {
   /// Ends the poll that runs or is suspended, because a person wants it so. Returns it as it was recorded; nil where there
   /// is none, or another one than `poll` (0: whichever).
   package func cancel(_ integration: UInt64, poll: UInt64 = 0, by actor: String) async throws -> PollRecord? {
-    let (key, task) = state.withLock { state -> (PollKey?, Task<Void, Never>?) in
-      guard var live = state.live[integration], poll == 0 || live.record.id == poll else { return (nil, nil) }
+    let (key, task, isHeld) = state.withLock { state -> (PollKey?, Task<Void, Never>?, Bool) in
+      guard var live = state.live[integration], poll == 0 || live.record.id == poll else { return (nil, nil, false) }
       live.cancelledBy = live.cancelledBy ?? actor
       state.live[integration] = live
-      return (PollKey(integration: integration, poll: live.record.id), live.task)
+      // One that is about to go on finds out that it is cancelled; another one is kept from it until it has ended.
+      let isHeld = live.task == nil && state.starting.insert(integration).inserted
+      return (PollKey(integration: integration, poll: live.record.id), live.task, isHeld)
     }
     guard let key else { return nil }
     if let task {
       task.cancel()
       await task.value
-    } else if !state.withLock({ $0.starting.contains(integration) }), var record = try store.poll(key),
-      record.state == .suspended
-    {
-      PollEnd(CancellationError(), isStopped: true, cancelledBy: actor).conclude(&record, now: clock.now)
-      try await store.putPoll(record, now: clock.now)
-      state.withLock { state in
-        if state.live[integration]?.record.id == key.poll, state.live[integration]?.task == nil {
-          state.live[integration] = nil
-        }
+    } else if isHeld {
+      defer { state.withLock { _ = $0.starting.remove(integration) } }
+      if var record = try store.poll(key) {
+        PollEnd(CancellationError(), isStopped: true, cancelledBy: actor).conclude(&record, now: clock.now)
+        try await store.putPoll(record, now: clock.now)
+        state.withLock { $0.live[integration] = nil }
       }
     }
     return try store.poll(key)

@@ -57,8 +57,8 @@ package struct Previewer: Sendable {
     self.clock = clock
   }
 
-  /// Walks over the registry of `stored`, deciding by `wanted` (the same integration, other settings of selection), and
-  /// hands what it finds to `take`, which is called once at a time. Throws `RegistryError` where there is nothing to show.
+  /// Walks over the registry of an integration, deciding by `wanted` (as it is stored, or with other settings of selection),
+  /// and hands what it finds to `take`, which is called once at a time. Throws `RegistryError` where there is nothing to show.
   package func run(
     _ wanted: IntegrationRecord, sizes: Bool, _ take: @escaping @Sendable (Finding) async throws -> Void
   ) async throws -> Outcome {
@@ -137,7 +137,7 @@ private struct PreviewVisit: RegistryWalk.Visitor {
       outcome.note(
         "only repositories that the criteria name in full were looked at: \(closed.message)", isPartial: true)
     }
-    if walk.isComplete { try await lookForMissing(walk.names) }
+    if walk.isComplete { try await lookForMissing(walk) }
   }
 
   private func hand(_ finding: Previewer.Finding) async throws {
@@ -148,28 +148,29 @@ private struct PreviewVisit: RegistryWalk.Visitor {
 
   func visit(_ listed: ListedRepository) async throws {
     let name = listed.repository.path
-    if let reason = criteria.narrowed(to: name).rejectsEveryTag, !integration.rescan {
+    let examination = RepositoryExamination(
+      integration: integration, client: client, criteria: criteria, store: store, now: now)
+    if let reason = try examination.rejection(of: listed.repository) {
       return try await hand(
         .repository(
           Previewer.Repository(name: name, kind: listed.kind, isSkipped: true, reason: reason.text, tags: 0)))
     }
-    let examination = RepositoryExamination(
-      integration: integration, client: client, criteria: criteria, store: store, now: now)
     let queued = QueuedDigests()
     let found = try await examination.examine(listed) { verdicts in
-      var images: [Previewer.Image] = []
-      for verdict in verdicts {
-        let image = try verdict.imageKey.flatMap { try store.image($0) }
-        let isQueued = verdict.wanted(image, rescan: integration.rescan) != nil && queued.insert(verdict.digest)
-        images.append(
-          Previewer.Image(
-            verdict: verdict, isQueued: isQueued,
-            bytesToFetch: isQueued ? try await bytes(of: verdict.digest, in: listed.repository) : 0))
+      let wanted = verdicts.map {
+        $0.wanted($0.image, rescan: integration.rescan) != nil && queued.insert($0.digest)
+      }
+      let images = try await concurrentMap(
+        Array(zip(verdicts, wanted)), limit: { client.endpoint.concurrentRequestsMax }
+      ) { verdict, isQueued in
+        Previewer.Image(
+          verdict: verdict, isQueued: isQueued,
+          bytesToFetch: isQueued ? try await bytes(of: verdict.digest, in: listed.repository) : 0)
       }
       try await hand(.images(images))
     }
     let absentees = try await examination.missing(from: found, of: listed.repository)
-    if !absentees.gone.isEmpty { try await hand(.gone(absentees.gone.map { ($0.key, $0.record) })) }
+    if !absentees.gone.isEmpty { try await hand(.gone(absentees.gone)) }
     for note in found.notes { outcome.note(note, isPartial: false) }
     if let why = found.incomplete ?? absentees.whyIncomplete {
       outcome.note("\(name): the list of tags: \(why)", isPartial: true)
@@ -210,18 +211,11 @@ private struct PreviewVisit: RegistryWalk.Visitor {
     }
   }
 
-  private func lookForMissing(_ names: Set<Int>) async throws {
+  private func lookForMissing(_ walk: RegistryWalk.Outcome) async throws {
     let missing = MissingRepositories(integration: integration, client: client, store: store, now: now)
-    for (key, record, finding) in try await missing.found(names: names) {
+    for (key, record, finding) in try await missing.found(names: walk.names, areas: walk.summary.passedOverNames) {
       guard case .gone = finding, record.state != .skipped else { continue }
-      let gone = try store.read { [store] transaction in
-        var found: [(TagKey, TagRecord)] = []
-        try store.tags(of: key, in: transaction) { key, record in
-          if !record.isGone { found.append((key, record)) }
-          return true
-        }
-        return found
-      }
+      let gone = try store.presentTags(of: key)
       if !gone.isEmpty { try await hand(.gone(gone)) }
     }
   }

@@ -25,10 +25,7 @@ struct RepositoryExamination: Sendable {
   private struct TooManyTags: Error {}
 
   /// A tag that is not listed any more.
-  struct Missing: Sendable {
-    let key: TagKey
-    let record: TagRecord
-  }
+  typealias Missing = (key: TagKey, record: TagRecord)
 
   /// Of the tags that were not listed.
   struct Absentees: Sendable {
@@ -64,6 +61,25 @@ struct RepositoryExamination: Sendable {
     var unreadable = 0
     /// Names of the tags that were listed, by hash.
     fileprivate var seen: Set<Int> = []
+  }
+
+  /// Why no tag of a repository is selected, whatever tags it has, so that nobody needs to list them; nil where one might be,
+  /// or where something was pulled that a rescan wants again (D5).
+  func rejection(of repository: Repository) throws -> Reason? {
+    guard let reason = criteria.narrowed(to: repository.path).rejectsEveryTag else { return nil }
+    return try integration.rescan && hasPulled(repository) ? nil : reason
+  }
+
+  private func hasPulled(_ repository: Repository) throws -> Bool {
+    try store.read { transaction in
+      var hasPulled = false
+      let key = RepositoryKey(integration: integration.id, repository: repository.path)
+      try transaction.scan(StateStore.images, prefix: key.beginKey) { _, image in
+        hasPulled = image.wasPulled
+        return !hasPulled
+      }
+      return hasPulled
+    }
   }
 
   /// Hands the verdicts on the tags of `listed` to `take`, part by part. Throws what the registry says against the whole
@@ -241,17 +257,8 @@ struct RepositoryExamination: Sendable {
   func missing(from outcome: Outcome, of repository: Repository) async throws -> Absentees {
     guard outcome.incomplete == nil else { return Absentees() }
     var absentees = Absentees()
-    let candidates = try store.read { transaction in
-      var found: [Missing] = []
-      let key = RepositoryKey(integration: integration.id, repository: repository.path)
-      try store.tags(of: key, in: transaction) { key, record in
-        if !record.isGone, !outcome.seen.contains(key.tag.hashValue) {
-          found.append(Missing(key: key, record: record))
-        }
-        return true
-      }
-      return found
-    }
+    let key = RepositoryKey(integration: integration.id, repository: repository.path)
+    let candidates = try store.presentTags(of: key) { !outcome.seen.contains($0.tag.hashValue) }
     let confirmed = try await concurrentMap(candidates, limit: { client.endpoint.concurrentRequestsMax }) {
       candidate in try await isGone(candidate, in: repository)
     }

@@ -56,10 +56,7 @@ struct RepositoryPoll {
         let image = try transaction.get(StateStore.images, key)
         var reason = verdict.wanted(image, rescan: integration.rescan && !queued.contains(verdict.digest))
         // Before the poll was suspended it has queued this one.
-        if reason == .rescan, let last = image?.lastJobId, try run.intake.poll(ofJob: last, in: transaction) == run.poll
-        {
-          reason = nil
-        }
+        if reason == .rescan, try Ledger.job(of: image, in: transaction)?.pollId == run.poll { reason = nil }
         if let reason, queued.insert(verdict.digest).inserted {
           written.append(
             try run.intake.queue(
@@ -110,13 +107,7 @@ struct RepositoryPoll {
   private func leftBehind() throws -> Set<String> {
     try run.store.read { transaction in
       var found: Set<String> = []
-      try transaction.scan(
-        StateStore.tagHistory,
-        prefix: { key in
-          key.append(repository.integration)
-          key.append(terminated: repository.repository)
-        }
-      ) { _, record in
+      try transaction.scan(StateStore.tagHistory, prefix: repository.beginKey) { _, record in
         found.insert(record.digest)
         return true
       }

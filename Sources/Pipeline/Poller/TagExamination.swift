@@ -43,7 +43,7 @@ struct TagExamination: Sendable {
     }
 
     func failed(_ error: RegistryError, digest: String) -> TagVerdict {
-      verdict(.failed, error.code.rawValue.lowercased(), error.message, digest: digest)
+      verdict(.failed, error.reasonCode, error.message, digest: digest)
     }
 
     /// The registry lists it and does not find it.

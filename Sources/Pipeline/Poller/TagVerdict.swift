@@ -26,7 +26,7 @@ package struct TagVerdict: Sendable {
   /// As the store has it.
   package let previous: TagRecord?
   /// The image under that digest, as the store has it.
-  package internal(set) var image: ImageRecord?
+  package let image: ImageRecord?
 
   package var imageKey: ImageKey? {
     digest.isEmpty ? nil : ImageKey(integration: key.integration, repository: key.repository, digest: digest)
@@ -91,9 +91,7 @@ extension ImageRecord {
     default: false
     }
   }
-}
 
-extension ImageRecord {
   /// Whether no tag pointed to it when that was last looked at.
   var isAbandoned: Bool { untagged || status == .gone }
 }
