@@ -44,20 +44,12 @@ extension StateStore {
     return found
   }
 
-  /// Images in key order after `after` (of one integration if given) that `matches` takes, at most `limit`.
-  package func images(
-    integration: UInt64?, after: ImageKey?, limit: Int, in transaction: ReadTransaction,
-    where matches: (ImageKey, ImageRecord) -> Bool
-  ) throws -> [(key: ImageKey, image: ImageRecord)] {
-    var found: [(ImageKey, ImageRecord)] = []
-    func take(_ key: ImageKey, _ image: ImageRecord) -> Bool {
-      if key != after && matches(key, image) { found.append((key, image)) }
+  /// Images of all integrations in key order after `after`, at most `limit`.
+  package func imageKeys(after: ImageKey?, limit: Int, in transaction: ReadTransaction) throws -> [ImageKey] {
+    var found: [ImageKey] = []
+    try transaction.scan(Self.images, from: after) { key, _ in
+      if key != after { found.append(key) }
       return found.count < limit
-    }
-    if let integration {
-      try transaction.scan(Self.images, prefix: { $0.append(integration) }, startingAt: after, take)
-    } else {
-      try transaction.scan(Self.images, from: after, take)
     }
     return found
   }

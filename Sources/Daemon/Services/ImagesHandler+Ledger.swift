@@ -12,14 +12,7 @@ extension ImagesHandler {
   private static let referencesMaximum = 1000
 
   func listTags(_ request: ListTagsRequest, _ context: CallContext) async throws -> ListTagsResponse {
-    guard API.ImageStatus.known.contains(request.status) else {
-      throw RPCError.invalidArgument([("status", "\(request.status.rawValue) is no status of an image")])
-    }
-    var filter = Ledger.Filter()
-    filter.repository = try Self.repositoryPattern(request.repository)
-    filter.integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
-    filter.status =
-      request.status == .unspecified ? nil : StorageMessages.ImageStatus(rawValue: request.status.rawValue)
+    var filter = try filter(request.integration, request.repository, request.status)
     filter.reasonCode = request.reasonCode.isEmpty ? nil : request.reasonCode
     var after: TagKey?
     if !request.pageToken.isEmpty {

@@ -54,22 +54,27 @@ struct ImagesHandler: ImagesService {
   }
 
   func listImages(_ request: ListImagesRequest, _ context: CallContext) async throws -> ListImagesResponse {
-    guard API.ImageStatus.known.contains(request.status) else {
-      throw RPCError.invalidArgument([("status", "\(request.status.rawValue) is no status of an image")])
-    }
     guard API.Severity.known.contains(request.minSeverity) else {
       throw RPCError.invalidArgument([("min_severity", "\(request.minSeverity.rawValue) is no severity")])
     }
-    var filter = Ledger.Filter()
-    filter.repository = try Self.repositoryPattern(request.repository)
-    filter.integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
-    filter.status =
-      request.status == .unspecified ? nil : StorageMessages.ImageStatus(rawValue: request.status.rawValue)
+    let filter = try filter(request.integration, request.repository, request.status)
     let position = request.pageToken.isEmpty ? nil : try ImagePosition(Paging.position(request.pageToken))
     return try await ImageListing(
       store: store, ledger: ledger, reader: reader, filter: filter, minSeverity: request.minSeverity,
       size: Paging.size(request.pageSize)
     ).page(after: position)
+  }
+
+  /// What is asked for of images or tags: "" and unspecified stand for all.
+  func filter(_ integration: String, _ repository: String, _ status: API.ImageStatus) throws -> Ledger.Filter {
+    guard API.ImageStatus.known.contains(status) else {
+      throw RPCError.invalidArgument([("status", "\(status.rawValue) is no status of an image")])
+    }
+    var filter = Ledger.Filter()
+    filter.repository = try Self.repositoryPattern(repository)
+    filter.integration = integration.isEmpty ? nil : try store.integration(named: integration).id
+    filter.status = status == .unspecified ? nil : StorageMessages.ImageStatus(rawValue: status.rawValue)
+    return filter
   }
 
   func getReport(_ request: GetReportRequest, _ context: CallContext) async throws -> API.Report {

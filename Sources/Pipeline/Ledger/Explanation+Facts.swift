@@ -135,10 +135,8 @@ extension Ledger {
           var tags: [String] = []
           let next = try transaction.step(
             StateStore.tags,
-            prefix: { key in
-              key.append(integration)
-              key.append(terminated: repository)
-            }, after: position, limit: Self.step
+            prefix: RepositoryKey(integration: integration, repository: repository).beginKey, after: position,
+            limit: Self.step
           ) { key, tag in
             if tag.digest == digest && !tag.isGone { tags.append(key.tag) }
             return true

@@ -38,7 +38,7 @@ package struct Rematcher: Sendable {
 
   private func keys(after last: ImageKey?) throws -> [ImageKey] {
     try store.read { transaction in
-      try store.images(integration: nil, after: last, limit: Self.batch, in: transaction) { _, _ in true }.map(\.key)
+      try store.imageKeys(after: last, limit: Self.batch, in: transaction)
     }
   }
 
