@@ -54,7 +54,7 @@ package struct StateDirectory: Sendable {
     let file = path + "/lock"
     let lock = cposix_open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard lock >= 0 else { throw StoreError(PosixError("open \(file)"), path: path) }
-    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+    guard take(lock) else {
       let error = PosixError("lock \(file)")
       close(lock)
       guard error.errno == EWOULDBLOCK else { throw StoreError(error, path: path) }
@@ -70,6 +70,18 @@ package struct StateDirectory: Sendable {
       throw StoreError(error as? PosixError ?? PosixError("write \(file)", errno: EIO), path: path)
     }
     return lock
+  }
+
+  /// A daemon that was killed while it started a worker leaves that child a copy of the lock's descriptor until its
+  /// exec: a lock that is held is tried again for a moment, so that a restart at once is not refused for it.
+  private static func take(_ lock: Int32) -> Bool {
+    let (attempts, pauseMilliseconds) = (50, 10 as Int32)
+    for attempt in 1...attempts {
+      if flock(lock, LOCK_EX | LOCK_NB) == 0 { return true }
+      guard errno == EWOULDBLOCK || errno == EINTR, attempt < attempts else { break }
+      poll(nil, 0, pauseMilliseconds)
+    }
+    return false
   }
 
   /// " (process 123)" for people; nothing when the file does not say.

@@ -1,10 +1,18 @@
 import Glibc
 import Posix
 import StorageMessages
+import Synchronization
 import TestSupport
 import Testing
 
 @testable import Store
+
+/// Set once, by whichever thread.
+private final class Flag: Sendable {
+  private let value = Atomic(false)
+  var isSet: Bool { value.load(ordering: .acquiring) }
+  func set() { value.store(true, ordering: .releasing) }
+}
 
 @Suite("The state directory and its store") struct StateTests {
   private let scratch: TemporaryDirectory
@@ -40,16 +48,38 @@ import Testing
       withExtendedLifetime(directory) {}
     }
     try first()
-    // A child that another test starts at this moment holds a copy of the lock's descriptor until its exec.
-    var attempts = 0
-    while !isFree() && attempts < 1000 {
-      attempts += 1
-      poll(nil, 0, 10)
-    }
     _ = try StateDirectory(opening: path)
   }
 
-  private func isFree() -> Bool { (try? StateDirectory(opening: path)) != nil }
+  @Test("a lock that goes at once, as that of a killed daemon's half-started worker, is waited for") func leavingLock()
+    async throws
+  {
+    let file = path + "/lock"
+    try withExtendedLifetime(StateDirectory(opening: path)) {}
+    let held = open(file, O_RDWR | O_CLOEXEC)
+    #expect(flock(held, LOCK_EX | LOCK_NB) == 0)
+    // Let go when the other has come as far as opening the file, which it does just before it asks for the lock.
+    try await blocking { [self] in
+      let ended = Flag()
+      startThread(named: "holder") {
+        while !ended.isSet, openFiles(named: file) < 2 { sched_yield() }
+        close(held)
+      }
+      defer { ended.set() }
+      _ = try StateDirectory(opening: path)
+    }
+  }
+
+  /// How many descriptors of this process are the file at `path`.
+  private func openFiles(named path: String) -> Int {
+    var file = stat()
+    guard stat(path, &file) == 0 else { return 0 }
+    return (0..<1024 as Range<Int32>)
+      .count { descriptor in
+        var status = stat()
+        return fstat(descriptor, &status) == 0 && status.st_ino == file.st_ino && status.st_dev == file.st_dev
+      }
+  }
 
   @Test("another process is refused while this one lives, and free to begin when it is killed") func twoProcesses()
     async throws
