@@ -370,6 +370,10 @@ package struct Integration: ProtoMessage {
   /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
   /// to another account, as the request's fields name them. They are to be given anew.
   package var droppedSecrets: [String] = []
+  /// of its images at a time; 0: as many as the daemon lets one integration have
+  package var maxScans: UInt32 = 0
+  /// declared sizes of an image's layers together; 0: the daemon's own limit
+  package var maxImageBytes: UInt64 = 0
   /// output only, in the answer to an update: what the mask named and was different
   package var changedFields: [String] = []
 
@@ -416,6 +420,8 @@ package struct Integration: ProtoMessage {
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
     self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.maxScans = c.pointee.max_scans
+    self.maxImageBytes = c.pointee.max_image_bytes
     self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
@@ -463,6 +469,8 @@ package struct Integration: ProtoMessage {
     c.pointee.budget = arena.pointer(self.budget)
     c.pointee.n_dropped_secrets = self.droppedSecrets.count
     c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
+    c.pointee.max_scans = self.maxScans
+    c.pointee.max_image_bytes = self.maxImageBytes
     c.pointee.n_changed_fields = self.changedFields.count
     c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
   }
@@ -504,6 +512,8 @@ extension Integration: JSONRepresentable {
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
       ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("maxScans", .unsigned(UInt64(self.maxScans))),
+      ("maxImageBytes", .unsigned(self.maxImageBytes)),
       ("changedFields", .array(self.changedFields.map { .string($0) })),
     ])
   }

@@ -1088,6 +1088,141 @@ void   tidewaiter__storage__v1__job_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__job_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__storage__v1__attempt_record__init
+                     (Tidewaiter__Storage__V1__AttemptRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__AttemptRecord init_value = TIDEWAITER__STORAGE__V1__ATTEMPT_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__attempt_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__AttemptRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__attempt_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__attempt_record__pack
+                     (const Tidewaiter__Storage__V1__AttemptRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__attempt_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__attempt_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__AttemptRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__attempt_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__AttemptRecord *
+       tidewaiter__storage__v1__attempt_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__AttemptRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__attempt_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__attempt_record__free_unpacked
+                     (Tidewaiter__Storage__V1__AttemptRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__attempt_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__pause_record__init
+                     (Tidewaiter__Storage__V1__PauseRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__PauseRecord init_value = TIDEWAITER__STORAGE__V1__PAUSE_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__pause_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__PauseRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__pause_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__pause_record__pack
+                     (const Tidewaiter__Storage__V1__PauseRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__pause_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__pause_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__PauseRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__pause_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__PauseRecord *
+       tidewaiter__storage__v1__pause_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__PauseRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__pause_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__pause_record__free_unpacked
+                     (Tidewaiter__Storage__V1__PauseRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__pause_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__cancellation_record__init
+                     (Tidewaiter__Storage__V1__CancellationRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__CancellationRecord init_value = TIDEWAITER__STORAGE__V1__CANCELLATION_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__cancellation_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__CancellationRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__cancellation_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__cancellation_record__pack
+                     (const Tidewaiter__Storage__V1__CancellationRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__cancellation_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__cancellation_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__CancellationRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__cancellation_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__CancellationRecord *
+       tidewaiter__storage__v1__cancellation_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__CancellationRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__cancellation_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__cancellation_record__free_unpacked
+                     (Tidewaiter__Storage__V1__CancellationRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__cancellation_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__storage__v1__poll_record__init
                      (Tidewaiter__Storage__V1__PollRecord         *message)
 {
@@ -1628,7 +1763,7 @@ void   tidewaiter__storage__v1__advisory_set_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__advisory_set_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[40] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_record__field_descriptors[42] =
 {
   {
     "id",
@@ -2110,6 +2245,30 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__integration_recor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_scans",
+    41,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, max_scans),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_image_bytes",
+    42,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__IntegrationRecord, max_image_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__integration_record__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -2134,6 +2293,8 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
   8,   /* field[8] = insecure */
   38,   /* field[38] = is_automatic */
   15,   /* field[15] = max_concurrent */
+  41,   /* field[41] = max_image_bytes */
+  40,   /* field[40] = max_scans */
   1,   /* field[1] = name */
   11,   /* field[11] = never_pull */
   14,   /* field[14] = platforms */
@@ -2156,7 +2317,7 @@ static const unsigned tidewaiter__storage__v1__integration_record__field_indices
 static const ProtobufCIntRange tidewaiter__storage__v1__integration_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 40 }
+  { 0, 42 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__descriptor =
 {
@@ -2166,7 +2327,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__de
   "Tidewaiter__Storage__V1__IntegrationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__IntegrationRecord),
-  40,
+  42,
   tidewaiter__storage__v1__integration_record__field_descriptors,
   tidewaiter__storage__v1__integration_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__integration_record__number_ranges,
@@ -4439,7 +4600,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_fault__descripto
   (ProtobufCMessageInit) tidewaiter__storage__v1__layer_fault__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__job_record__field_descriptors[21] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__job_record__field_descriptors[24] =
 {
   {
     "id",
@@ -4693,9 +4854,47 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__job_record__field
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "attempts_recorded",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__JobRecord, attempts_recorded),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_known",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__JobRecord, layers_known),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__JobRecord, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__job_record__field_indices_by_name[] = {
+  23,   /* field[23] = actor */
   6,   /* field[6] = attempt */
+  21,   /* field[21] = attempts_recorded */
   17,   /* field[17] = bytes_total */
   3,   /* field[3] = digest */
   9,   /* field[9] = enqueued_at */
@@ -4706,6 +4905,7 @@ static const unsigned tidewaiter__storage__v1__job_record__field_indices_by_name
   0,   /* field[0] = id */
   1,   /* field[1] = integration_id */
   7,   /* field[7] = interruptions */
+  22,   /* field[22] = layers_known */
   18,   /* field[18] = layers_total */
   15,   /* field[15] = lease */
   10,   /* field[10] = not_before */
@@ -4720,7 +4920,7 @@ static const unsigned tidewaiter__storage__v1__job_record__field_indices_by_name
 static const ProtobufCIntRange tidewaiter__storage__v1__job_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 21 }
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor =
 {
@@ -4730,11 +4930,398 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor
   "Tidewaiter__Storage__V1__JobRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__JobRecord),
-  21,
+  24,
   tidewaiter__storage__v1__job_record__field_descriptors,
   tidewaiter__storage__v1__job_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__job_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__job_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__attempt_record__field_descriptors[12] =
+{
+  {
+    "lease",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, lease),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_at",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, started_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended_at",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, ended_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "outcome",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, outcome),
+    &tidewaiter__storage__v1__attempt_outcome__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error_code",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, error_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error_message",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, error_message),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_fetched",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, bytes_fetched),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_total",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, bytes_total),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_done",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, layers_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_total",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, layers_total),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_known",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__AttemptRecord, layers_known),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__attempt_record__field_indices_by_name[] = {
+  1,   /* field[1] = attempt */
+  7,   /* field[7] = bytes_fetched */
+  8,   /* field[8] = bytes_total */
+  3,   /* field[3] = ended_at */
+  5,   /* field[5] = error_code */
+  6,   /* field[6] = error_message */
+  9,   /* field[9] = layers_done */
+  11,   /* field[11] = layers_known */
+  10,   /* field[10] = layers_total */
+  0,   /* field[0] = lease */
+  4,   /* field[4] = outcome */
+  2,   /* field[2] = started_at */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__attempt_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 12 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__attempt_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.AttemptRecord",
+  "AttemptRecord",
+  "Tidewaiter__Storage__V1__AttemptRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__AttemptRecord),
+  12,
+  tidewaiter__storage__v1__attempt_record__field_descriptors,
+  tidewaiter__storage__v1__attempt_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__attempt_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__attempt_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__pause_record__field_descriptors[3] =
+{
+  {
+    "since",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PauseRecord, since),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PauseRecord, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__PauseRecord, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__pause_record__field_indices_by_name[] = {
+  1,   /* field[1] = actor */
+  2,   /* field[2] = reason */
+  0,   /* field[0] = since */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__pause_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__pause_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.PauseRecord",
+  "PauseRecord",
+  "Tidewaiter__Storage__V1__PauseRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__PauseRecord),
+  3,
+  tidewaiter__storage__v1__pause_record__field_descriptors,
+  tidewaiter__storage__v1__pause_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__pause_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__pause_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[9] =
+{
+  {
+    "through_sequence",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, through_sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, integration_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, repository),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requested_at",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, requested_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "position",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancelled",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, cancelled),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "through_id",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, through_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__cancellation_record__field_indices_by_name[] = {
+  5,   /* field[5] = actor */
+  7,   /* field[7] = cancelled */
+  1,   /* field[1] = integration_id */
+  2,   /* field[2] = poll_id */
+  6,   /* field[6] = position */
+  3,   /* field[3] = repository */
+  4,   /* field[4] = requested_at */
+  8,   /* field[8] = through_id */
+  0,   /* field[0] = through_sequence */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__cancellation_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.CancellationRecord",
+  "CancellationRecord",
+  "Tidewaiter__Storage__V1__CancellationRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__CancellationRecord),
+  9,
+  tidewaiter__storage__v1__cancellation_record__field_descriptors,
+  tidewaiter__storage__v1__cancellation_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__cancellation_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__cancellation_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__poll_record__field_descriptors[37] =
@@ -6430,6 +7017,46 @@ const ProtobufCEnumDescriptor tidewaiter__storage__v1__entry_kind__descriptor =
   tidewaiter__storage__v1__entry_kind__enum_values_by_name,
   1,
   tidewaiter__storage__v1__entry_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tidewaiter__storage__v1__attempt_outcome__enum_values_by_number[8] =
+{
+  { "ATTEMPT_OUTCOME_UNSPECIFIED", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_UNSPECIFIED", 0 },
+  { "ATTEMPT_OUTCOME_RUNNING", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RUNNING", 1 },
+  { "ATTEMPT_OUTCOME_FINISHED", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FINISHED", 2 },
+  { "ATTEMPT_OUTCOME_FAILED", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FAILED", 3 },
+  { "ATTEMPT_OUTCOME_RETRIED", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RETRIED", 4 },
+  { "ATTEMPT_OUTCOME_TIMED_OUT", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_TIMED_OUT", 5 },
+  { "ATTEMPT_OUTCOME_INTERRUPTED", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_INTERRUPTED", 6 },
+  { "ATTEMPT_OUTCOME_CANCELLED", "TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_CANCELLED", 7 },
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__attempt_outcome__value_ranges[] = {
+{0, 0},{0, 8}
+};
+static const ProtobufCEnumValueIndex tidewaiter__storage__v1__attempt_outcome__enum_values_by_name[8] =
+{
+  { "ATTEMPT_OUTCOME_CANCELLED", 7 },
+  { "ATTEMPT_OUTCOME_FAILED", 3 },
+  { "ATTEMPT_OUTCOME_FINISHED", 2 },
+  { "ATTEMPT_OUTCOME_INTERRUPTED", 6 },
+  { "ATTEMPT_OUTCOME_RETRIED", 4 },
+  { "ATTEMPT_OUTCOME_RUNNING", 1 },
+  { "ATTEMPT_OUTCOME_TIMED_OUT", 5 },
+  { "ATTEMPT_OUTCOME_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor tidewaiter__storage__v1__attempt_outcome__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.AttemptOutcome",
+  "AttemptOutcome",
+  "Tidewaiter__Storage__V1__AttemptOutcome",
+  "tidewaiter.storage.v1",
+  8,
+  tidewaiter__storage__v1__attempt_outcome__enum_values_by_number,
+  8,
+  tidewaiter__storage__v1__attempt_outcome__enum_values_by_name,
+  1,
+  tidewaiter__storage__v1__attempt_outcome__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue tidewaiter__storage__v1__job_state__enum_values_by_number[7] =

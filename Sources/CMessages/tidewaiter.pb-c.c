@@ -4328,7 +4328,7 @@ void   tidewaiter__v1__method_description__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__method_description__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[34] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descriptors[36] =
 {
   {
     "name",
@@ -4738,6 +4738,30 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__integration__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_scans",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, max_scans),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_image_bytes",
+    36,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Integration, max_image_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   16,   /* field[16] = allowed_realm_hosts */
@@ -4755,6 +4779,8 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
   20,   /* field[20] = etag */
   26,   /* field[26] = include_remote */
   15,   /* field[15] = max_concurrent */
+  35,   /* field[35] = max_image_bytes */
+  34,   /* field[34] = max_scans */
   4,   /* field[4] = mode */
   0,   /* field[0] = name */
   10,   /* field[10] = never */
@@ -4778,7 +4804,7 @@ static const unsigned tidewaiter__v1__integration__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__integration__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 34 }
+  { 0, 36 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
 {
@@ -4788,7 +4814,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor =
   "Tidewaiter__V1__Integration",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Integration),
-  34,
+  36,
   tidewaiter__v1__integration__field_descriptors,
   tidewaiter__v1__integration__field_indices_by_name,
   1,  tidewaiter__v1__integration__number_ranges,

@@ -208,6 +208,50 @@ package struct EntryKind: RawRepresentable, Hashable, Sendable {
   ]
 }
 
+package struct AttemptOutcome: RawRepresentable, Hashable, Sendable {
+  package var rawValue: Int32
+  package init(rawValue: Int32) { self.rawValue = rawValue }
+  package static let unspecified = AttemptOutcome(rawValue: 0)
+  package static let running = AttemptOutcome(rawValue: 1)
+  package static let finished = AttemptOutcome(rawValue: 2)
+  /// for good
+  package static let failed = AttemptOutcome(rawValue: 3)
+  /// a transient failure: back to the queue
+  package static let retried = AttemptOutcome(rawValue: 4)
+  /// it took longer than the maximum scan time
+  package static let timedOut = AttemptOutcome(rawValue: 5)
+  /// the daemon ended it: not counted
+  package static let interrupted = AttemptOutcome(rawValue: 6)
+  package static let cancelled = AttemptOutcome(rawValue: 7)
+
+  /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
+  package var name: String {
+    switch rawValue {
+    case 0: "unspecified"
+    case 1: "running"
+    case 2: "finished"
+    case 3: "failed"
+    case 4: "retried"
+    case 5: "timed_out"
+    case 6: "interrupted"
+    case 7: "cancelled"
+    default: String(rawValue)
+    }
+  }
+
+  /// Every value this version knows.
+  package static let known: [AttemptOutcome] = [
+    .unspecified,
+    .running,
+    .finished,
+    .failed,
+    .retried,
+    .timedOut,
+    .interrupted,
+    .cancelled,
+  ]
+}
+
 package struct JobState: RawRepresentable, Hashable, Sendable {
   package var rawValue: Int32
   package init(rawValue: Int32) { self.rawValue = rawValue }
@@ -337,6 +381,10 @@ package struct IntegrationRecord: ProtoMessage {
   package var isAutomatic: Bool = false
   /// of an automatic one
   package var schedule: ScheduleRecord? = nil
+  /// scans of its images at a time; 0: the daemon's own limit
+  package var maxScans: UInt32 = 0
+  /// declared sizes of an image's layers together; 0: the daemon's own limit
+  package var maxImageBytes: UInt64 = 0
 
   package init() {}
 
@@ -388,6 +436,8 @@ package struct IntegrationRecord: ProtoMessage {
     self.hasProxyPassword = c.pointee.has_proxy_password != 0
     self.isAutomatic = c.pointee.is_automatic != 0
     self.schedule = try readMessage(c.pointee.schedule)
+    self.maxScans = c.pointee.max_scans
+    self.maxImageBytes = c.pointee.max_image_bytes
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -439,6 +489,8 @@ package struct IntegrationRecord: ProtoMessage {
     c.pointee.has_proxy_password = self.hasProxyPassword ? 1 : 0
     c.pointee.is_automatic = self.isAutomatic ? 1 : 0
     c.pointee.schedule = arena.pointer(self.schedule)
+    c.pointee.max_scans = self.maxScans
+    c.pointee.max_image_bytes = self.maxImageBytes
   }
 }
 
@@ -1379,8 +1431,14 @@ package struct JobRecord: ProtoMessage {
   package var bytesTotal: UInt64 = 0
   package var layersTotal: UInt32 = 0
   package var errorHint: String = ""
-  /// order of receipt inside a priority
+  /// order of receipt inside a priority; a retry gives it a new one
   package var sequence: UInt64 = 0
+  /// number of its newest attempt record, 0 none
+  package var attemptsRecorded: UInt32 = 0
+  /// of layers_total: analysed before this attempt, so that nothing is fetched
+  package var layersKnown: UInt32 = 0
+  /// who asked for it or wanted it again last, "" for a poll
+  package var actor: String = ""
 
   package init() {}
 
@@ -1413,6 +1471,9 @@ package struct JobRecord: ProtoMessage {
     self.layersTotal = c.pointee.layers_total
     self.errorHint = try readText(c.pointee.error_hint, "tidewaiter.storage.v1.JobRecord.error_hint")
     self.sequence = c.pointee.sequence
+    self.attemptsRecorded = c.pointee.attempts_recorded
+    self.layersKnown = c.pointee.layers_known
+    self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.JobRecord.actor")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1438,6 +1499,151 @@ package struct JobRecord: ProtoMessage {
     c.pointee.layers_total = self.layersTotal
     c.pointee.error_hint = arena.copy(self.errorHint)
     c.pointee.sequence = self.sequence
+    c.pointee.attempts_recorded = self.attemptsRecorded
+    c.pointee.layers_known = self.layersKnown
+    c.pointee.actor = arena.copy(self.actor)
+  }
+}
+
+/// One attempt at a job, from its lease to whatever ended it.
+package struct AttemptRecord: ProtoMessage {
+  package var lease: UInt64 = 0
+  /// the job's count of attempts with this one
+  package var attempt: UInt32 = 0
+  package var startedAt: Int64 = 0
+  /// 0: it runs
+  package var endedAt: Int64 = 0
+  package var outcome: AttemptOutcome = AttemptOutcome(rawValue: 0)
+  package var errorCode: String = ""
+  package var errorMessage: String = ""
+  package var bytesFetched: UInt64 = 0
+  package var bytesTotal: UInt64 = 0
+  package var layersDone: UInt32 = 0
+  package var layersTotal: UInt32 = 0
+  package var layersKnown: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.AttemptRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__AttemptRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__attempt_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__AttemptRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__AttemptRecord.self)
+    self.lease = c.pointee.lease
+    self.attempt = c.pointee.attempt
+    self.startedAt = c.pointee.started_at
+    self.endedAt = c.pointee.ended_at
+    self.outcome = AttemptOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
+    self.errorCode = try readText(c.pointee.error_code, "tidewaiter.storage.v1.AttemptRecord.error_code")
+    self.errorMessage = try readText(c.pointee.error_message, "tidewaiter.storage.v1.AttemptRecord.error_message")
+    self.bytesFetched = c.pointee.bytes_fetched
+    self.bytesTotal = c.pointee.bytes_total
+    self.layersDone = c.pointee.layers_done
+    self.layersTotal = c.pointee.layers_total
+    self.layersKnown = c.pointee.layers_known
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__AttemptRecord.self)
+    c.pointee.lease = self.lease
+    c.pointee.attempt = self.attempt
+    c.pointee.started_at = self.startedAt
+    c.pointee.ended_at = self.endedAt
+    c.pointee.outcome = Tidewaiter__Storage__V1__AttemptOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
+    c.pointee.error_code = arena.copy(self.errorCode)
+    c.pointee.error_message = arena.copy(self.errorMessage)
+    c.pointee.bytes_fetched = self.bytesFetched
+    c.pointee.bytes_total = self.bytesTotal
+    c.pointee.layers_done = self.layersDone
+    c.pointee.layers_total = self.layersTotal
+    c.pointee.layers_known = self.layersKnown
+  }
+}
+
+/// The queue, or one integration's part of it, starts no scans.
+package struct PauseRecord: ProtoMessage {
+  package var since: Int64 = 0
+  package var actor: String = ""
+  /// for people
+  package var reason: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.PauseRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__PauseRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__pause_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__PauseRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__PauseRecord.self)
+    self.since = c.pointee.since
+    self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.PauseRecord.actor")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.storage.v1.PauseRecord.reason")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__PauseRecord.self)
+    c.pointee.since = self.since
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+/// A request to cancel every job that matches, and how far it is carried out. What it covers is cancelled from its commit on.
+package struct CancellationRecord: ProtoMessage {
+  /// jobs of a later receipt are none of its business
+  package var throughSequence: UInt64 = 0
+  /// 0: all
+  package var integrationId: UInt64 = 0
+  /// 0: all
+  package var pollId: UInt64 = 0
+  /// a pattern; "": all
+  package var repository: String = ""
+  package var requestedAt: Int64 = 0
+  package var actor: String = ""
+  /// jobs up to this id are looked at
+  package var position: UInt64 = 0
+  /// so far
+  package var cancelled: UInt64 = 0
+  /// the last job there was
+  package var throughId: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.CancellationRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__CancellationRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__cancellation_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__CancellationRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__CancellationRecord.self)
+    self.throughSequence = c.pointee.through_sequence
+    self.integrationId = c.pointee.integration_id
+    self.pollId = c.pointee.poll_id
+    self.repository = try readText(c.pointee.repository, "tidewaiter.storage.v1.CancellationRecord.repository")
+    self.requestedAt = c.pointee.requested_at
+    self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.CancellationRecord.actor")
+    self.position = c.pointee.position
+    self.cancelled = c.pointee.cancelled
+    self.throughId = c.pointee.through_id
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__CancellationRecord.self)
+    c.pointee.through_sequence = self.throughSequence
+    c.pointee.integration_id = self.integrationId
+    c.pointee.poll_id = self.pollId
+    c.pointee.repository = arena.copy(self.repository)
+    c.pointee.requested_at = self.requestedAt
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.position = self.position
+    c.pointee.cancelled = self.cancelled
+    c.pointee.through_id = self.throughId
   }
 }
 

@@ -40,6 +40,9 @@ typedef struct Tidewaiter__Storage__V1__Package Tidewaiter__Storage__V1__Package
 typedef struct Tidewaiter__Storage__V1__WatchedEntry Tidewaiter__Storage__V1__WatchedEntry;
 typedef struct Tidewaiter__Storage__V1__LayerFault Tidewaiter__Storage__V1__LayerFault;
 typedef struct Tidewaiter__Storage__V1__JobRecord Tidewaiter__Storage__V1__JobRecord;
+typedef struct Tidewaiter__Storage__V1__AttemptRecord Tidewaiter__Storage__V1__AttemptRecord;
+typedef struct Tidewaiter__Storage__V1__PauseRecord Tidewaiter__Storage__V1__PauseRecord;
+typedef struct Tidewaiter__Storage__V1__CancellationRecord Tidewaiter__Storage__V1__CancellationRecord;
 typedef struct Tidewaiter__Storage__V1__PollRecord Tidewaiter__Storage__V1__PollRecord;
 typedef struct Tidewaiter__Storage__V1__OutcomeCount Tidewaiter__Storage__V1__OutcomeCount;
 typedef struct Tidewaiter__Storage__V1__ScheduleStateRecord Tidewaiter__Storage__V1__ScheduleStateRecord;
@@ -108,6 +111,17 @@ typedef enum _Tidewaiter__Storage__V1__EntryKind {
   TIDEWAITER__STORAGE__V1__ENTRY_KIND__ENTRY_KIND_OTHER = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__STORAGE__V1__ENTRY_KIND)
 } Tidewaiter__Storage__V1__EntryKind;
+typedef enum _Tidewaiter__Storage__V1__AttemptOutcome {
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_UNSPECIFIED = 0,
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RUNNING = 1,
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FINISHED = 2,
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FAILED = 3,
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RETRIED = 4,
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_TIMED_OUT = 5,
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_INTERRUPTED = 6,
+  TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_CANCELLED = 7
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME)
+} Tidewaiter__Storage__V1__AttemptOutcome;
 typedef enum _Tidewaiter__Storage__V1__JobState {
   TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_UNSPECIFIED = 0,
   TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_PENDING = 1,
@@ -181,10 +195,12 @@ struct  Tidewaiter__Storage__V1__IntegrationRecord
   protobuf_c_boolean has_proxy_password;
   protobuf_c_boolean is_automatic;
   Tidewaiter__Storage__V1__ScheduleRecord *schedule;
+  uint32_t max_scans;
+  uint64_t max_image_bytes;
 };
 #define TIDEWAITER__STORAGE__V1__INTEGRATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__integration_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0, 0, 0, NULL }
+    , 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__AUTH_KIND__AUTH_KIND_ANONYMOUS, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, 0, 0, {0,NULL}, 0, 0, 0, 0, NULL, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__ScheduleRecord
@@ -568,10 +584,64 @@ struct  Tidewaiter__Storage__V1__JobRecord
   uint32_t layers_total;
   ProtobufCBinaryData error_hint;
   uint64_t sequence;
+  uint32_t attempts_recorded;
+  uint32_t layers_known;
+  ProtobufCBinaryData actor;
 };
 #define TIDEWAITER__STORAGE__V1__JOB_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__job_record__descriptor) \
-    , 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, {0,NULL}, 0, 0, 0, 0, {0,NULL}, 0 }
+    , 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, {0,NULL}, 0, 0, 0, 0, {0,NULL}, 0, 0, 0, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__AttemptRecord
+{
+  ProtobufCMessage base;
+  uint64_t lease;
+  uint32_t attempt;
+  int64_t started_at;
+  int64_t ended_at;
+  Tidewaiter__Storage__V1__AttemptOutcome outcome;
+  ProtobufCBinaryData error_code;
+  ProtobufCBinaryData error_message;
+  uint64_t bytes_fetched;
+  uint64_t bytes_total;
+  uint32_t layers_done;
+  uint32_t layers_total;
+  uint32_t layers_known;
+};
+#define TIDEWAITER__STORAGE__V1__ATTEMPT_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__attempt_record__descriptor) \
+    , 0, 0, 0, 0, TIDEWAITER__STORAGE__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0 }
+
+
+struct  Tidewaiter__Storage__V1__PauseRecord
+{
+  ProtobufCMessage base;
+  int64_t since;
+  ProtobufCBinaryData actor;
+  ProtobufCBinaryData reason;
+};
+#define TIDEWAITER__STORAGE__V1__PAUSE_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__pause_record__descriptor) \
+    , 0, {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__CancellationRecord
+{
+  ProtobufCMessage base;
+  uint64_t through_sequence;
+  uint64_t integration_id;
+  uint64_t poll_id;
+  ProtobufCBinaryData repository;
+  int64_t requested_at;
+  ProtobufCBinaryData actor;
+  uint64_t position;
+  uint64_t cancelled;
+  uint64_t through_id;
+};
+#define TIDEWAITER__STORAGE__V1__CANCELLATION_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__cancellation_record__descriptor) \
+    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__PollRecord
@@ -1255,6 +1325,63 @@ Tidewaiter__Storage__V1__JobRecord *
 void   tidewaiter__storage__v1__job_record__free_unpacked
                      (Tidewaiter__Storage__V1__JobRecord *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__AttemptRecord methods */
+void   tidewaiter__storage__v1__attempt_record__init
+                     (Tidewaiter__Storage__V1__AttemptRecord         *message);
+size_t tidewaiter__storage__v1__attempt_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__AttemptRecord   *message);
+size_t tidewaiter__storage__v1__attempt_record__pack
+                     (const Tidewaiter__Storage__V1__AttemptRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__attempt_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__AttemptRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__AttemptRecord *
+       tidewaiter__storage__v1__attempt_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__attempt_record__free_unpacked
+                     (Tidewaiter__Storage__V1__AttemptRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__PauseRecord methods */
+void   tidewaiter__storage__v1__pause_record__init
+                     (Tidewaiter__Storage__V1__PauseRecord         *message);
+size_t tidewaiter__storage__v1__pause_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__PauseRecord   *message);
+size_t tidewaiter__storage__v1__pause_record__pack
+                     (const Tidewaiter__Storage__V1__PauseRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__pause_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__PauseRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__PauseRecord *
+       tidewaiter__storage__v1__pause_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__pause_record__free_unpacked
+                     (Tidewaiter__Storage__V1__PauseRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__CancellationRecord methods */
+void   tidewaiter__storage__v1__cancellation_record__init
+                     (Tidewaiter__Storage__V1__CancellationRecord         *message);
+size_t tidewaiter__storage__v1__cancellation_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__CancellationRecord   *message);
+size_t tidewaiter__storage__v1__cancellation_record__pack
+                     (const Tidewaiter__Storage__V1__CancellationRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__cancellation_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__CancellationRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__CancellationRecord *
+       tidewaiter__storage__v1__cancellation_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__cancellation_record__free_unpacked
+                     (Tidewaiter__Storage__V1__CancellationRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__PollRecord methods */
 void   tidewaiter__storage__v1__poll_record__init
                      (Tidewaiter__Storage__V1__PollRecord         *message);
@@ -1557,6 +1684,15 @@ typedef void (*Tidewaiter__Storage__V1__LayerFault_Closure)
 typedef void (*Tidewaiter__Storage__V1__JobRecord_Closure)
                  (const Tidewaiter__Storage__V1__JobRecord *message,
                   void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__AttemptRecord_Closure)
+                 (const Tidewaiter__Storage__V1__AttemptRecord *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__PauseRecord_Closure)
+                 (const Tidewaiter__Storage__V1__PauseRecord *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__CancellationRecord_Closure)
+                 (const Tidewaiter__Storage__V1__CancellationRecord *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__PollRecord_Closure)
                  (const Tidewaiter__Storage__V1__PollRecord *message,
                   void *closure_data);
@@ -1605,6 +1741,7 @@ extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__tag_decision__d
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__repository_state__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__finding_kind__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__entry_kind__descriptor;
+extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__attempt_outcome__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__job_state__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__storage__v1__poll_state__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__integration_record__descriptor;
@@ -1631,6 +1768,9 @@ extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__package__descri
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__watched_entry__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_fault__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__attempt_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__pause_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__poll_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__outcome_count__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__schedule_state_record__descriptor;

@@ -248,12 +248,14 @@ struct  Tidewaiter__V1__Integration
   Tidewaiter__V1__Budget *budget;
   size_t n_dropped_secrets;
   ProtobufCBinaryData *dropped_secrets;
+  uint32_t max_scans;
+  uint64_t max_image_bytes;
   size_t n_changed_fields;
   ProtobufCBinaryData *changed_fields;
 };
 #define TIDEWAITER__V1__INTEGRATION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__integration__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL, 0, 0, 0,NULL }
 
 
 struct  Tidewaiter__V1__Budget
