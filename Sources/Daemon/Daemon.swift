@@ -58,7 +58,8 @@ package final class Daemon: Sendable {
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
     store = try await StateStore(
-      directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options, credentials: configuration.credentialsDirectory)
+      directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
+      credentials: configuration.credentialsDirectory)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
     let queue = JobQueue(store: store, clock: clock, matchesPattern: QueueControl.matches) { [store] in
