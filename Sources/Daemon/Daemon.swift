@@ -31,6 +31,7 @@ package final class Daemon: Sendable {
   private let scheduler: Scheduler
   private let imports: Imports
   private let removals: Removals
+  private let retention: Retention
   private let files: SerialThread
   private let reader: SerialThread
   private let watchers: SerialThread
@@ -57,7 +58,8 @@ package final class Daemon: Sendable {
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
     store = try await StateStore(
-      directory: directory, tables: QueueTables.all, options: options, credentials: configuration.credentialsDirectory)
+      directory: directory, tables: QueueTables.all, options: options, credentials: configuration.credentialsDirectory,
+      eventsMaximum: configuration.retention.eventsMaximum)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
     let queue = JobQueue(store: store, clock: clock)
@@ -87,6 +89,8 @@ package final class Daemon: Sendable {
       log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
+    retention = Retention(
+      configuration.retention, store: store, queue: queue, reader: reader, clock: clock, log: log)
     let ledger = Ledger(store: store, reader: reader)
     let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
@@ -127,6 +131,7 @@ package final class Daemon: Sendable {
       limits: RPCServer.Limits(configuration.rpc))
     scanning = Task { await scanner.run() }
     scheduling = Task { await scheduler.run() }
+    retention.start()
     try removals.resume()
     imports.resume()
     notifier.ready(servingStatus)
@@ -149,6 +154,7 @@ package final class Daemon: Sendable {
     await poller.stop()
     await imports.stop()
     await removals.stop()
+    await retention.stop()
     await scanning.value
     notifier.status("answering calls in flight")
     // Watchers would go on for ever; they have seen what became of the scans, and go on from their cursors at the next start.

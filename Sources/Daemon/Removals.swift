@@ -100,7 +100,7 @@ final class Removals: Sendable {
       try await queue.forget(Array(jobs.prefix(Self.jobsBatch)))
       jobs = jobs.dropFirst(Self.jobsBatch)
     }
-    while try await store.removeRemains(of: id) { try Task.checkCancellation() }
+    while try await store.removeRemains(of: id, now: clock.now) { try Task.checkCancellation() }
   }
 
   func stop() async {

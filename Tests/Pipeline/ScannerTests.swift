@@ -273,7 +273,7 @@ struct ScannerTests {
           of: id, JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "removed", hint: ""), in: transaction)
       }
       await scanner.abandon(hub.id)
-      while try await plant.store.removeRemains(of: hub.id) {}
+      while try await plant.store.removeRemains(of: hub.id, now: plant.clock.wall.now) {}
       #expect(plant.events.count("the job was cancelled meanwhile") == 1)
     }
     let ended = try plant.job(job)
