@@ -30,6 +30,7 @@ package final class Daemon: Sendable {
   private let poller: Poller
   private let scheduler: Scheduler
   private let imports: Imports
+  private let control: QueueControl
   private let removals: Removals
   private let retention: Retention
   private let files: SerialThread
@@ -58,14 +59,14 @@ package final class Daemon: Sendable {
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
     store = try await StateStore(
-      directory: directory, tables: QueueTables.all, options: options, credentials: configuration.credentialsDirectory,
-      eventsMaximum: configuration.retention.eventsMaximum)
+      directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
+      credentials: configuration.credentialsDirectory, eventsMaximum: configuration.retention.eventsMaximum)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
-    let queue = JobQueue(store: store, clock: clock)
-    let returned = try await queue.recover { [store] job, transaction in
-      try store.recordFailure(of: job, in: transaction)
+    let queue = JobQueue(store: store, clock: clock, matchesPattern: QueueControl.matches) { [store] in
+      try store.noteEnd(of: $0, $1, in: $2)
     }
+    let returned = try await queue.recover()
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
@@ -84,6 +85,7 @@ package final class Daemon: Sendable {
     poller = try Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
     let scheduler = Scheduler(store: store, polls: Scheduler.Polls(poller), zones: .system, clock: clock, log: log)
     self.scheduler = scheduler
+    control = QueueControl(queue: queue, scanner: scanner, log: log)
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
       log: log)
@@ -131,6 +133,7 @@ package final class Daemon: Sendable {
       limits: RPCServer.Limits(configuration.rpc))
     scanning = Task { await scanner.run() }
     scheduling = Task { await scheduler.run() }
+    control.start()
     retention.start()
     try removals.resume()
     imports.resume()
@@ -154,6 +157,7 @@ package final class Daemon: Sendable {
     await poller.stop()
     await imports.stop()
     await removals.stop()
+    await control.stop()
     await retention.stop()
     await scanning.value
     notifier.status("answering calls in flight")

@@ -46,7 +46,7 @@ final class Bench: Sendable {
     options.mapSizeBytes = 1 << 28
     let state = try StateDirectory(opening: directory.path + "/state")
     store = try await StateStore(
-      directory: state, tables: QueueTables.all, options: options, eventsMaximum: eventsMaximum)
+      directory: state, tables: QueueTables.all, migrations: QueueTables.migrations, options: options, eventsMaximum: eventsMaximum)
     queue = JobQueue(store: store)
     let catalogue = Catalogue()
     transport = HTTPTransport()

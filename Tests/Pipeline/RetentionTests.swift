@@ -157,7 +157,7 @@ struct RetentionTests {
     try await house.store.confirm(house.confirmation("sha256:none"), now: house.now)
     #expect(try await house.collect().count(.confirmations) == 1)
     _ = try await house.store.updateIntegration(
-      named: "hub", revision: 0, secrets: [.secret: .replace(Secret(Array("s".utf8)))], now: house.now
+      named: "hub", revision: 0, secrets: [.main: .replace(Secret(Array("s".utf8)))], now: house.now
     ) { _ in }
     try await house.store.confirm(house.confirmation("sha256:1", generation: 2), now: house.now)
     #expect(try await house.collect().count(.confirmations) == 1)

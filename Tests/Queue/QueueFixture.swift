@@ -29,7 +29,7 @@ final class QueueFixture: Sendable {
     options.mapSizeBytes = 256 << 20
     options.isSynchronous = false
     store = try await StateStore(
-      directory: StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
+      directory: StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, migrations: QueueTables.migrations, options: options)
     queue = JobQueue(store: store, clock: WallClock { [clock] in clock.now })
   }
 

@@ -43,6 +43,28 @@ struct RetentionRules: Sendable {
     outcome.add(.events, count, "older than \(days(settings.eventsDays))")
   }
 
+  private func collectJobs(_ outcome: inout RetentionOutcome) async throws {
+    let limit = limit(days: settings.jobsDays)
+    var count: UInt64 = 0
+    if sweeper.isDryRun {
+      for state in JobState.all where state.isFinal {
+        count += try await sweeper.sweep(QueueTables.ended, prefix: { $0.append(UInt8(clamping: state.rawValue)) }) {
+          key, _, _ in key.endedAt < UInt64(max(0, limit)) ? .remove : .end
+        } remove: { _, _, _ in
+        }
+      }
+    } else {
+      var cleared = 0
+      repeat {
+        try sweeper.check()
+        try Task.checkCancellation()
+        cleared = try await queue.clear(endedBefore: limit, limit: Sweeper.batch)
+        count += UInt64(cleared)
+      } while cleared > 0
+    }
+    outcome.add(.jobs, count, "ended \(days(settings.jobsDays)) ago, with their attempts")
+  }
+
   private func collectPolls(_ outcome: inout RetentionOutcome) async throws {
     let limit = limit(days: settings.pollsDays)
     let kept = try oldestKeptPolls()
@@ -185,8 +207,6 @@ struct RetentionRules: Sendable {
     return oldest
   }
 
-  private func collectJobs(_ outcome: inout RetentionOutcome) async throws {
-  }
 }
 
 extension JobRecord {

@@ -87,7 +87,7 @@ final class Plant: Sendable {
     options.isSynchronous = false
     options.mapSizeBytes = mapSizeBytes
     store = try await StateStore(
-      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
+      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, migrations: QueueTables.migrations, options: options)
     queue = JobQueue(store: store, clock: clock.wall)
     var timeouts = TransportTimeouts()
     timeouts.connect = .seconds(30)
