@@ -158,7 +158,7 @@ struct RetentionRules: Sendable {
 
   private func collectLayers(_ outcome: inout RetentionOutcome) async throws {
     let version = UInt64(analyserVersion)
-    let limit = min(limit(days: settings.layersDays), try await beginOfOldestAttempts())
+    let limit = try await unusedLayersLimit()
     // A row that is not borne out goes too, and does not count.
     let isBorneOut = { @Sendable (key: UnusedLayerKey, transaction: ReadTransaction) throws -> Bool in
       guard let use = try transaction.get(StateStore.layerUses, key.digest) else { return false }
@@ -184,6 +184,21 @@ struct RetentionRules: Sendable {
       if try isBorneOut(key, transaction) { try transaction.delete(StateStore.layerUses, key.digest) }
       try transaction.delete(StateStore.layersUnused, key)
     }
+  }
+
+  /// Layers that no report has named since before then may go.
+  private func unusedLayersLimit() async throws -> Int64 {
+    let limit = limit(days: settings.layersDays)
+    let hasOld = try await sweeper.look { transaction in
+      var oldest: UInt64?
+      try transaction.scan(StateStore.layersUnused) { key, _ in
+        oldest = key.since
+        return false
+      }
+      return oldest.map { $0 < UInt64(max(0, limit)) } ?? false
+    }
+    // Every job that has not ended is looked at: only where that can make a difference.
+    return hasOld ? min(limit, try await beginOfOldestAttempts()) : limit
   }
 
   /// What is needed by an attempt that goes on where one before it was cut short was analysed, or asked for, after its job

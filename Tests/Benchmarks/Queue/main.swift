@@ -60,6 +60,7 @@ private func seed(_ path: String, _ url: String, _ wanted: [Substring]) async th
       }
     }
   }
+  try await JobQueue(store: store).pause(nil, reason: "benchmark", actor: "")
   try store.environment.sync()
 }
 
@@ -67,7 +68,8 @@ private func fill(_ path: String, _ url: String, _ count: UInt64) async throws {
   let store = try await open(path, isSynchronous: false)
   defer { store.close() }
   let clock = WallClock.system
-  let intake = Intake(store: store, queue: JobQueue(store: store, clock: clock), clock: clock) {}
+  let queue = JobQueue(store: store, clock: clock)
+  let intake = Intake(store: store, queue: queue, clock: clock) {}
   var integrations: [UInt64] = []
   for number in 1...integrationCount {
     integrations.append(try await makeIntegration("registry-\(number)", url, in: store))
@@ -81,6 +83,7 @@ private func fill(_ path: String, _ url: String, _ count: UInt64) async throws {
     }
     _ = try await intake.queue(items, priority: .newImage)
   }
+  try await queue.pause(nil, reason: "benchmark", actor: "")
   try store.environment.sync()
 }
 
@@ -88,10 +91,11 @@ private func lease(_ path: String, _ count: Int) async throws {
   let store = try await open(path, isSynchronous: true)
   defer { store.close() }
   let queue = JobQueue(store: store)
+  try await queue.resume(nil, actor: "")
   var times: [Double] = []
   var last = seconds()
   for _ in 0..<count {
-    guard try await queue.lease(mayRun: { _ in true }) != nil else { throw Failure(description: "no job is left") }
+    guard try await queue.lease(gate: { _ in .open }) != nil else { throw Failure(description: "no job is left") }
     let now = seconds()
     times.append((now - last) * 1e6)
     last = now
