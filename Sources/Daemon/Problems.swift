@@ -19,6 +19,14 @@ enum Problems {
           "the store uses \(status.storeBytesUsed) of \(status.storeBytesLimit) bytes",
           hint: "start the daemon with a larger store.mapSizeBytes"))
     }
+    found += status.pauses.map { pause in
+      let scope = pause.integration.isEmpty ? "the queue" : "the queue of \(pause.integration)"
+      return Problem(
+        "\(scope) is paused" + (pause.actor.isEmpty ? "" : " by \(pause.actor)")
+          + (pause.reason.isEmpty ? "" : ": \(pause.reason)"),
+        hint: "go on with: tidewaiter queue resume"
+          + (pause.integration.isEmpty ? "" : " --integration \(pause.integration)"))
+    }
     return found
   }
 }
