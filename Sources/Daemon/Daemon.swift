@@ -103,8 +103,10 @@ package final class Daemon: Sendable {
     let events = EventReader(store: store, thread: watchers)
     let catalogue = Catalogue()
     let metrics = Metrics()
+    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: clock)
     let system = SystemHandler(
-      store: store, queue: queue, advisories: advisories, metrics: metrics, configuration: configuration,
+      store: store, queue: queue, describer: describer, advisories: advisories, metrics: metrics,
+      configuration: configuration,
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =
       system.systemMethods
@@ -118,7 +120,10 @@ package final class Daemon: Sendable {
         reader: reader
       )
       .imagesMethods
-      + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, events: events, reader: reader)
+      + QueueHandler(
+        store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
+        events: events, reader: reader, clock: clock, scannerSlots: configuration.scannerSlots
+      )
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
     let methods = served + HealthHandler(health: health, services: Set(served.map(\.service))).healthMethods
