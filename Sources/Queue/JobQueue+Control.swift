@@ -92,7 +92,9 @@ extension JobQueue {
     var changed: UInt64 = 0
     try await changeAll(Selection(of: selection, states: [.pending])) { job, transaction in
       try prioritize(job, to: priority, actor: actor, in: transaction)
-    } told: { if $0.isChanged { changed += 1 } }
+    } told: {
+      if $0.isChanged { changed += 1 }
+    }
     return changed
   }
 
@@ -122,7 +124,9 @@ extension JobQueue {
     var cleared: UInt64 = 0
     try await changeAll(Selection(of: selection, states: states.filter(\.isFinal))) { job, transaction in
       try clear(job, in: transaction)
-    } told: { if $0.isChanged { cleared += 1 } }
+    } told: {
+      if $0.isChanged { cleared += 1 }
+    }
     return cleared
   }
 
@@ -132,7 +136,9 @@ extension JobQueue {
       var doomed: [UInt64] = []
       for state in JobState.all where state.isFinal {
         try transaction.scan(QueueTables.ended, from: EndedKey(state: state, endedAt: 0, job: 0)) { key, _ in
-          guard key.state == UInt8(clamping: state.rawValue), key.endedAt < UInt64(max(0, instant)) else { return false }
+          guard key.state == UInt8(clamping: state.rawValue), key.endedAt < UInt64(max(0, instant)) else {
+            return false
+          }
           doomed.append(key.job)
           return doomed.count < limit
         }

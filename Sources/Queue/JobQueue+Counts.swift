@@ -20,7 +20,9 @@ extension JobQueue {
   package func integrationCounts() throws -> [UInt64: [JobState: UInt64]] {
     try store.read { transaction in
       var counts: [UInt64: [JobState: UInt64]] = [:]
-      try scanCounts(of: nil, in: transaction) { integration, state, count in counts[integration, default: [:]][state] = count }
+      try scanCounts(of: nil, in: transaction) { integration, state, count in
+        counts[integration, default: [:]][state] = count
+      }
       return counts
     }
   }
@@ -40,7 +42,8 @@ extension JobQueue {
   package func failureCounts(of integration: UInt64? = nil) throws -> [String: UInt64] {
     try store.read { transaction in
       var counts: [String: UInt64] = [:]
-      try transaction.scan(QueueTables.failures, prefix: { if let integration { $0.append(integration) } }) { key, count in
+      try transaction.scan(QueueTables.failures, prefix: { if let integration { $0.append(integration) } }) {
+        key, count in
         counts[key.code, default: 0] += count
         return true
       }

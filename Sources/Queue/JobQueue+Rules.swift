@@ -25,7 +25,8 @@ extension JobQueue {
     let previous = try change(&job, .fail, in: transaction)
     job.take(failure)
     try close(&job, from: previous, in: transaction)
-    try Self.add(1, QueueTables.failures, FailureKey(integration: job.integrationId, code: job.errorCode), in: transaction)
+    try Self.add(
+      1, QueueTables.failures, FailureKey(integration: job.integrationId, code: job.errorCode), in: transaction)
     try observer(job, failure, transaction)
   }
 
@@ -123,7 +124,9 @@ extension JobQueue {
   }
 
   /// The place of what is received now: after all that was received before.
-  static func takeSequence(in transaction: WriteTransaction) throws -> UInt64 { try take("next_sequence", in: transaction) }
+  static func takeSequence(in transaction: WriteTransaction) throws -> UInt64 {
+    try take("next_sequence", in: transaction)
+  }
 
   /// A registry may ask for any delay at all: at most the end of the clock.
   func instant(after delay: Duration) -> Int64 {

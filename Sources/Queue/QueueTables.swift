@@ -103,7 +103,9 @@ package struct EndedKey: TableKey, Hashable, Sendable {
 }
 
 package struct CountKey: TableKey, Hashable, Sendable {
-  package static var layout: String { "integration id, 8 bytes big-endian; state (number of storage.v1.JobState), 1 byte" }
+  package static var layout: String {
+    "integration id, 8 bytes big-endian; state (number of storage.v1.JobState), 1 byte"
+  }
   package let integration: UInt64
   package let state: UInt8
 

@@ -29,14 +29,15 @@ package final class StateStore: Sendable {
   /// Opens the state of `directory`. `tables` and `migrations` are those of all rooms; `credentials` is systemd's
   /// directory of them.
   package init(
-    directory: StateDirectory, tables: [TableDescription], migrations: [Migration] = [], options: Environment.Options = .init(),
+    directory: StateDirectory, tables: [TableDescription], migrations: [Migration] = [],
+    options: Environment.Options = .init(),
     credentials: String? = nil, eventsMaximum: Int = StateStore.eventsKept
   ) async throws {
     let feed = Broadcast()
     let environment = try Environment(
       path: directory.stateFile, tables: Self.ownTables + tables, options: options,
       announce: { feed.raise(to: $0) },
-      admit: { transaction throws(StoreError) in 
+      admit: { transaction throws(StoreError) in
         try Self.admit(transaction, migrations, path: directory.stateFile)
       })
     do {
@@ -72,7 +73,9 @@ package final class StateStore: Sendable {
       return try transaction.put(meta, "schema_version", schemaVersion)
     }
     if found == schemaVersion { return }
-    let steps = migrations.filter { $0.version > found && $0.version <= schemaVersion }.sorted { $0.version < $1.version }
+    let steps = migrations.filter { $0.version > found && $0.version <= schemaVersion }.sorted {
+      $0.version < $1.version
+    }
     guard found > 0, found < schemaVersion, steps.map(\.version) == Array(found + 1...schemaVersion) else {
       throw StoreError(
         .schemaUnknown, "\(path) has schema version \(found); this daemon knows \(schemaVersion)",

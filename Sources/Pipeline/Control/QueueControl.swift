@@ -137,7 +137,9 @@ package final class QueueControl: Sendable {
         let looked = try queue.orphans(after: position, limit: Self.sweepBatch)
         position = looked.next
         for orphan in try await queue.adopt(looked.found) {
-          log.error("a job had no owner, and is back in line", metadata: ["job": "\(orphan.job)", "problem": "\(orphan.problem)"])
+          log.error(
+            "a job had no owner, and is back in line",
+            metadata: ["job": "\(orphan.job)", "problem": "\(orphan.problem)"])
         }
         if !lost.isEmpty || !looked.found.isEmpty { scanner.poke() }
       } catch is CancellationError {
