@@ -1,4 +1,5 @@
 import Glibc
+import Pipeline
 import RPC
 import TestSupport
 import Testing

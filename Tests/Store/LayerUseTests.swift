@@ -89,10 +89,10 @@ struct LayerUseTests {
       try await store.putLayerAnalysis(LayerAnalysis(), key, confirmed: confirmed, now: 10)
     }
     try await put([report("a", (1..<1_200).map { "\($0)" })], now: 10, in: store)
-    try await store.write { try store.setUntagged(image, now: 10, in: $0) }
+    try await store.write { [store] in try store.setUntagged(image, now: 10, in: $0) }
     let before = try uses(store)
     // As a version has left it that knew nothing of this.
-    try await store.write { transaction in
+    try await store.write { [store] transaction in
       _ = try transaction.delete(StateStore.meta, "layer_uses")
       try transaction.clear(StateStore.layerUses)
       try transaction.clear(StateStore.layersUnused)
