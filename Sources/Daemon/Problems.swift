@@ -1,12 +1,17 @@
 import API
+import Store
 
 /// What an operator should know, for `tidewaiter status`, each with what to do.
 enum Problems {
   /// The store counts as nearly full at this share of its map.
   private static let storeShareMaximum = 0.9
 
-  static func all(of status: Status) -> [Problem] {
+  /// `fault` is the store's.
+  static func all(of status: Status, fault: StoreError?) -> [Problem] {
     var found: [Problem] = []
+    if let fault {
+      found.append(Problem("the store takes no changes: \(fault.message)", hint: fault.hint))
+    }
     if status.advisories == 0 {
       found.append(
         Problem(

@@ -46,7 +46,7 @@ package final class StateStore: Sendable {
   }
 
   /// Writes the schema version into a new store; refuses one that this version does not know.
-  private static func admit(_ transaction: WriteTransaction, path: String) throws(StoreError) {
+  static func admit(_ transaction: WriteTransaction, path: String) throws(StoreError) {
     switch try transaction.get(meta, "schema_version") {
     case schemaVersion?: return
     case .some(let found):

@@ -36,8 +36,8 @@ struct ScanFailure {
     case let error as StoreError:
       failure = JobQueue.Failure(code: error.code.rawValue, message: error.message, hint: error.hint)
       switch error.code {
-      case .diskFull, .mapFull, .io, .closed, .inUse, .notWritable: retryAfter = delay
-      case .damaged, .schemaUnknown, .secrets, .keyNotOurs, .keyTooLong: retryAfter = nil
+      case .diskFull, .mapFull, .io, .reopening, .closed, .inUse, .notWritable: retryAfter = delay
+      case .damaged, .schemaUnknown, .secrets, .keyNotOurs, .keyTooLong, .backupUnusable, .notEmpty: retryAfter = nil
       }
       isNoImage = false
     case let error as PosixError:
