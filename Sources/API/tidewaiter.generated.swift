@@ -252,6 +252,78 @@ package struct FindingKind: RawRepresentable, Hashable, Sendable {
   ]
 }
 
+package struct AttemptOutcome: RawRepresentable, Hashable, Sendable {
+  package var rawValue: Int32
+  package init(rawValue: Int32) { self.rawValue = rawValue }
+  package static let unspecified = AttemptOutcome(rawValue: 0)
+  package static let running = AttemptOutcome(rawValue: 1)
+  package static let finished = AttemptOutcome(rawValue: 2)
+  /// for good
+  package static let failed = AttemptOutcome(rawValue: 3)
+  /// back to the queue after a failure that may pass
+  package static let retried = AttemptOutcome(rawValue: 4)
+  package static let timedOut = AttemptOutcome(rawValue: 5)
+  /// the daemon ended it: it does not count
+  package static let interrupted = AttemptOutcome(rawValue: 6)
+  package static let cancelled = AttemptOutcome(rawValue: 7)
+
+  /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
+  package var name: String {
+    switch rawValue {
+    case 0: "unspecified"
+    case 1: "running"
+    case 2: "finished"
+    case 3: "failed"
+    case 4: "retried"
+    case 5: "timed_out"
+    case 6: "interrupted"
+    case 7: "cancelled"
+    default: String(rawValue)
+    }
+  }
+
+  /// Every value this version knows.
+  package static let known: [AttemptOutcome] = [
+    .unspecified,
+    .running,
+    .finished,
+    .failed,
+    .retried,
+    .timedOut,
+    .interrupted,
+    .cancelled,
+  ]
+}
+
+package struct JobPriority: RawRepresentable, Hashable, Sendable {
+  package var rawValue: Int32
+  package init(rawValue: Int32) { self.rawValue = rawValue }
+  package static let unspecified = JobPriority(rawValue: 0)
+  /// a person asked for it: first
+  package static let person = JobPriority(rawValue: 1)
+  package static let new = JobPriority(rawValue: 2)
+  package static let rescan = JobPriority(rawValue: 3)
+
+  /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
+  package var name: String {
+    switch rawValue {
+    case 0: "unspecified"
+    case 1: "person"
+    case 2: "new"
+    case 3: "rescan"
+    default: String(rawValue)
+    }
+  }
+
+  /// Every value this version knows.
+  package static let known: [JobPriority] = [
+    .unspecified,
+    .person,
+    .new,
+    .rescan,
+  ]
+}
+
 package struct JobState: RawRepresentable, Hashable, Sendable {
   package var rawValue: Int32
   package init(rawValue: Int32) { self.rawValue = rawValue }
@@ -370,12 +442,12 @@ package struct Integration: ProtoMessage {
   /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
   /// to another account, as the request's fields name them. They are to be given anew.
   package var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  package var changedFields: [String] = []
   /// of its images at a time; 0: as many as the daemon lets one integration have
   package var maxScans: UInt32 = 0
   /// declared sizes of an image's layers together; 0: the daemon's own limit
   package var maxImageBytes: UInt64 = 0
-  /// output only, in the answer to an update: what the mask named and was different
-  package var changedFields: [String] = []
 
   package init() {}
 
@@ -420,9 +492,9 @@ package struct Integration: ProtoMessage {
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
     self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
     self.maxScans = c.pointee.max_scans
     self.maxImageBytes = c.pointee.max_image_bytes
-    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -469,10 +541,10 @@ package struct Integration: ProtoMessage {
     c.pointee.budget = arena.pointer(self.budget)
     c.pointee.n_dropped_secrets = self.droppedSecrets.count
     c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
-    c.pointee.max_scans = self.maxScans
-    c.pointee.max_image_bytes = self.maxImageBytes
     c.pointee.n_changed_fields = self.changedFields.count
     c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
+    c.pointee.max_scans = self.maxScans
+    c.pointee.max_image_bytes = self.maxImageBytes
   }
 }
 
@@ -512,9 +584,9 @@ extension Integration: JSONRepresentable {
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
       ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
       ("maxScans", .unsigned(UInt64(self.maxScans))),
       ("maxImageBytes", .unsigned(self.maxImageBytes)),
-      ("changedFields", .array(self.changedFields.map { .string($0) })),
     ])
   }
 }
@@ -3314,9 +3386,12 @@ package struct ListJobsRequest: ProtoMessage {
   /// empty: all
   package var states: [JobState] = []
   package var integration: String = ""
+  /// of that integration
   package var pollId: UInt64 = 0
   package var pageSize: UInt32 = 0
   package var pageToken: String = ""
+  /// a name pattern
+  package var repository: String = ""
 
   package init() {}
 
@@ -3333,6 +3408,7 @@ package struct ListJobsRequest: ProtoMessage {
     self.pollId = c.pointee.poll_id
     self.pageSize = c.pointee.page_size
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListJobsRequest.page_token")
+    self.repository = try readText(c.pointee.repository, "tidewaiter.v1.ListJobsRequest.repository")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3343,6 +3419,7 @@ package struct ListJobsRequest: ProtoMessage {
     c.pointee.poll_id = self.pollId
     c.pointee.page_size = self.pageSize
     c.pointee.page_token = arena.copy(self.pageToken)
+    c.pointee.repository = arena.copy(self.repository)
   }
 }
 
@@ -3354,6 +3431,7 @@ extension ListJobsRequest: JSONRepresentable {
       ("pollId", .unsigned(self.pollId)),
       ("pageSize", .unsigned(UInt64(self.pageSize))),
       ("pageToken", .string(self.pageToken)),
+      ("repository", .string(self.repository)),
     ])
   }
 }
@@ -3528,6 +3606,25 @@ package struct Job: ProtoMessage {
   package var bytesTotal: UInt64 = 0
   package var layersDone: UInt32 = 0
   package var layersTotal: UInt32 = 0
+  /// of layers_total: analysed before, so that nothing is fetched for them
+  package var layersKnown: UInt32 = 0
+  /// who asked for it last: "uid:1000"; "": a poll
+  package var actor: String = ""
+  /// since the attempt that runs began
+  package var elapsed: ProtoDuration? = nil
+  /// an attempt may last so long
+  package var limit: ProtoDuration? = nil
+  /// Of a pending one: "next", "behind_others", "backing_off", "queue_paused", "integration_paused", "integration_busy",
+  /// "quiet_hours", "throttled"; and what that means, for people.
+  package var waitReason: String = ""
+  package var waitDetail: String = ""
+  /// Only GetJob tells what follows.
+  package var position: UInt64 = 0
+  /// by the throughput that was measured; absent: nothing was
+  package var estimatedStartAt: Timestamp? = nil
+  package var estimatedEndAt: Timestamp? = nil
+  /// the oldest first
+  package var attempts: [Attempt] = []
 
   package init() {}
 
@@ -3556,6 +3653,16 @@ package struct Job: ProtoMessage {
     self.bytesTotal = c.pointee.bytes_total
     self.layersDone = c.pointee.layers_done
     self.layersTotal = c.pointee.layers_total
+    self.layersKnown = c.pointee.layers_known
+    self.actor = try readText(c.pointee.actor, "tidewaiter.v1.Job.actor")
+    self.elapsed = try readMessage(c.pointee.elapsed)
+    self.limit = try readMessage(c.pointee.limit)
+    self.waitReason = try readText(c.pointee.wait_reason, "tidewaiter.v1.Job.wait_reason")
+    self.waitDetail = try readText(c.pointee.wait_detail, "tidewaiter.v1.Job.wait_detail")
+    self.position = c.pointee.position
+    self.estimatedStartAt = try readMessage(c.pointee.estimated_start_at)
+    self.estimatedEndAt = try readMessage(c.pointee.estimated_end_at)
+    self.attempts = try readMessages(c.pointee.attempts, c.pointee.n_attempts)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3577,6 +3684,17 @@ package struct Job: ProtoMessage {
     c.pointee.bytes_total = self.bytesTotal
     c.pointee.layers_done = self.layersDone
     c.pointee.layers_total = self.layersTotal
+    c.pointee.layers_known = self.layersKnown
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.elapsed = arena.pointer(self.elapsed)
+    c.pointee.limit = arena.pointer(self.limit)
+    c.pointee.wait_reason = arena.copy(self.waitReason)
+    c.pointee.wait_detail = arena.copy(self.waitDetail)
+    c.pointee.position = self.position
+    c.pointee.estimated_start_at = arena.pointer(self.estimatedStartAt)
+    c.pointee.estimated_end_at = arena.pointer(self.estimatedEndAt)
+    c.pointee.n_attempts = self.attempts.count
+    c.pointee.attempts = arena.array(self.attempts)
   }
 }
 
@@ -3600,6 +3718,842 @@ extension Job: JSONRepresentable {
       ("bytesTotal", .unsigned(self.bytesTotal)),
       ("layersDone", .unsigned(UInt64(self.layersDone))),
       ("layersTotal", .unsigned(UInt64(self.layersTotal))),
+      ("layersKnown", .unsigned(UInt64(self.layersKnown))),
+      ("actor", .string(self.actor)),
+      ("elapsed", self.elapsed?.json ?? .null),
+      ("limit", self.limit?.json ?? .null),
+      ("waitReason", .string(self.waitReason)),
+      ("waitDetail", .string(self.waitDetail)),
+      ("position", .unsigned(self.position)),
+      ("estimatedStartAt", self.estimatedStartAt?.json ?? .null),
+      ("estimatedEndAt", self.estimatedEndAt?.json ?? .null),
+      ("attempts", .array(self.attempts.map { $0.json })),
+    ])
+  }
+}
+
+/// One attempt at a job, from its lease to whatever ended it.
+package struct Attempt: ProtoMessage {
+  /// from 1 on, those that do not count included
+  package var number: UInt64 = 0
+  /// the job's count of attempts with this one
+  package var attempt: UInt32 = 0
+  package var outcome: AttemptOutcome = AttemptOutcome(rawValue: 0)
+  package var startedAt: Timestamp? = nil
+  package var endedAt: Timestamp? = nil
+  package var error: ErrorDetail? = nil
+  package var bytesFetched: UInt64 = 0
+  package var bytesTotal: UInt64 = 0
+  package var layersDone: UInt32 = 0
+  package var layersTotal: UInt32 = 0
+  package var layersKnown: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Attempt" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Attempt>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__attempt__init(message.assumingMemoryBound(to: Tidewaiter__V1__Attempt.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Attempt.self)
+    self.number = c.pointee.number
+    self.attempt = c.pointee.attempt
+    self.outcome = AttemptOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
+    self.startedAt = try readMessage(c.pointee.started_at)
+    self.endedAt = try readMessage(c.pointee.ended_at)
+    self.error = try readMessage(c.pointee.error)
+    self.bytesFetched = c.pointee.bytes_fetched
+    self.bytesTotal = c.pointee.bytes_total
+    self.layersDone = c.pointee.layers_done
+    self.layersTotal = c.pointee.layers_total
+    self.layersKnown = c.pointee.layers_known
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Attempt.self)
+    c.pointee.number = self.number
+    c.pointee.attempt = self.attempt
+    c.pointee.outcome = Tidewaiter__V1__AttemptOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
+    c.pointee.started_at = arena.pointer(self.startedAt)
+    c.pointee.ended_at = arena.pointer(self.endedAt)
+    c.pointee.error = arena.pointer(self.error)
+    c.pointee.bytes_fetched = self.bytesFetched
+    c.pointee.bytes_total = self.bytesTotal
+    c.pointee.layers_done = self.layersDone
+    c.pointee.layers_total = self.layersTotal
+    c.pointee.layers_known = self.layersKnown
+  }
+}
+
+extension Attempt: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("number", .unsigned(self.number)),
+      ("attempt", .unsigned(UInt64(self.attempt))),
+      ("outcome", .string(self.outcome.name)),
+      ("startedAt", self.startedAt?.json ?? .null),
+      ("endedAt", self.endedAt?.json ?? .null),
+      ("error", self.error?.json ?? .null),
+      ("bytesFetched", .unsigned(self.bytesFetched)),
+      ("bytesTotal", .unsigned(self.bytesTotal)),
+      ("layersDone", .unsigned(UInt64(self.layersDone))),
+      ("layersTotal", .unsigned(UInt64(self.layersTotal))),
+      ("layersKnown", .unsigned(UInt64(self.layersKnown))),
+    ])
+  }
+}
+
+/// Which jobs a call changes: those that it names, or those that all of its filters take. One that names nothing is refused.
+package struct JobSelector: ProtoMessage {
+  /// at most 10000; nothing else can stand beside them
+  package var jobIds: [UInt64] = []
+  /// must be set where there is no filter
+  package var all: Bool = false
+  package var integration: String = ""
+  /// of that integration
+  package var pollId: UInt64 = 0
+  /// a name pattern
+  package var repository: String = ""
+  package var states: [JobState] = []
+  /// of jobs in error: "SCAN_TIMEOUT"
+  package var errorCodes: [String] = []
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.JobSelector" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__JobSelector>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__job_selector__init(message.assumingMemoryBound(to: Tidewaiter__V1__JobSelector.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobSelector.self)
+    self.jobIds = readNumbers(c.pointee.job_ids, c.pointee.n_job_ids)
+    self.all = c.pointee.all != 0
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.JobSelector.integration")
+    self.pollId = c.pointee.poll_id
+    self.repository = try readText(c.pointee.repository, "tidewaiter.v1.JobSelector.repository")
+    self.states = readNumbers(c.pointee.states, c.pointee.n_states).map { JobState(rawValue: Int32(bitPattern: $0.rawValue)) }
+    self.errorCodes = try readTexts(c.pointee.error_codes, c.pointee.n_error_codes, "tidewaiter.v1.JobSelector.error_codes")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobSelector.self)
+    c.pointee.n_job_ids = self.jobIds.count
+    c.pointee.job_ids = arena.array(self.jobIds) { $0 }
+    c.pointee.all = self.all ? 1 : 0
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.poll_id = self.pollId
+    c.pointee.repository = arena.copy(self.repository)
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states) { Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: $0.rawValue)) }
+    c.pointee.n_error_codes = self.errorCodes.count
+    c.pointee.error_codes = arena.array(self.errorCodes) { arena.copy($0) }
+  }
+}
+
+extension JobSelector: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobIds", .array(self.jobIds.map { .unsigned($0) })),
+      ("all", .bool(self.all)),
+      ("integration", .string(self.integration)),
+      ("pollId", .unsigned(self.pollId)),
+      ("repository", .string(self.repository)),
+      ("states", .array(self.states.map { .string($0.name) })),
+      ("errorCodes", .array(self.errorCodes.map { .string($0) })),
+    ])
+  }
+}
+
+/// What became of a job that a call named.
+package struct JobChange: ProtoMessage {
+  package var jobId: UInt64 = 0
+  /// false: there was nothing to change about it
+  package var changed: Bool = false
+  /// as it is now
+  package var state: JobState = JobState(rawValue: 0)
+  /// a retry's: its image waits or is being scanned as this job
+  package var existingJobId: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.JobChange" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__JobChange>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__job_change__init(message.assumingMemoryBound(to: Tidewaiter__V1__JobChange.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobChange.self)
+    self.jobId = c.pointee.job_id
+    self.changed = c.pointee.changed != 0
+    self.state = JobState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
+    self.existingJobId = c.pointee.existing_job_id
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobChange.self)
+    c.pointee.job_id = self.jobId
+    c.pointee.changed = self.changed ? 1 : 0
+    c.pointee.state = Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: self.state.rawValue))
+    c.pointee.existing_job_id = self.existingJobId
+  }
+}
+
+extension JobChange: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobId", .unsigned(self.jobId)),
+      ("changed", .bool(self.changed)),
+      ("state", .string(self.state.name)),
+      ("existingJobId", .unsigned(self.existingJobId)),
+    ])
+  }
+}
+
+package struct CancelJobsRequest: ProtoMessage {
+  package var jobs: JobSelector? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CancelJobsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelJobsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+  }
+}
+
+extension CancelJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+    ])
+  }
+}
+
+package struct CancelJobsResponse: ProtoMessage {
+  /// of the named ones, in their order
+  package var jobs: [JobChange] = []
+  /// with filters: jobs that this ends
+  package var cancelled: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CancelJobsResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelJobsResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.cancelled = c.pointee.cancelled
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.cancelled = self.cancelled
+  }
+}
+
+extension CancelJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("cancelled", .unsigned(self.cancelled)),
+    ])
+  }
+}
+
+package struct RetryJobsRequest: ProtoMessage {
+  package var jobs: JobSelector? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RetryJobsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RetryJobsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__retry_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+  }
+}
+
+extension RetryJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+    ])
+  }
+}
+
+package struct RetryJobsResponse: ProtoMessage {
+  /// of the named ones, in their order
+  package var jobs: [JobChange] = []
+  package var queued: UInt64 = 0
+  /// their images wait or are being scanned as other jobs
+  package var existed: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.RetryJobsResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RetryJobsResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__retry_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.queued = c.pointee.queued
+    self.existed = c.pointee.existed
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.queued = self.queued
+    c.pointee.existed = self.existed
+  }
+}
+
+extension RetryJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("queued", .unsigned(self.queued)),
+      ("existed", .unsigned(self.existed)),
+    ])
+  }
+}
+
+package struct PrioritizeJobsRequest: ProtoMessage {
+  package var jobs: JobSelector? = nil
+  package var priority: JobPriority = JobPriority(rawValue: 0)
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PrioritizeJobsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PrioritizeJobsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__prioritize_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+    self.priority = JobPriority(rawValue: Int32(bitPattern: c.pointee.priority.rawValue))
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+    c.pointee.priority = Tidewaiter__V1__JobPriority(rawValue: UInt32(bitPattern: self.priority.rawValue))
+  }
+}
+
+extension PrioritizeJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+      ("priority", .string(self.priority.name)),
+    ])
+  }
+}
+
+package struct PrioritizeJobsResponse: ProtoMessage {
+  /// of the named ones, in their order
+  package var jobs: [JobChange] = []
+  package var changed: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PrioritizeJobsResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PrioritizeJobsResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__prioritize_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.changed = c.pointee.changed
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.changed = self.changed
+  }
+}
+
+extension PrioritizeJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("changed", .unsigned(self.changed)),
+    ])
+  }
+}
+
+package struct ClearJobsRequest: ProtoMessage {
+  package var jobs: JobSelector? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ClearJobsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ClearJobsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__clear_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+  }
+}
+
+extension ClearJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+    ])
+  }
+}
+
+package struct ClearJobsResponse: ProtoMessage {
+  package var cleared: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ClearJobsResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ClearJobsResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__clear_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    self.cleared = c.pointee.cleared
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    c.pointee.cleared = self.cleared
+  }
+}
+
+extension ClearJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("cleared", .unsigned(self.cleared)),
+    ])
+  }
+}
+
+package struct PauseQueueRequest: ProtoMessage {
+  /// "": the whole queue
+  package var integration: String = ""
+  /// for people; at most 200 characters
+  package var reason: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.PauseQueueRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PauseQueueRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__pause_queue_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PauseQueueRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PauseQueueRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.PauseQueueRequest.integration")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.PauseQueueRequest.reason")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PauseQueueRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension PauseQueueRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("reason", .string(self.reason)),
+    ])
+  }
+}
+
+package struct ResumeQueueRequest: ProtoMessage {
+  /// "": the whole queue; integrations that are paused stay so
+  package var integration: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.ResumeQueueRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ResumeQueueRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__resume_queue_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ResumeQueueRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ResumeQueueRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ResumeQueueRequest.integration")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ResumeQueueRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension ResumeQueueRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+/// Everything that is paused. What runs is not touched by a pause.
+package struct QueuePauses: ProtoMessage {
+  package var pauses: [QueuePause] = []
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.QueuePauses" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__QueuePauses>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__queue_pauses__init(message.assumingMemoryBound(to: Tidewaiter__V1__QueuePauses.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePauses.self)
+    self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePauses.self)
+    c.pointee.n_pauses = self.pauses.count
+    c.pointee.pauses = arena.array(self.pauses)
+  }
+}
+
+extension QueuePauses: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("pauses", .array(self.pauses.map { $0.json })),
+    ])
+  }
+}
+
+package struct QueuePause: ProtoMessage {
+  /// "": the whole queue
+  package var integration: String = ""
+  package var since: Timestamp? = nil
+  /// "uid:1000"
+  package var actor: String = ""
+  package var reason: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.QueuePause" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__QueuePause>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__queue_pause__init(message.assumingMemoryBound(to: Tidewaiter__V1__QueuePause.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePause.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.QueuePause.integration")
+    self.since = try readMessage(c.pointee.since)
+    self.actor = try readText(c.pointee.actor, "tidewaiter.v1.QueuePause.actor")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.QueuePause.reason")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePause.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension QueuePause: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("since", self.since?.json ?? .null),
+      ("actor", .string(self.actor)),
+      ("reason", .string(self.reason)),
+    ])
+  }
+}
+
+package struct GetQueueStatsRequest: ProtoMessage {
+  /// "": all
+  package var integration: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.GetQueueStatsRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetQueueStatsRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__get_queue_stats_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetQueueStatsRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetQueueStatsRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.GetQueueStatsRequest.integration")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetQueueStatsRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension GetQueueStatsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+package struct QueueStats: ProtoMessage {
+  package var states: [StateCount] = []
+  /// those that have jobs
+  package var integrations: [IntegrationQueue] = []
+  /// enqueued; absent: none waits
+  package var oldestPendingAt: Timestamp? = nil
+  package var throughput: Throughput? = nil
+  /// jobs that are in error now, the most frequent code first; not by integration
+  package var failures: [FailureCount] = []
+  package var pauses: [QueuePause] = []
+  package var scannerSlots: UInt32 = 0
+  package var slotsBusy: UInt32 = 0
+  /// of the busy ones: nothing has come for them for a while
+  package var slotsStalled: UInt32 = 0
+  /// of all that waits and runs; absent: nothing was measured
+  package var estimatedEndAt: Timestamp? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.QueueStats" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__QueueStats>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__queue_stats__init(message.assumingMemoryBound(to: Tidewaiter__V1__QueueStats.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueueStats.self)
+    self.states = try readMessages(c.pointee.states, c.pointee.n_states)
+    self.integrations = try readMessages(c.pointee.integrations, c.pointee.n_integrations)
+    self.oldestPendingAt = try readMessage(c.pointee.oldest_pending_at)
+    self.throughput = try readMessage(c.pointee.throughput)
+    self.failures = try readMessages(c.pointee.failures, c.pointee.n_failures)
+    self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
+    self.scannerSlots = c.pointee.scanner_slots
+    self.slotsBusy = c.pointee.slots_busy
+    self.slotsStalled = c.pointee.slots_stalled
+    self.estimatedEndAt = try readMessage(c.pointee.estimated_end_at)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueueStats.self)
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states)
+    c.pointee.n_integrations = self.integrations.count
+    c.pointee.integrations = arena.array(self.integrations)
+    c.pointee.oldest_pending_at = arena.pointer(self.oldestPendingAt)
+    c.pointee.throughput = arena.pointer(self.throughput)
+    c.pointee.n_failures = self.failures.count
+    c.pointee.failures = arena.array(self.failures)
+    c.pointee.n_pauses = self.pauses.count
+    c.pointee.pauses = arena.array(self.pauses)
+    c.pointee.scanner_slots = self.scannerSlots
+    c.pointee.slots_busy = self.slotsBusy
+    c.pointee.slots_stalled = self.slotsStalled
+    c.pointee.estimated_end_at = arena.pointer(self.estimatedEndAt)
+  }
+}
+
+extension QueueStats: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("states", .array(self.states.map { $0.json })),
+      ("integrations", .array(self.integrations.map { $0.json })),
+      ("oldestPendingAt", self.oldestPendingAt?.json ?? .null),
+      ("throughput", self.throughput?.json ?? .null),
+      ("failures", .array(self.failures.map { $0.json })),
+      ("pauses", .array(self.pauses.map { $0.json })),
+      ("scannerSlots", .unsigned(UInt64(self.scannerSlots))),
+      ("slotsBusy", .unsigned(UInt64(self.slotsBusy))),
+      ("slotsStalled", .unsigned(UInt64(self.slotsStalled))),
+      ("estimatedEndAt", self.estimatedEndAt?.json ?? .null),
+    ])
+  }
+}
+
+package struct IntegrationQueue: ProtoMessage {
+  package var integration: String = ""
+  package var states: [StateCount] = []
+  package var oldestPendingAt: Timestamp? = nil
+  package var throughput: Throughput? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.IntegrationQueue" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__IntegrationQueue>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__integration_queue__init(message.assumingMemoryBound(to: Tidewaiter__V1__IntegrationQueue.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__IntegrationQueue.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.IntegrationQueue.integration")
+    self.states = try readMessages(c.pointee.states, c.pointee.n_states)
+    self.oldestPendingAt = try readMessage(c.pointee.oldest_pending_at)
+    self.throughput = try readMessage(c.pointee.throughput)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__IntegrationQueue.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states)
+    c.pointee.oldest_pending_at = arena.pointer(self.oldestPendingAt)
+    c.pointee.throughput = arena.pointer(self.throughput)
+  }
+}
+
+extension IntegrationQueue: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("states", .array(self.states.map { $0.json })),
+      ("oldestPendingAt", self.oldestPendingAt?.json ?? .null),
+      ("throughput", self.throughput?.json ?? .null),
+    ])
+  }
+}
+
+/// What was measured over the last hour, or since the daemon started.
+package struct Throughput: ProtoMessage {
+  package var window: ProtoDuration? = nil
+  /// that ended
+  package var jobs: UInt64 = 0
+  /// fetched
+  package var bytes: UInt64 = 0
+  package var jobsPerSecond: Double = 0
+  /// of an attempt
+  package var meanDuration: ProtoDuration? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Throughput" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Throughput>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__throughput__init(message.assumingMemoryBound(to: Tidewaiter__V1__Throughput.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Throughput.self)
+    self.window = try readMessage(c.pointee.window)
+    self.jobs = c.pointee.jobs
+    self.bytes = c.pointee.bytes
+    self.jobsPerSecond = c.pointee.jobs_per_second
+    self.meanDuration = try readMessage(c.pointee.mean_duration)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Throughput.self)
+    c.pointee.window = arena.pointer(self.window)
+    c.pointee.jobs = self.jobs
+    c.pointee.bytes = self.bytes
+    c.pointee.jobs_per_second = self.jobsPerSecond
+    c.pointee.mean_duration = arena.pointer(self.meanDuration)
+  }
+}
+
+extension Throughput: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("window", self.window?.json ?? .null),
+      ("jobs", .unsigned(self.jobs)),
+      ("bytes", .unsigned(self.bytes)),
+      ("jobsPerSecond", .number(self.jobsPerSecond)),
+      ("meanDuration", self.meanDuration?.json ?? .null),
+    ])
+  }
+}
+
+package struct FailureCount: ProtoMessage {
+  package var code: String = ""
+  package var jobs: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.FailureCount" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__FailureCount>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__failure_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
+    self.code = try readText(c.pointee.code, "tidewaiter.v1.FailureCount.code")
+    self.jobs = c.pointee.jobs
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
+    c.pointee.code = arena.copy(self.code)
+    c.pointee.jobs = self.jobs
+  }
+}
+
+extension FailureCount: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("code", .string(self.code)),
+      ("jobs", .unsigned(self.jobs)),
     ])
   }
 }
@@ -4234,6 +5188,9 @@ package struct Status: ProtoMessage {
   package var methods: [MethodMetrics] = []
   /// "host:port=address:port": hosts that are reached elsewhere
   package var resolve: [String] = []
+  package var pauses: [QueuePause] = []
+  /// of the store's file: what is used and what is free again in it
+  package var storeFileBytes: UInt64 = 0
 
   package init() {}
 
@@ -4259,6 +5216,8 @@ package struct Status: ProtoMessage {
     self.scannerSlots = c.pointee.scanner_slots
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
     self.resolve = try readTexts(c.pointee.resolve, c.pointee.n_resolve, "tidewaiter.v1.Status.resolve")
+    self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
+    self.storeFileBytes = c.pointee.store_file_bytes
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -4281,6 +5240,9 @@ package struct Status: ProtoMessage {
     c.pointee.methods = arena.array(self.methods)
     c.pointee.n_resolve = self.resolve.count
     c.pointee.resolve = arena.array(self.resolve) { arena.copy($0) }
+    c.pointee.n_pauses = self.pauses.count
+    c.pointee.pauses = arena.array(self.pauses)
+    c.pointee.store_file_bytes = self.storeFileBytes
   }
 }
 
@@ -4301,6 +5263,8 @@ extension Status: JSONRepresentable {
       ("scannerSlots", .unsigned(UInt64(self.scannerSlots))),
       ("methods", .array(self.methods.map { $0.json })),
       ("resolve", .array(self.resolve.map { .string($0) })),
+      ("pauses", .array(self.pauses.map { $0.json })),
+      ("storeFileBytes", .unsigned(self.storeFileBytes)),
     ])
   }
 }
@@ -4670,6 +5634,226 @@ extension RotateKeyResponse: JSONRepresentable {
   }
 }
 
+package struct CollectGarbageRequest: ProtoMessage {
+  /// answer what would be removed, and remove nothing
+  package var dryRun: Bool = false
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CollectGarbageRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CollectGarbageRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__collect_garbage_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageRequest.self)
+    self.dryRun = c.pointee.dry_run != 0
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageRequest.self)
+    c.pointee.dry_run = self.dryRun ? 1 : 0
+  }
+}
+
+extension CollectGarbageRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("dryRun", .bool(self.dryRun)),
+    ])
+  }
+}
+
+package struct CollectGarbageResponse: ProtoMessage {
+  package var removed: [GarbageCount] = []
+  /// afterwards
+  package var storeBytesUsed: UInt64 = 0
+  package var duration: ProtoDuration? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.CollectGarbageResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CollectGarbageResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__collect_garbage_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    self.removed = try readMessages(c.pointee.removed, c.pointee.n_removed)
+    self.storeBytesUsed = c.pointee.store_bytes_used
+    self.duration = try readMessage(c.pointee.duration)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    c.pointee.n_removed = self.removed.count
+    c.pointee.removed = arena.array(self.removed)
+    c.pointee.store_bytes_used = self.storeBytesUsed
+    c.pointee.duration = arena.pointer(self.duration)
+  }
+}
+
+extension CollectGarbageResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("removed", .array(self.removed.map { $0.json })),
+      ("storeBytesUsed", .unsigned(self.storeBytesUsed)),
+      ("duration", self.duration?.json ?? .null),
+    ])
+  }
+}
+
+package struct GarbageCount: ProtoMessage {
+  /// "jobs", "events", "reports", "layer_analyses", …
+  package var kind: String = ""
+  package var count: UInt64 = 0
+  /// of their records
+  package var bytes: UInt64 = 0
+  /// absent where age does not decide
+  package var oldest: Timestamp? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.GarbageCount" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GarbageCount>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__garbage_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
+    self.kind = try readText(c.pointee.kind, "tidewaiter.v1.GarbageCount.kind")
+    self.count = c.pointee.count
+    self.bytes = c.pointee.bytes
+    self.oldest = try readMessage(c.pointee.oldest)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.count = self.count
+    c.pointee.bytes = self.bytes
+    c.pointee.oldest = arena.pointer(self.oldest)
+  }
+}
+
+extension GarbageCount: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("kind", .string(self.kind)),
+      ("count", .unsigned(self.count)),
+      ("bytes", .unsigned(self.bytes)),
+      ("oldest", self.oldest?.json ?? .null),
+    ])
+  }
+}
+
+package struct BackupRequest: ProtoMessage {
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.BackupRequest" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__BackupRequest>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__backup_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__BackupRequest.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  }
+}
+
+extension BackupRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([])
+  }
+}
+
+/// A file in pieces, in order. The last message has no data but the end: what was received is the whole file if its size
+/// and digest are those.
+package struct BackupResponse: ProtoMessage {
+  /// at most 1 MiB
+  package var data: [UInt8] = []
+  package var end: BackupEnd? = nil
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.BackupResponse" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__BackupResponse>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__backup_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__BackupResponse.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupResponse.self)
+    self.data = readBytes(c.pointee.data)
+    self.end = try readMessage(c.pointee.end)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupResponse.self)
+    c.pointee.data = arena.copy(self.data)
+    c.pointee.end = arena.pointer(self.end)
+  }
+}
+
+extension BackupResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("data", .string(Data(self.data).base64EncodedString())),
+      ("end", self.end?.json ?? .null),
+    ])
+  }
+}
+
+package struct BackupEnd: ProtoMessage {
+  package var size: UInt64 = 0
+  /// hexadecimal
+  package var sha256: String = ""
+  /// the instant that the backup shows
+  package var takenAt: Timestamp? = nil
+  package var schemaVersion: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.BackupEnd" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__BackupEnd>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__backup_end__init(message.assumingMemoryBound(to: Tidewaiter__V1__BackupEnd.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupEnd.self)
+    self.size = c.pointee.size
+    self.sha256 = try readText(c.pointee.sha256, "tidewaiter.v1.BackupEnd.sha256")
+    self.takenAt = try readMessage(c.pointee.taken_at)
+    self.schemaVersion = c.pointee.schema_version
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupEnd.self)
+    c.pointee.size = self.size
+    c.pointee.sha256 = arena.copy(self.sha256)
+    c.pointee.taken_at = arena.pointer(self.takenAt)
+    c.pointee.schema_version = self.schemaVersion
+  }
+}
+
+extension BackupEnd: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("size", .unsigned(self.size)),
+      ("sha256", .string(self.sha256)),
+      ("takenAt", self.takenAt?.json ?? .null),
+      ("schemaVersion", .unsigned(UInt64(self.schemaVersion))),
+    ])
+  }
+}
+
 package struct Descriptors: ProtoMessage {
   /// of the daemon
   package var version: String = ""
@@ -4945,8 +6129,11 @@ package struct ImagesClient: Sendable {
 
 /// What a server of `tidewaiter.v1.Queue` does. Handlers throw `RPCError` for an answer with a status.
 package protocol QueueService: Sendable {
+  /// Jobs in order of their numbers; with states, pending ones alone in the order in which they will run, and those of
+  /// final states alone by their end, the newest first.
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse
-  func getJob(_ request: GetJobRequest, _ context: CallContext) throws -> Job
+  /// One job with its attempts, its place in the line and what it waits for.
+  func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> Job
   /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
   /// that leaves them is told once, in the state that it has left them for.
   func watchJobs(_ request: WatchJobsRequest, _ responses: ResponseStream<WatchJobsResponse>, _ context: CallContext) async throws
@@ -4957,7 +6144,7 @@ extension QueueService {
   package var queueMethods: [RPCMethod] {
     [
       rpcMethod("tidewaiter.v1.Queue", "ListJobs") { try await listJobs($0, $1) },
-      immediateMethod("tidewaiter.v1.Queue", "GetJob") { try getJob($0, $1) },
+      rpcMethod("tidewaiter.v1.Queue", "GetJob") { try await getJob($0, $1) },
       serverStreamingMethod("tidewaiter.v1.Queue", "WatchJobs") { try await watchJobs($0, $1, $2) },
     ]
   }
@@ -4969,10 +6156,13 @@ package struct QueueClient: Sendable {
 
   package init(_ channel: any RPCChannel) { self.channel = channel }
 
+  /// Jobs in order of their numbers; with states, pending ones alone in the order in which they will run, and those of
+  /// final states alone by their end, the newest first.
   package func listJobs(_ request: ListJobsRequest, timeout: Duration?) async throws -> ListJobsResponse {
     try await channel.call("tidewaiter.v1.Queue", "ListJobs", request, timeout: timeout)
   }
 
+  /// One job with its attempts, its place in the line and what it waits for.
   package func getJob(_ request: GetJobRequest, timeout: Duration?) async throws -> Job {
     try await channel.call("tidewaiter.v1.Queue", "GetJob", request, timeout: timeout)
   }

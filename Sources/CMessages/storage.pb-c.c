@@ -4600,7 +4600,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_fault__descripto
   (ProtobufCMessageInit) tidewaiter__storage__v1__layer_fault__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__job_record__field_descriptors[24] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__job_record__field_descriptors[25] =
 {
   {
     "id",
@@ -4890,6 +4890,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__job_record__field
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "spared",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__JobRecord, spared),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__job_record__field_indices_by_name[] = {
   23,   /* field[23] = actor */
@@ -4913,6 +4925,7 @@ static const unsigned tidewaiter__storage__v1__job_record__field_indices_by_name
   8,   /* field[8] = priority */
   2,   /* field[2] = repository */
   20,   /* field[20] = sequence */
+  24,   /* field[24] = spared */
   11,   /* field[11] = started_at */
   5,   /* field[5] = state */
   4,   /* field[4] = tag */
@@ -4920,7 +4933,7 @@ static const unsigned tidewaiter__storage__v1__job_record__field_indices_by_name
 static const ProtobufCIntRange tidewaiter__storage__v1__job_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 24 }
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor =
 {
@@ -4930,7 +4943,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__job_record__descriptor
   "Tidewaiter__Storage__V1__JobRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__JobRecord),
-  24,
+  25,
   tidewaiter__storage__v1__job_record__field_descriptors,
   tidewaiter__storage__v1__job_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__job_record__number_ranges,
@@ -5182,7 +5195,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__pause_record__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__pause_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[9] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[10] =
 {
   {
     "through_sequence",
@@ -5292,11 +5305,24 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_reco
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "is_removal",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, is_removal),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__cancellation_record__field_indices_by_name[] = {
   5,   /* field[5] = actor */
   7,   /* field[7] = cancelled */
   1,   /* field[1] = integration_id */
+  9,   /* field[9] = is_removal */
   2,   /* field[2] = poll_id */
   6,   /* field[6] = position */
   3,   /* field[3] = repository */
@@ -5307,7 +5333,7 @@ static const unsigned tidewaiter__storage__v1__cancellation_record__field_indice
 static const ProtobufCIntRange tidewaiter__storage__v1__cancellation_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__descriptor =
 {
@@ -5317,7 +5343,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__d
   "Tidewaiter__Storage__V1__CancellationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__CancellationRecord),
-  9,
+  10,
   tidewaiter__storage__v1__cancellation_record__field_descriptors,
   tidewaiter__storage__v1__cancellation_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__cancellation_record__number_ranges,

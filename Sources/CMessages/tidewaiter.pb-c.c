@@ -2933,6 +2933,906 @@ void   tidewaiter__v1__job__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__job__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__attempt__init
+                     (Tidewaiter__V1__Attempt         *message)
+{
+  static const Tidewaiter__V1__Attempt init_value = TIDEWAITER__V1__ATTEMPT__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__attempt__get_packed_size
+                     (const Tidewaiter__V1__Attempt *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__attempt__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__attempt__pack
+                     (const Tidewaiter__V1__Attempt *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__attempt__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__attempt__pack_to_buffer
+                     (const Tidewaiter__V1__Attempt *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__attempt__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Attempt *
+       tidewaiter__v1__attempt__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Attempt *)
+     protobuf_c_message_unpack (&tidewaiter__v1__attempt__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__attempt__free_unpacked
+                     (Tidewaiter__V1__Attempt *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__attempt__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__job_selector__init
+                     (Tidewaiter__V1__JobSelector         *message)
+{
+  static const Tidewaiter__V1__JobSelector init_value = TIDEWAITER__V1__JOB_SELECTOR__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__job_selector__get_packed_size
+                     (const Tidewaiter__V1__JobSelector *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__job_selector__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__job_selector__pack
+                     (const Tidewaiter__V1__JobSelector *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__job_selector__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__job_selector__pack_to_buffer
+                     (const Tidewaiter__V1__JobSelector *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__job_selector__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__JobSelector *
+       tidewaiter__v1__job_selector__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__JobSelector *)
+     protobuf_c_message_unpack (&tidewaiter__v1__job_selector__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__job_selector__free_unpacked
+                     (Tidewaiter__V1__JobSelector *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__job_selector__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__job_change__init
+                     (Tidewaiter__V1__JobChange         *message)
+{
+  static const Tidewaiter__V1__JobChange init_value = TIDEWAITER__V1__JOB_CHANGE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__job_change__get_packed_size
+                     (const Tidewaiter__V1__JobChange *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__job_change__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__job_change__pack
+                     (const Tidewaiter__V1__JobChange *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__job_change__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__job_change__pack_to_buffer
+                     (const Tidewaiter__V1__JobChange *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__job_change__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__JobChange *
+       tidewaiter__v1__job_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__JobChange *)
+     protobuf_c_message_unpack (&tidewaiter__v1__job_change__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__job_change__free_unpacked
+                     (Tidewaiter__V1__JobChange *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__job_change__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__cancel_jobs_request__init
+                     (Tidewaiter__V1__CancelJobsRequest         *message)
+{
+  static const Tidewaiter__V1__CancelJobsRequest init_value = TIDEWAITER__V1__CANCEL_JOBS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__cancel_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__CancelJobsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__cancel_jobs_request__pack
+                     (const Tidewaiter__V1__CancelJobsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__cancel_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__CancelJobsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CancelJobsRequest *
+       tidewaiter__v1__cancel_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CancelJobsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__cancel_jobs_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__cancel_jobs_request__free_unpacked
+                     (Tidewaiter__V1__CancelJobsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__cancel_jobs_response__init
+                     (Tidewaiter__V1__CancelJobsResponse         *message)
+{
+  static const Tidewaiter__V1__CancelJobsResponse init_value = TIDEWAITER__V1__CANCEL_JOBS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__cancel_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__CancelJobsResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__cancel_jobs_response__pack
+                     (const Tidewaiter__V1__CancelJobsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__cancel_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__CancelJobsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CancelJobsResponse *
+       tidewaiter__v1__cancel_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CancelJobsResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__cancel_jobs_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__cancel_jobs_response__free_unpacked
+                     (Tidewaiter__V1__CancelJobsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__cancel_jobs_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__retry_jobs_request__init
+                     (Tidewaiter__V1__RetryJobsRequest         *message)
+{
+  static const Tidewaiter__V1__RetryJobsRequest init_value = TIDEWAITER__V1__RETRY_JOBS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__retry_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__RetryJobsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__retry_jobs_request__pack
+                     (const Tidewaiter__V1__RetryJobsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__retry_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__RetryJobsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RetryJobsRequest *
+       tidewaiter__v1__retry_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RetryJobsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__retry_jobs_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__retry_jobs_request__free_unpacked
+                     (Tidewaiter__V1__RetryJobsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__retry_jobs_response__init
+                     (Tidewaiter__V1__RetryJobsResponse         *message)
+{
+  static const Tidewaiter__V1__RetryJobsResponse init_value = TIDEWAITER__V1__RETRY_JOBS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__retry_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__RetryJobsResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__retry_jobs_response__pack
+                     (const Tidewaiter__V1__RetryJobsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__retry_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__RetryJobsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__RetryJobsResponse *
+       tidewaiter__v1__retry_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__RetryJobsResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__retry_jobs_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__retry_jobs_response__free_unpacked
+                     (Tidewaiter__V1__RetryJobsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__retry_jobs_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__prioritize_jobs_request__init
+                     (Tidewaiter__V1__PrioritizeJobsRequest         *message)
+{
+  static const Tidewaiter__V1__PrioritizeJobsRequest init_value = TIDEWAITER__V1__PRIORITIZE_JOBS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__prioritize_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__PrioritizeJobsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__prioritize_jobs_request__pack
+                     (const Tidewaiter__V1__PrioritizeJobsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__prioritize_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__PrioritizeJobsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PrioritizeJobsRequest *
+       tidewaiter__v1__prioritize_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PrioritizeJobsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__prioritize_jobs_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__prioritize_jobs_request__free_unpacked
+                     (Tidewaiter__V1__PrioritizeJobsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__prioritize_jobs_response__init
+                     (Tidewaiter__V1__PrioritizeJobsResponse         *message)
+{
+  static const Tidewaiter__V1__PrioritizeJobsResponse init_value = TIDEWAITER__V1__PRIORITIZE_JOBS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__prioritize_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__PrioritizeJobsResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__prioritize_jobs_response__pack
+                     (const Tidewaiter__V1__PrioritizeJobsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__prioritize_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__PrioritizeJobsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PrioritizeJobsResponse *
+       tidewaiter__v1__prioritize_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PrioritizeJobsResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__prioritize_jobs_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__prioritize_jobs_response__free_unpacked
+                     (Tidewaiter__V1__PrioritizeJobsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__prioritize_jobs_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__clear_jobs_request__init
+                     (Tidewaiter__V1__ClearJobsRequest         *message)
+{
+  static const Tidewaiter__V1__ClearJobsRequest init_value = TIDEWAITER__V1__CLEAR_JOBS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__clear_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__ClearJobsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__clear_jobs_request__pack
+                     (const Tidewaiter__V1__ClearJobsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__clear_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__ClearJobsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ClearJobsRequest *
+       tidewaiter__v1__clear_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ClearJobsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__clear_jobs_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__clear_jobs_request__free_unpacked
+                     (Tidewaiter__V1__ClearJobsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__clear_jobs_response__init
+                     (Tidewaiter__V1__ClearJobsResponse         *message)
+{
+  static const Tidewaiter__V1__ClearJobsResponse init_value = TIDEWAITER__V1__CLEAR_JOBS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__clear_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__ClearJobsResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__clear_jobs_response__pack
+                     (const Tidewaiter__V1__ClearJobsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__clear_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__ClearJobsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ClearJobsResponse *
+       tidewaiter__v1__clear_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ClearJobsResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__clear_jobs_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__clear_jobs_response__free_unpacked
+                     (Tidewaiter__V1__ClearJobsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__clear_jobs_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__pause_queue_request__init
+                     (Tidewaiter__V1__PauseQueueRequest         *message)
+{
+  static const Tidewaiter__V1__PauseQueueRequest init_value = TIDEWAITER__V1__PAUSE_QUEUE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__pause_queue_request__get_packed_size
+                     (const Tidewaiter__V1__PauseQueueRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__pause_queue_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__pause_queue_request__pack
+                     (const Tidewaiter__V1__PauseQueueRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__pause_queue_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__pause_queue_request__pack_to_buffer
+                     (const Tidewaiter__V1__PauseQueueRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__pause_queue_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__PauseQueueRequest *
+       tidewaiter__v1__pause_queue_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__PauseQueueRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__pause_queue_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__pause_queue_request__free_unpacked
+                     (Tidewaiter__V1__PauseQueueRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__pause_queue_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__resume_queue_request__init
+                     (Tidewaiter__V1__ResumeQueueRequest         *message)
+{
+  static const Tidewaiter__V1__ResumeQueueRequest init_value = TIDEWAITER__V1__RESUME_QUEUE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__resume_queue_request__get_packed_size
+                     (const Tidewaiter__V1__ResumeQueueRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__resume_queue_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__resume_queue_request__pack
+                     (const Tidewaiter__V1__ResumeQueueRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__resume_queue_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__resume_queue_request__pack_to_buffer
+                     (const Tidewaiter__V1__ResumeQueueRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__resume_queue_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__ResumeQueueRequest *
+       tidewaiter__v1__resume_queue_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__ResumeQueueRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__resume_queue_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__resume_queue_request__free_unpacked
+                     (Tidewaiter__V1__ResumeQueueRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__resume_queue_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__queue_pauses__init
+                     (Tidewaiter__V1__QueuePauses         *message)
+{
+  static const Tidewaiter__V1__QueuePauses init_value = TIDEWAITER__V1__QUEUE_PAUSES__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__queue_pauses__get_packed_size
+                     (const Tidewaiter__V1__QueuePauses *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pauses__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__queue_pauses__pack
+                     (const Tidewaiter__V1__QueuePauses *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pauses__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__queue_pauses__pack_to_buffer
+                     (const Tidewaiter__V1__QueuePauses *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pauses__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__QueuePauses *
+       tidewaiter__v1__queue_pauses__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__QueuePauses *)
+     protobuf_c_message_unpack (&tidewaiter__v1__queue_pauses__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__queue_pauses__free_unpacked
+                     (Tidewaiter__V1__QueuePauses *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pauses__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__queue_pause__init
+                     (Tidewaiter__V1__QueuePause         *message)
+{
+  static const Tidewaiter__V1__QueuePause init_value = TIDEWAITER__V1__QUEUE_PAUSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__queue_pause__get_packed_size
+                     (const Tidewaiter__V1__QueuePause *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pause__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__queue_pause__pack
+                     (const Tidewaiter__V1__QueuePause *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pause__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__queue_pause__pack_to_buffer
+                     (const Tidewaiter__V1__QueuePause *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pause__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__QueuePause *
+       tidewaiter__v1__queue_pause__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__QueuePause *)
+     protobuf_c_message_unpack (&tidewaiter__v1__queue_pause__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__queue_pause__free_unpacked
+                     (Tidewaiter__V1__QueuePause *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__queue_pause__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__get_queue_stats_request__init
+                     (Tidewaiter__V1__GetQueueStatsRequest         *message)
+{
+  static const Tidewaiter__V1__GetQueueStatsRequest init_value = TIDEWAITER__V1__GET_QUEUE_STATS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__get_queue_stats_request__get_packed_size
+                     (const Tidewaiter__V1__GetQueueStatsRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_queue_stats_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__get_queue_stats_request__pack
+                     (const Tidewaiter__V1__GetQueueStatsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_queue_stats_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__get_queue_stats_request__pack_to_buffer
+                     (const Tidewaiter__V1__GetQueueStatsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__get_queue_stats_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__GetQueueStatsRequest *
+       tidewaiter__v1__get_queue_stats_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__GetQueueStatsRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__get_queue_stats_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__get_queue_stats_request__free_unpacked
+                     (Tidewaiter__V1__GetQueueStatsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__get_queue_stats_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__queue_stats__init
+                     (Tidewaiter__V1__QueueStats         *message)
+{
+  static const Tidewaiter__V1__QueueStats init_value = TIDEWAITER__V1__QUEUE_STATS__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__queue_stats__get_packed_size
+                     (const Tidewaiter__V1__QueueStats *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_stats__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__queue_stats__pack
+                     (const Tidewaiter__V1__QueueStats *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_stats__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__queue_stats__pack_to_buffer
+                     (const Tidewaiter__V1__QueueStats *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__queue_stats__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__QueueStats *
+       tidewaiter__v1__queue_stats__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__QueueStats *)
+     protobuf_c_message_unpack (&tidewaiter__v1__queue_stats__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__queue_stats__free_unpacked
+                     (Tidewaiter__V1__QueueStats *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__queue_stats__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__integration_queue__init
+                     (Tidewaiter__V1__IntegrationQueue         *message)
+{
+  static const Tidewaiter__V1__IntegrationQueue init_value = TIDEWAITER__V1__INTEGRATION_QUEUE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__integration_queue__get_packed_size
+                     (const Tidewaiter__V1__IntegrationQueue *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__integration_queue__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__integration_queue__pack
+                     (const Tidewaiter__V1__IntegrationQueue *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__integration_queue__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__integration_queue__pack_to_buffer
+                     (const Tidewaiter__V1__IntegrationQueue *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__integration_queue__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__IntegrationQueue *
+       tidewaiter__v1__integration_queue__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__IntegrationQueue *)
+     protobuf_c_message_unpack (&tidewaiter__v1__integration_queue__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__integration_queue__free_unpacked
+                     (Tidewaiter__V1__IntegrationQueue *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__integration_queue__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__throughput__init
+                     (Tidewaiter__V1__Throughput         *message)
+{
+  static const Tidewaiter__V1__Throughput init_value = TIDEWAITER__V1__THROUGHPUT__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__throughput__get_packed_size
+                     (const Tidewaiter__V1__Throughput *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__throughput__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__throughput__pack
+                     (const Tidewaiter__V1__Throughput *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__throughput__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__throughput__pack_to_buffer
+                     (const Tidewaiter__V1__Throughput *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__throughput__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Throughput *
+       tidewaiter__v1__throughput__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Throughput *)
+     protobuf_c_message_unpack (&tidewaiter__v1__throughput__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__throughput__free_unpacked
+                     (Tidewaiter__V1__Throughput *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__throughput__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__failure_count__init
+                     (Tidewaiter__V1__FailureCount         *message)
+{
+  static const Tidewaiter__V1__FailureCount init_value = TIDEWAITER__V1__FAILURE_COUNT__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__failure_count__get_packed_size
+                     (const Tidewaiter__V1__FailureCount *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__failure_count__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__failure_count__pack
+                     (const Tidewaiter__V1__FailureCount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__failure_count__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__failure_count__pack_to_buffer
+                     (const Tidewaiter__V1__FailureCount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__failure_count__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__FailureCount *
+       tidewaiter__v1__failure_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__FailureCount *)
+     protobuf_c_message_unpack (&tidewaiter__v1__failure_count__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__failure_count__free_unpacked
+                     (Tidewaiter__V1__FailureCount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__failure_count__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__create_upload_request__init
                      (Tidewaiter__V1__CreateUploadRequest         *message)
 {
@@ -4236,6 +5136,276 @@ void   tidewaiter__v1__rotate_key_response__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &tidewaiter__v1__rotate_key_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__collect_garbage_request__init
+                     (Tidewaiter__V1__CollectGarbageRequest         *message)
+{
+  static const Tidewaiter__V1__CollectGarbageRequest init_value = TIDEWAITER__V1__COLLECT_GARBAGE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__collect_garbage_request__get_packed_size
+                     (const Tidewaiter__V1__CollectGarbageRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__collect_garbage_request__pack
+                     (const Tidewaiter__V1__CollectGarbageRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__collect_garbage_request__pack_to_buffer
+                     (const Tidewaiter__V1__CollectGarbageRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CollectGarbageRequest *
+       tidewaiter__v1__collect_garbage_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CollectGarbageRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__collect_garbage_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__collect_garbage_request__free_unpacked
+                     (Tidewaiter__V1__CollectGarbageRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__collect_garbage_response__init
+                     (Tidewaiter__V1__CollectGarbageResponse         *message)
+{
+  static const Tidewaiter__V1__CollectGarbageResponse init_value = TIDEWAITER__V1__COLLECT_GARBAGE_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__collect_garbage_response__get_packed_size
+                     (const Tidewaiter__V1__CollectGarbageResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__collect_garbage_response__pack
+                     (const Tidewaiter__V1__CollectGarbageResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__collect_garbage_response__pack_to_buffer
+                     (const Tidewaiter__V1__CollectGarbageResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__CollectGarbageResponse *
+       tidewaiter__v1__collect_garbage_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__CollectGarbageResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__collect_garbage_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__collect_garbage_response__free_unpacked
+                     (Tidewaiter__V1__CollectGarbageResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__collect_garbage_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__garbage_count__init
+                     (Tidewaiter__V1__GarbageCount         *message)
+{
+  static const Tidewaiter__V1__GarbageCount init_value = TIDEWAITER__V1__GARBAGE_COUNT__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__garbage_count__get_packed_size
+                     (const Tidewaiter__V1__GarbageCount *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__garbage_count__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__garbage_count__pack
+                     (const Tidewaiter__V1__GarbageCount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__garbage_count__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__garbage_count__pack_to_buffer
+                     (const Tidewaiter__V1__GarbageCount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__garbage_count__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__GarbageCount *
+       tidewaiter__v1__garbage_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__GarbageCount *)
+     protobuf_c_message_unpack (&tidewaiter__v1__garbage_count__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__garbage_count__free_unpacked
+                     (Tidewaiter__V1__GarbageCount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__garbage_count__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__backup_request__init
+                     (Tidewaiter__V1__BackupRequest         *message)
+{
+  static const Tidewaiter__V1__BackupRequest init_value = TIDEWAITER__V1__BACKUP_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__backup_request__get_packed_size
+                     (const Tidewaiter__V1__BackupRequest *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__backup_request__pack
+                     (const Tidewaiter__V1__BackupRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__backup_request__pack_to_buffer
+                     (const Tidewaiter__V1__BackupRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__BackupRequest *
+       tidewaiter__v1__backup_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__BackupRequest *)
+     protobuf_c_message_unpack (&tidewaiter__v1__backup_request__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__backup_request__free_unpacked
+                     (Tidewaiter__V1__BackupRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__backup_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__backup_response__init
+                     (Tidewaiter__V1__BackupResponse         *message)
+{
+  static const Tidewaiter__V1__BackupResponse init_value = TIDEWAITER__V1__BACKUP_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__backup_response__get_packed_size
+                     (const Tidewaiter__V1__BackupResponse *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__backup_response__pack
+                     (const Tidewaiter__V1__BackupResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__backup_response__pack_to_buffer
+                     (const Tidewaiter__V1__BackupResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__BackupResponse *
+       tidewaiter__v1__backup_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__BackupResponse *)
+     protobuf_c_message_unpack (&tidewaiter__v1__backup_response__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__backup_response__free_unpacked
+                     (Tidewaiter__V1__BackupResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__backup_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__backup_end__init
+                     (Tidewaiter__V1__BackupEnd         *message)
+{
+  static const Tidewaiter__V1__BackupEnd init_value = TIDEWAITER__V1__BACKUP_END__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__backup_end__get_packed_size
+                     (const Tidewaiter__V1__BackupEnd *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_end__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__backup_end__pack
+                     (const Tidewaiter__V1__BackupEnd *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_end__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__backup_end__pack_to_buffer
+                     (const Tidewaiter__V1__BackupEnd *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__backup_end__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__BackupEnd *
+       tidewaiter__v1__backup_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__BackupEnd *)
+     protobuf_c_message_unpack (&tidewaiter__v1__backup_end__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__backup_end__free_unpacked
+                     (Tidewaiter__V1__BackupEnd *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__backup_end__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   tidewaiter__v1__descriptors__init
@@ -10008,7 +11178,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__layer__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__layer__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__list_jobs_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__list_jobs_request__field_descriptors[6] =
 {
   {
     "states",
@@ -10070,18 +11240,31 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__list_jobs_request__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "repository",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ListJobsRequest, repository),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__list_jobs_request__field_indices_by_name[] = {
   1,   /* field[1] = integration */
   3,   /* field[3] = page_size */
   4,   /* field[4] = page_token */
   2,   /* field[2] = poll_id */
+  5,   /* field[5] = repository */
   0,   /* field[0] = states */
 };
 static const ProtobufCIntRange tidewaiter__v1__list_jobs_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__list_jobs_request__descriptor =
 {
@@ -10091,7 +11274,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__list_jobs_request__descriptor =
   "Tidewaiter__V1__ListJobsRequest",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__ListJobsRequest),
-  5,
+  6,
   tidewaiter__v1__list_jobs_request__field_descriptors,
   tidewaiter__v1__list_jobs_request__field_indices_by_name,
   1,  tidewaiter__v1__list_jobs_request__number_ranges,
@@ -10328,7 +11511,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__watch_jobs_response__descriptor
   (ProtobufCMessageInit) tidewaiter__v1__watch_jobs_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__job__field_descriptors[17] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__job__field_descriptors[27] =
 {
   {
     "id",
@@ -10534,30 +11717,160 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__job__field_descriptors[17]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "layers_known",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, layers_known),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "elapsed",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, elapsed),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, limit),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wait_reason",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, wait_reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wait_detail",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, wait_detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "position",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "estimated_start_at",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, estimated_start_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "estimated_end_at",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Job, estimated_end_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempts",
+    27,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Job, n_attempts),
+    offsetof(Tidewaiter__V1__Job, attempts),
+    &tidewaiter__v1__attempt__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__job__field_indices_by_name[] = {
+  18,   /* field[18] = actor */
   4,   /* field[4] = attempt */
+  26,   /* field[26] = attempts */
   13,   /* field[13] = bytes_fetched */
   14,   /* field[14] = bytes_total */
   2,   /* field[2] = digest */
+  19,   /* field[19] = elapsed */
   7,   /* field[7] = enqueued_at */
   11,   /* field[11] = error */
+  25,   /* field[25] = estimated_end_at */
+  24,   /* field[24] = estimated_start_at */
   9,   /* field[9] = finished_at */
   0,   /* field[0] = id */
   15,   /* field[15] = layers_done */
+  17,   /* field[17] = layers_known */
   16,   /* field[16] = layers_total */
+  20,   /* field[20] = limit */
   5,   /* field[5] = max_attempts */
   10,   /* field[10] = not_before */
   12,   /* field[12] = poll_id */
+  23,   /* field[23] = position */
   6,   /* field[6] = priority */
   1,   /* field[1] = reference */
   8,   /* field[8] = started_at */
   3,   /* field[3] = state */
+  22,   /* field[22] = wait_detail */
+  21,   /* field[21] = wait_reason */
 };
 static const ProtobufCIntRange tidewaiter__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 27 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__job__descriptor =
 {
@@ -10567,11 +11880,1356 @@ const ProtobufCMessageDescriptor tidewaiter__v1__job__descriptor =
   "Tidewaiter__V1__Job",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Job),
-  17,
+  27,
   tidewaiter__v1__job__field_descriptors,
   tidewaiter__v1__job__field_indices_by_name,
   1,  tidewaiter__v1__job__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__job__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__attempt__field_descriptors[11] =
+{
+  {
+    "number",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, number),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "outcome",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, outcome),
+    &tidewaiter__v1__attempt_outcome__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_at",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, started_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended_at",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, ended_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, error),
+    &tidewaiter__v1__error_detail__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_fetched",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, bytes_fetched),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_total",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, bytes_total),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_done",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, layers_done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_total",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, layers_total),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_known",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Attempt, layers_known),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__attempt__field_indices_by_name[] = {
+  1,   /* field[1] = attempt */
+  6,   /* field[6] = bytes_fetched */
+  7,   /* field[7] = bytes_total */
+  4,   /* field[4] = ended_at */
+  5,   /* field[5] = error */
+  8,   /* field[8] = layers_done */
+  10,   /* field[10] = layers_known */
+  9,   /* field[9] = layers_total */
+  0,   /* field[0] = number */
+  2,   /* field[2] = outcome */
+  3,   /* field[3] = started_at */
+};
+static const ProtobufCIntRange tidewaiter__v1__attempt__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__attempt__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Attempt",
+  "Attempt",
+  "Tidewaiter__V1__Attempt",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Attempt),
+  11,
+  tidewaiter__v1__attempt__field_descriptors,
+  tidewaiter__v1__attempt__field_indices_by_name,
+  1,  tidewaiter__v1__attempt__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__attempt__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__job_selector__field_descriptors[7] =
+{
+  {
+    "job_ids",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Tidewaiter__V1__JobSelector, n_job_ids),
+    offsetof(Tidewaiter__V1__JobSelector, job_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "all",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobSelector, all),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integration",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobSelector, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "poll_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobSelector, poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "repository",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobSelector, repository),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "states",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Tidewaiter__V1__JobSelector, n_states),
+    offsetof(Tidewaiter__V1__JobSelector, states),
+    &tidewaiter__v1__job_state__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error_codes",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Tidewaiter__V1__JobSelector, n_error_codes),
+    offsetof(Tidewaiter__V1__JobSelector, error_codes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__job_selector__field_indices_by_name[] = {
+  1,   /* field[1] = all */
+  6,   /* field[6] = error_codes */
+  2,   /* field[2] = integration */
+  0,   /* field[0] = job_ids */
+  3,   /* field[3] = poll_id */
+  4,   /* field[4] = repository */
+  5,   /* field[5] = states */
+};
+static const ProtobufCIntRange tidewaiter__v1__job_selector__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__job_selector__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.JobSelector",
+  "JobSelector",
+  "Tidewaiter__V1__JobSelector",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__JobSelector),
+  7,
+  tidewaiter__v1__job_selector__field_descriptors,
+  tidewaiter__v1__job_selector__field_indices_by_name,
+  1,  tidewaiter__v1__job_selector__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__job_selector__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__job_change__field_descriptors[4] =
+{
+  {
+    "job_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobChange, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "changed",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobChange, changed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobChange, state),
+    &tidewaiter__v1__job_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "existing_job_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__JobChange, existing_job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__job_change__field_indices_by_name[] = {
+  1,   /* field[1] = changed */
+  3,   /* field[3] = existing_job_id */
+  0,   /* field[0] = job_id */
+  2,   /* field[2] = state */
+};
+static const ProtobufCIntRange tidewaiter__v1__job_change__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__job_change__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.JobChange",
+  "JobChange",
+  "Tidewaiter__V1__JobChange",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__JobChange),
+  4,
+  tidewaiter__v1__job_change__field_descriptors,
+  tidewaiter__v1__job_change__field_indices_by_name,
+  1,  tidewaiter__v1__job_change__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__job_change__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__cancel_jobs_request__field_descriptors[1] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CancelJobsRequest, jobs),
+    &tidewaiter__v1__job_selector__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__cancel_jobs_request__field_indices_by_name[] = {
+  0,   /* field[0] = jobs */
+};
+static const ProtobufCIntRange tidewaiter__v1__cancel_jobs_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__cancel_jobs_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CancelJobsRequest",
+  "CancelJobsRequest",
+  "Tidewaiter__V1__CancelJobsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CancelJobsRequest),
+  1,
+  tidewaiter__v1__cancel_jobs_request__field_descriptors,
+  tidewaiter__v1__cancel_jobs_request__field_indices_by_name,
+  1,  tidewaiter__v1__cancel_jobs_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__cancel_jobs_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__cancel_jobs_response__field_descriptors[2] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__CancelJobsResponse, n_jobs),
+    offsetof(Tidewaiter__V1__CancelJobsResponse, jobs),
+    &tidewaiter__v1__job_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancelled",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CancelJobsResponse, cancelled),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__cancel_jobs_response__field_indices_by_name[] = {
+  1,   /* field[1] = cancelled */
+  0,   /* field[0] = jobs */
+};
+static const ProtobufCIntRange tidewaiter__v1__cancel_jobs_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__cancel_jobs_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CancelJobsResponse",
+  "CancelJobsResponse",
+  "Tidewaiter__V1__CancelJobsResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CancelJobsResponse),
+  2,
+  tidewaiter__v1__cancel_jobs_response__field_descriptors,
+  tidewaiter__v1__cancel_jobs_response__field_indices_by_name,
+  1,  tidewaiter__v1__cancel_jobs_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__cancel_jobs_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__retry_jobs_request__field_descriptors[1] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RetryJobsRequest, jobs),
+    &tidewaiter__v1__job_selector__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__retry_jobs_request__field_indices_by_name[] = {
+  0,   /* field[0] = jobs */
+};
+static const ProtobufCIntRange tidewaiter__v1__retry_jobs_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__retry_jobs_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RetryJobsRequest",
+  "RetryJobsRequest",
+  "Tidewaiter__V1__RetryJobsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RetryJobsRequest),
+  1,
+  tidewaiter__v1__retry_jobs_request__field_descriptors,
+  tidewaiter__v1__retry_jobs_request__field_indices_by_name,
+  1,  tidewaiter__v1__retry_jobs_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__retry_jobs_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__retry_jobs_response__field_descriptors[3] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__RetryJobsResponse, n_jobs),
+    offsetof(Tidewaiter__V1__RetryJobsResponse, jobs),
+    &tidewaiter__v1__job_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "queued",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RetryJobsResponse, queued),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "existed",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__RetryJobsResponse, existed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__retry_jobs_response__field_indices_by_name[] = {
+  2,   /* field[2] = existed */
+  0,   /* field[0] = jobs */
+  1,   /* field[1] = queued */
+};
+static const ProtobufCIntRange tidewaiter__v1__retry_jobs_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__retry_jobs_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.RetryJobsResponse",
+  "RetryJobsResponse",
+  "Tidewaiter__V1__RetryJobsResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__RetryJobsResponse),
+  3,
+  tidewaiter__v1__retry_jobs_response__field_descriptors,
+  tidewaiter__v1__retry_jobs_response__field_indices_by_name,
+  1,  tidewaiter__v1__retry_jobs_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__retry_jobs_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__prioritize_jobs_request__field_descriptors[2] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PrioritizeJobsRequest, jobs),
+    &tidewaiter__v1__job_selector__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "priority",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PrioritizeJobsRequest, priority),
+    &tidewaiter__v1__job_priority__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__prioritize_jobs_request__field_indices_by_name[] = {
+  0,   /* field[0] = jobs */
+  1,   /* field[1] = priority */
+};
+static const ProtobufCIntRange tidewaiter__v1__prioritize_jobs_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__prioritize_jobs_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PrioritizeJobsRequest",
+  "PrioritizeJobsRequest",
+  "Tidewaiter__V1__PrioritizeJobsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PrioritizeJobsRequest),
+  2,
+  tidewaiter__v1__prioritize_jobs_request__field_descriptors,
+  tidewaiter__v1__prioritize_jobs_request__field_indices_by_name,
+  1,  tidewaiter__v1__prioritize_jobs_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__prioritize_jobs_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__prioritize_jobs_response__field_descriptors[2] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__PrioritizeJobsResponse, n_jobs),
+    offsetof(Tidewaiter__V1__PrioritizeJobsResponse, jobs),
+    &tidewaiter__v1__job_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "changed",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PrioritizeJobsResponse, changed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__prioritize_jobs_response__field_indices_by_name[] = {
+  1,   /* field[1] = changed */
+  0,   /* field[0] = jobs */
+};
+static const ProtobufCIntRange tidewaiter__v1__prioritize_jobs_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__prioritize_jobs_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PrioritizeJobsResponse",
+  "PrioritizeJobsResponse",
+  "Tidewaiter__V1__PrioritizeJobsResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PrioritizeJobsResponse),
+  2,
+  tidewaiter__v1__prioritize_jobs_response__field_descriptors,
+  tidewaiter__v1__prioritize_jobs_response__field_indices_by_name,
+  1,  tidewaiter__v1__prioritize_jobs_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__prioritize_jobs_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__clear_jobs_request__field_descriptors[1] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ClearJobsRequest, jobs),
+    &tidewaiter__v1__job_selector__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__clear_jobs_request__field_indices_by_name[] = {
+  0,   /* field[0] = jobs */
+};
+static const ProtobufCIntRange tidewaiter__v1__clear_jobs_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__clear_jobs_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ClearJobsRequest",
+  "ClearJobsRequest",
+  "Tidewaiter__V1__ClearJobsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ClearJobsRequest),
+  1,
+  tidewaiter__v1__clear_jobs_request__field_descriptors,
+  tidewaiter__v1__clear_jobs_request__field_indices_by_name,
+  1,  tidewaiter__v1__clear_jobs_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__clear_jobs_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__clear_jobs_response__field_descriptors[1] =
+{
+  {
+    "cleared",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ClearJobsResponse, cleared),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__clear_jobs_response__field_indices_by_name[] = {
+  0,   /* field[0] = cleared */
+};
+static const ProtobufCIntRange tidewaiter__v1__clear_jobs_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__clear_jobs_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ClearJobsResponse",
+  "ClearJobsResponse",
+  "Tidewaiter__V1__ClearJobsResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ClearJobsResponse),
+  1,
+  tidewaiter__v1__clear_jobs_response__field_descriptors,
+  tidewaiter__v1__clear_jobs_response__field_indices_by_name,
+  1,  tidewaiter__v1__clear_jobs_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__clear_jobs_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__pause_queue_request__field_descriptors[2] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PauseQueueRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__PauseQueueRequest, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__pause_queue_request__field_indices_by_name[] = {
+  0,   /* field[0] = integration */
+  1,   /* field[1] = reason */
+};
+static const ProtobufCIntRange tidewaiter__v1__pause_queue_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__pause_queue_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.PauseQueueRequest",
+  "PauseQueueRequest",
+  "Tidewaiter__V1__PauseQueueRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__PauseQueueRequest),
+  2,
+  tidewaiter__v1__pause_queue_request__field_descriptors,
+  tidewaiter__v1__pause_queue_request__field_indices_by_name,
+  1,  tidewaiter__v1__pause_queue_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__pause_queue_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__resume_queue_request__field_descriptors[1] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__ResumeQueueRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__resume_queue_request__field_indices_by_name[] = {
+  0,   /* field[0] = integration */
+};
+static const ProtobufCIntRange tidewaiter__v1__resume_queue_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__resume_queue_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.ResumeQueueRequest",
+  "ResumeQueueRequest",
+  "Tidewaiter__V1__ResumeQueueRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__ResumeQueueRequest),
+  1,
+  tidewaiter__v1__resume_queue_request__field_descriptors,
+  tidewaiter__v1__resume_queue_request__field_indices_by_name,
+  1,  tidewaiter__v1__resume_queue_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__resume_queue_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__queue_pauses__field_descriptors[1] =
+{
+  {
+    "pauses",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__QueuePauses, n_pauses),
+    offsetof(Tidewaiter__V1__QueuePauses, pauses),
+    &tidewaiter__v1__queue_pause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__queue_pauses__field_indices_by_name[] = {
+  0,   /* field[0] = pauses */
+};
+static const ProtobufCIntRange tidewaiter__v1__queue_pauses__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__queue_pauses__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.QueuePauses",
+  "QueuePauses",
+  "Tidewaiter__V1__QueuePauses",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__QueuePauses),
+  1,
+  tidewaiter__v1__queue_pauses__field_descriptors,
+  tidewaiter__v1__queue_pauses__field_indices_by_name,
+  1,  tidewaiter__v1__queue_pauses__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__queue_pauses__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__queue_pause__field_descriptors[4] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueuePause, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "since",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueuePause, since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueuePause, actor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueuePause, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__queue_pause__field_indices_by_name[] = {
+  2,   /* field[2] = actor */
+  0,   /* field[0] = integration */
+  3,   /* field[3] = reason */
+  1,   /* field[1] = since */
+};
+static const ProtobufCIntRange tidewaiter__v1__queue_pause__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__queue_pause__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.QueuePause",
+  "QueuePause",
+  "Tidewaiter__V1__QueuePause",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__QueuePause),
+  4,
+  tidewaiter__v1__queue_pause__field_descriptors,
+  tidewaiter__v1__queue_pause__field_indices_by_name,
+  1,  tidewaiter__v1__queue_pause__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__queue_pause__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__get_queue_stats_request__field_descriptors[1] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__GetQueueStatsRequest, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__get_queue_stats_request__field_indices_by_name[] = {
+  0,   /* field[0] = integration */
+};
+static const ProtobufCIntRange tidewaiter__v1__get_queue_stats_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__get_queue_stats_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.GetQueueStatsRequest",
+  "GetQueueStatsRequest",
+  "Tidewaiter__V1__GetQueueStatsRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__GetQueueStatsRequest),
+  1,
+  tidewaiter__v1__get_queue_stats_request__field_descriptors,
+  tidewaiter__v1__get_queue_stats_request__field_indices_by_name,
+  1,  tidewaiter__v1__get_queue_stats_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__get_queue_stats_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__queue_stats__field_descriptors[10] =
+{
+  {
+    "states",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__QueueStats, n_states),
+    offsetof(Tidewaiter__V1__QueueStats, states),
+    &tidewaiter__v1__state_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "integrations",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__QueueStats, n_integrations),
+    offsetof(Tidewaiter__V1__QueueStats, integrations),
+    &tidewaiter__v1__integration_queue__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "oldest_pending_at",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueueStats, oldest_pending_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "throughput",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueueStats, throughput),
+    &tidewaiter__v1__throughput__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failures",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__QueueStats, n_failures),
+    offsetof(Tidewaiter__V1__QueueStats, failures),
+    &tidewaiter__v1__failure_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pauses",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__QueueStats, n_pauses),
+    offsetof(Tidewaiter__V1__QueueStats, pauses),
+    &tidewaiter__v1__queue_pause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scanner_slots",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueueStats, scanner_slots),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "slots_busy",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueueStats, slots_busy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "slots_stalled",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueueStats, slots_stalled),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "estimated_end_at",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__QueueStats, estimated_end_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__queue_stats__field_indices_by_name[] = {
+  9,   /* field[9] = estimated_end_at */
+  4,   /* field[4] = failures */
+  1,   /* field[1] = integrations */
+  2,   /* field[2] = oldest_pending_at */
+  5,   /* field[5] = pauses */
+  6,   /* field[6] = scanner_slots */
+  7,   /* field[7] = slots_busy */
+  8,   /* field[8] = slots_stalled */
+  0,   /* field[0] = states */
+  3,   /* field[3] = throughput */
+};
+static const ProtobufCIntRange tidewaiter__v1__queue_stats__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 10 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__queue_stats__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.QueueStats",
+  "QueueStats",
+  "Tidewaiter__V1__QueueStats",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__QueueStats),
+  10,
+  tidewaiter__v1__queue_stats__field_descriptors,
+  tidewaiter__v1__queue_stats__field_indices_by_name,
+  1,  tidewaiter__v1__queue_stats__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__queue_stats__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__integration_queue__field_descriptors[4] =
+{
+  {
+    "integration",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__IntegrationQueue, integration),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "states",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__IntegrationQueue, n_states),
+    offsetof(Tidewaiter__V1__IntegrationQueue, states),
+    &tidewaiter__v1__state_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "oldest_pending_at",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__IntegrationQueue, oldest_pending_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "throughput",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__IntegrationQueue, throughput),
+    &tidewaiter__v1__throughput__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__integration_queue__field_indices_by_name[] = {
+  0,   /* field[0] = integration */
+  2,   /* field[2] = oldest_pending_at */
+  1,   /* field[1] = states */
+  3,   /* field[3] = throughput */
+};
+static const ProtobufCIntRange tidewaiter__v1__integration_queue__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__integration_queue__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.IntegrationQueue",
+  "IntegrationQueue",
+  "Tidewaiter__V1__IntegrationQueue",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__IntegrationQueue),
+  4,
+  tidewaiter__v1__integration_queue__field_descriptors,
+  tidewaiter__v1__integration_queue__field_indices_by_name,
+  1,  tidewaiter__v1__integration_queue__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__integration_queue__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__throughput__field_descriptors[5] =
+{
+  {
+    "window",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Throughput, window),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jobs",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Throughput, jobs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Throughput, bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jobs_per_second",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Throughput, jobs_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mean_duration",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Throughput, mean_duration),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__throughput__field_indices_by_name[] = {
+  2,   /* field[2] = bytes */
+  1,   /* field[1] = jobs */
+  3,   /* field[3] = jobs_per_second */
+  4,   /* field[4] = mean_duration */
+  0,   /* field[0] = window */
+};
+static const ProtobufCIntRange tidewaiter__v1__throughput__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__throughput__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Throughput",
+  "Throughput",
+  "Tidewaiter__V1__Throughput",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Throughput),
+  5,
+  tidewaiter__v1__throughput__field_descriptors,
+  tidewaiter__v1__throughput__field_indices_by_name,
+  1,  tidewaiter__v1__throughput__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__throughput__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__failure_count__field_descriptors[2] =
+{
+  {
+    "code",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__FailureCount, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jobs",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__FailureCount, jobs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__failure_count__field_indices_by_name[] = {
+  0,   /* field[0] = code */
+  1,   /* field[1] = jobs */
+};
+static const ProtobufCIntRange tidewaiter__v1__failure_count__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__failure_count__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.FailureCount",
+  "FailureCount",
+  "Tidewaiter__V1__FailureCount",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__FailureCount),
+  2,
+  tidewaiter__v1__failure_count__field_descriptors,
+  tidewaiter__v1__failure_count__field_indices_by_name,
+  1,  tidewaiter__v1__failure_count__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__failure_count__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__create_upload_request__field_descriptors[2] =
@@ -11464,7 +14122,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_status_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__get_status_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[16] =
 {
   {
     "version",
@@ -11634,6 +14292,30 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "pauses",
+    15,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Status, n_pauses),
+    offsetof(Tidewaiter__V1__Status, pauses),
+    &tidewaiter__v1__queue_pause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "store_file_bytes",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Status, store_file_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   6,   /* field[6] = advisories */
@@ -11642,6 +14324,7 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   3,   /* field[3] = integrations */
   5,   /* field[5] = jobs */
   12,   /* field[12] = methods */
+  14,   /* field[14] = pauses */
   8,   /* field[8] = problems */
   13,   /* field[13] = resolve */
   11,   /* field[11] = scanner_slots */
@@ -11649,12 +14332,13 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   2,   /* field[2] = state_directory */
   10,   /* field[10] = store_bytes_limit */
   9,   /* field[9] = store_bytes_used */
+  15,   /* field[15] = store_file_bytes */
   0,   /* field[0] = version */
 };
 static const ProtobufCIntRange tidewaiter__v1__status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
 {
@@ -11664,7 +14348,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
   "Tidewaiter__V1__Status",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Status),
-  14,
+  16,
   tidewaiter__v1__status__field_descriptors,
   tidewaiter__v1__status__field_indices_by_name,
   1,  tidewaiter__v1__status__number_ranges,
@@ -12232,6 +14916,331 @@ const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_response__descriptor
   (ProtobufCMessageInit) tidewaiter__v1__rotate_key_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor tidewaiter__v1__collect_garbage_request__field_descriptors[1] =
+{
+  {
+    "dry_run",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CollectGarbageRequest, dry_run),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__collect_garbage_request__field_indices_by_name[] = {
+  0,   /* field[0] = dry_run */
+};
+static const ProtobufCIntRange tidewaiter__v1__collect_garbage_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__collect_garbage_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CollectGarbageRequest",
+  "CollectGarbageRequest",
+  "Tidewaiter__V1__CollectGarbageRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CollectGarbageRequest),
+  1,
+  tidewaiter__v1__collect_garbage_request__field_descriptors,
+  tidewaiter__v1__collect_garbage_request__field_indices_by_name,
+  1,  tidewaiter__v1__collect_garbage_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__collect_garbage_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__collect_garbage_response__field_descriptors[3] =
+{
+  {
+    "removed",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, n_removed),
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, removed),
+    &tidewaiter__v1__garbage_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "store_bytes_used",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, store_bytes_used),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "duration",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, duration),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__collect_garbage_response__field_indices_by_name[] = {
+  2,   /* field[2] = duration */
+  0,   /* field[0] = removed */
+  1,   /* field[1] = store_bytes_used */
+};
+static const ProtobufCIntRange tidewaiter__v1__collect_garbage_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__collect_garbage_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.CollectGarbageResponse",
+  "CollectGarbageResponse",
+  "Tidewaiter__V1__CollectGarbageResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__CollectGarbageResponse),
+  3,
+  tidewaiter__v1__collect_garbage_response__field_descriptors,
+  tidewaiter__v1__collect_garbage_response__field_indices_by_name,
+  1,  tidewaiter__v1__collect_garbage_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__collect_garbage_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__garbage_count__field_descriptors[4] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__GarbageCount, kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__GarbageCount, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__GarbageCount, bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "oldest",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__GarbageCount, oldest),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__garbage_count__field_indices_by_name[] = {
+  2,   /* field[2] = bytes */
+  1,   /* field[1] = count */
+  0,   /* field[0] = kind */
+  3,   /* field[3] = oldest */
+};
+static const ProtobufCIntRange tidewaiter__v1__garbage_count__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__garbage_count__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.GarbageCount",
+  "GarbageCount",
+  "Tidewaiter__V1__GarbageCount",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__GarbageCount),
+  4,
+  tidewaiter__v1__garbage_count__field_descriptors,
+  tidewaiter__v1__garbage_count__field_indices_by_name,
+  1,  tidewaiter__v1__garbage_count__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__garbage_count__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define tidewaiter__v1__backup_request__field_descriptors NULL
+#define tidewaiter__v1__backup_request__field_indices_by_name NULL
+#define tidewaiter__v1__backup_request__number_ranges NULL
+const ProtobufCMessageDescriptor tidewaiter__v1__backup_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.BackupRequest",
+  "BackupRequest",
+  "Tidewaiter__V1__BackupRequest",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__BackupRequest),
+  0,
+  tidewaiter__v1__backup_request__field_descriptors,
+  tidewaiter__v1__backup_request__field_indices_by_name,
+  0,  tidewaiter__v1__backup_request__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__backup_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__backup_response__field_descriptors[2] =
+{
+  {
+    "data",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__BackupResponse, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "end",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__BackupResponse, end),
+    &tidewaiter__v1__backup_end__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__backup_response__field_indices_by_name[] = {
+  0,   /* field[0] = data */
+  1,   /* field[1] = end */
+};
+static const ProtobufCIntRange tidewaiter__v1__backup_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__backup_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.BackupResponse",
+  "BackupResponse",
+  "Tidewaiter__V1__BackupResponse",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__BackupResponse),
+  2,
+  tidewaiter__v1__backup_response__field_descriptors,
+  tidewaiter__v1__backup_response__field_indices_by_name,
+  1,  tidewaiter__v1__backup_response__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__backup_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__backup_end__field_descriptors[4] =
+{
+  {
+    "size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__BackupEnd, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sha256",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__BackupEnd, sha256),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "taken_at",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__BackupEnd, taken_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schema_version",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__BackupEnd, schema_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__backup_end__field_indices_by_name[] = {
+  3,   /* field[3] = schema_version */
+  1,   /* field[1] = sha256 */
+  0,   /* field[0] = size */
+  2,   /* field[2] = taken_at */
+};
+static const ProtobufCIntRange tidewaiter__v1__backup_end__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__backup_end__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.BackupEnd",
+  "BackupEnd",
+  "Tidewaiter__V1__BackupEnd",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__BackupEnd),
+  4,
+  tidewaiter__v1__backup_end__field_descriptors,
+  tidewaiter__v1__backup_end__field_indices_by_name,
+  1,  tidewaiter__v1__backup_end__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__backup_end__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor tidewaiter__v1__descriptors__field_descriptors[3] =
 {
   {
@@ -12643,6 +15652,78 @@ const ProtobufCEnumDescriptor tidewaiter__v1__finding_kind__descriptor =
   tidewaiter__v1__finding_kind__enum_values_by_name,
   1,
   tidewaiter__v1__finding_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tidewaiter__v1__attempt_outcome__enum_values_by_number[8] =
+{
+  { "ATTEMPT_OUTCOME_UNSPECIFIED", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_UNSPECIFIED", 0 },
+  { "ATTEMPT_OUTCOME_RUNNING", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RUNNING", 1 },
+  { "ATTEMPT_OUTCOME_FINISHED", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FINISHED", 2 },
+  { "ATTEMPT_OUTCOME_FAILED", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FAILED", 3 },
+  { "ATTEMPT_OUTCOME_RETRIED", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RETRIED", 4 },
+  { "ATTEMPT_OUTCOME_TIMED_OUT", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_TIMED_OUT", 5 },
+  { "ATTEMPT_OUTCOME_INTERRUPTED", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_INTERRUPTED", 6 },
+  { "ATTEMPT_OUTCOME_CANCELLED", "TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_CANCELLED", 7 },
+};
+static const ProtobufCIntRange tidewaiter__v1__attempt_outcome__value_ranges[] = {
+{0, 0},{0, 8}
+};
+static const ProtobufCEnumValueIndex tidewaiter__v1__attempt_outcome__enum_values_by_name[8] =
+{
+  { "ATTEMPT_OUTCOME_CANCELLED", 7 },
+  { "ATTEMPT_OUTCOME_FAILED", 3 },
+  { "ATTEMPT_OUTCOME_FINISHED", 2 },
+  { "ATTEMPT_OUTCOME_INTERRUPTED", 6 },
+  { "ATTEMPT_OUTCOME_RETRIED", 4 },
+  { "ATTEMPT_OUTCOME_RUNNING", 1 },
+  { "ATTEMPT_OUTCOME_TIMED_OUT", 5 },
+  { "ATTEMPT_OUTCOME_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor tidewaiter__v1__attempt_outcome__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.AttemptOutcome",
+  "AttemptOutcome",
+  "Tidewaiter__V1__AttemptOutcome",
+  "tidewaiter.v1",
+  8,
+  tidewaiter__v1__attempt_outcome__enum_values_by_number,
+  8,
+  tidewaiter__v1__attempt_outcome__enum_values_by_name,
+  1,
+  tidewaiter__v1__attempt_outcome__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tidewaiter__v1__job_priority__enum_values_by_number[4] =
+{
+  { "JOB_PRIORITY_UNSPECIFIED", "TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_UNSPECIFIED", 0 },
+  { "JOB_PRIORITY_PERSON", "TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_PERSON", 1 },
+  { "JOB_PRIORITY_NEW", "TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_NEW", 2 },
+  { "JOB_PRIORITY_RESCAN", "TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_RESCAN", 3 },
+};
+static const ProtobufCIntRange tidewaiter__v1__job_priority__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex tidewaiter__v1__job_priority__enum_values_by_name[4] =
+{
+  { "JOB_PRIORITY_NEW", 2 },
+  { "JOB_PRIORITY_PERSON", 1 },
+  { "JOB_PRIORITY_RESCAN", 3 },
+  { "JOB_PRIORITY_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor tidewaiter__v1__job_priority__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.JobPriority",
+  "JobPriority",
+  "Tidewaiter__V1__JobPriority",
+  "tidewaiter.v1",
+  4,
+  tidewaiter__v1__job_priority__enum_values_by_number,
+  4,
+  tidewaiter__v1__job_priority__enum_values_by_name,
+  1,
+  tidewaiter__v1__job_priority__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue tidewaiter__v1__job_state__enum_values_by_number[7] =

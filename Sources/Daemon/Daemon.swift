@@ -30,6 +30,7 @@ package final class Daemon: Sendable {
   private let poller: Poller
   private let scheduler: Scheduler
   private let imports: Imports
+  private let control: QueueControl
   private let removals: Removals
   private let files: SerialThread
   private let reader: SerialThread
@@ -66,13 +67,14 @@ package final class Daemon: Sendable {
       }
     }
     store = try await StateStore(
-      directory: directory, tables: QueueTables.all, options: options, credentials: configuration.credentialsDirectory)
+      directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
+      credentials: configuration.credentialsDirectory)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
-    let queue = JobQueue(store: store, clock: clock)
-    let returned = try await queue.recover { [store] job, transaction in
-      try store.recordFailure(of: job, in: transaction)
+    let queue = JobQueue(store: store, clock: clock, matchesPattern: QueueControl.matches) { [store] in
+      try store.noteEnd(of: $0, $1, in: $2)
     }
+    let returned = try await queue.recover()
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
@@ -91,6 +93,7 @@ package final class Daemon: Sendable {
     poller = try Poller(store: store, registries: registries, intake: intake, clock: clock, log: log)
     let scheduler = Scheduler(store: store, polls: Scheduler.Polls(poller), zones: .system, clock: clock, log: log)
     self.scheduler = scheduler
+    control = QueueControl(queue: queue, scanner: scanner, log: log)
     removals = Removals(
       store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
       log: log)
@@ -136,6 +139,7 @@ package final class Daemon: Sendable {
       limits: RPCServer.Limits(configuration.rpc))
     scanning = Task { await scanner.run() }
     scheduling = Task { await scheduler.run() }
+    control.start()
     try removals.resume()
     imports.resume()
     notifier.ready(servingStatus)
@@ -158,6 +162,7 @@ package final class Daemon: Sendable {
     await poller.stop()
     await imports.stop()
     await removals.stop()
+    await control.stop()
     await scanning.value
     notifier.status("answering calls in flight")
     // Watchers would go on for ever; they have seen what became of the scans, and go on from their cursors at the next start.

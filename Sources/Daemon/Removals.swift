@@ -43,10 +43,7 @@ final class Removals: Sendable {
   /// `actor` is who wants it, for the event log.
   func begin(_ name: String, actor: String = "") async throws {
     let id = try await store.beginRemoval(named: name, now: clock.now, actor: actor) { [queue] id, transaction in
-      _ = try queue.cancelAll(
-        of: id,
-        JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "its integration was removed", hint: ""),
-        in: transaction)
+      try queue.cancelAll(ofRemoved: id, in: transaction)
     }
     registries.remove(id)
     log.info("integration is being removed", metadata: ["integration": "\(name)"])
@@ -97,7 +94,7 @@ final class Removals: Sendable {
     var jobs = try queue.jobIDs(of: id)[...]
     while !jobs.isEmpty {
       try Task.checkCancellation()
-      try await queue.forget(Array(jobs.prefix(Self.jobsBatch)))
+      _ = try await queue.clear(Array(jobs.prefix(Self.jobsBatch)))
       jobs = jobs.dropFirst(Self.jobsBatch)
     }
     while try await store.removeRemains(of: id) { try Task.checkCancellation() }

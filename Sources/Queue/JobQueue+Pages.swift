@@ -1,7 +1,48 @@
+import Posix
 import StorageMessages
 import Store
 
+/// Reading jobs. One that an open cancellation covers is shown as cancelled.
 extension JobQueue {
+  package func job(_ id: UInt64) throws -> JobRecord? {
+    try store.read { transaction in
+      guard let job = try transaction.get(QueueTables.jobs, id) else { return nil }
+      return try openCancellations(in: transaction).view(job)
+    }
+  }
+
+  /// Jobs in order of id above `after` up to `through` that satisfy `matches`, at most `limit`.
+  package func jobs(
+    after: UInt64, through last: UInt64 = .max, limit: Int, where matches: (JobRecord) -> Bool
+  ) throws -> [JobRecord] {
+    guard after < last, limit > 0 else { return [] }
+    return try store.read { transaction in
+      let cancellations = try openCancellations(in: transaction)
+      var found: [JobRecord] = []
+      try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
+        guard id <= last else { return false }
+        let job = cancellations.view(job)
+        if matches(job) { found.append(job) }
+        return found.count < limit
+      }
+      return found
+    }
+  }
+
+  /// Ids of all jobs of an integration, ended or not.
+  package func jobIDs(of integration: UInt64) throws -> [UInt64] {
+    try store.read { transaction in
+      var found: [UInt64] = []
+      try transaction.scan(QueueTables.jobs) { id, job in
+        if job.integrationId == integration { found.append(id) }
+        return true
+      }
+      return found
+    }
+  }
+
+  // MARK: - For who follows changes
+
   /// Jobs as they stood at one instant, with the newest event of that instant: what happened to them since is in the
   /// events after it.
   package struct Page: Sendable {
@@ -22,7 +63,9 @@ extension JobQueue {
       var page = Page()
       page.sequence = try StateStore.eventRange(in: transaction).newest
       guard after < .max else { return page }
+      let cancellations = try openCancellations(in: transaction)
       func take(_ job: JobRecord) throws {
+        let job = cancellations.view(job)
         guard matches(job) else { return }
         page.jobs.append((job, try store.integrationName(job.integrationId, in: transaction)))
       }
@@ -47,6 +90,138 @@ extension JobQueue {
         return true
       }
       return page
+    }
+  }
+
+  // MARK: - In line
+
+  /// A place in the line of what may run.
+  package struct LinePosition: Sendable, Hashable {
+    package let priority: UInt8
+    package let sequence: UInt64
+    package init(priority: UInt8, sequence: UInt64) {
+      self.priority = priority
+      self.sequence = sequence
+    }
+    package init(_ job: JobRecord) {
+      self.init(priority: UInt8(clamping: job.priority), sequence: job.sequence)
+    }
+  }
+
+  /// Pending jobs that may run, in the order in which they are leased where nothing holds one back, after `after`; of all
+  /// integrations or one. At most `limit`, and at most some thousands looked at: `next` is where to go on, nil at the end.
+  package func line(
+    after: LinePosition?, of integration: UInt64? = nil, limit: Int
+  ) throws -> (jobs: [JobRecord], next: LinePosition?) {
+    try store.read { transaction in
+      let cancellations = try openCancellations(in: transaction)
+      // The next of each integration; they are few.
+      var heads: [UInt64: (position: LinePosition, job: UInt64)] = [:]
+      func advance(_ integration: UInt64, past position: LinePosition?) throws {
+        heads[integration] = nil
+        let first = position.map {
+          ReadyKey(integration: integration, priority: $0.priority, sequence: $0.sequence + 1)
+        }
+        try transaction.scan(QueueTables.ready, prefix: { $0.append(integration) }, startingAt: first) { key, id in
+          heads[integration] = (LinePosition(priority: key.priority, sequence: key.sequence), id)
+          return false
+        }
+      }
+      for each in try integration.map({ [$0] }) ?? waitingIntegrations(in: transaction) {
+        try advance(each, past: after)
+      }
+      var found: [JobRecord] = []
+      for lookedAt in 1... {
+        guard
+          let next = heads.min(by: {
+            ($0.value.position.priority, $0.value.position.sequence)
+              < ($1.value.position.priority, $1.value.position.sequence)
+          })
+        else { break }
+        let position = next.value.position
+        if let job = try transaction.get(QueueTables.jobs, next.value.job), cancellations.covering(job) == nil {
+          found.append(job)
+        }
+        guard found.count < limit, lookedAt < Self.lookedAtMaximum else { return (found, position) }
+        try advance(next.key, past: position)
+      }
+      return (found, nil)
+    }
+  }
+
+  /// Pending jobs that back off, the soonest first.
+  package func delayed(of integration: UInt64? = nil, limit: Int) throws -> [JobRecord] {
+    try store.read { transaction in
+      let cancellations = try openCancellations(in: transaction)
+      var found: [JobRecord] = []
+      try transaction.scan(QueueTables.delayed) { key, _ in
+        if let job = try transaction.get(QueueTables.jobs, key.job), cancellations.covering(job) == nil,
+          integration.map({ job.integrationId == $0 }) ?? true
+        {
+          found.append(job)
+        }
+        return found.count < limit
+      }
+      return found
+    }
+  }
+
+  /// How many jobs are leased before this one where nothing holds one back, itself included: 1 is next. 0 for one that does
+  /// not wait in line. Looks at every key before it: not for a thread that others wait for.
+  package func position(of job: JobRecord) throws -> UInt64 {
+    try store.read { transaction in
+      guard job.state == .pending, try transaction.get(QueueTables.ready, job.readyKey) == job.id else { return 0 }
+      var ahead: UInt64 = 1
+      for integration in try waitingIntegrations(in: transaction) {
+        ahead += UInt64(
+          try transaction.count(
+            QueueTables.ready, from: ReadyKey(integration: integration, priority: 0, sequence: 0),
+            before: ReadyKey(
+              integration: integration, priority: UInt8(clamping: job.priority), sequence: job.sequence)))
+      }
+      return ahead
+    }
+  }
+
+  /// Integrations that have a job in line.
+  func waitingIntegrations(in transaction: ReadTransaction) throws -> [UInt64] {
+    var found: [UInt64] = []
+    var from: ReadyKey?
+    while true {
+      var next: UInt64?
+      try transaction.scan(QueueTables.ready, from: from) { key, _ in
+        next = key.integration
+        return false
+      }
+      guard let next else { return found }
+      found.append(next)
+      guard next < .max else { return found }
+      from = ReadyKey(integration: next + 1, priority: 0, sequence: 0)
+    }
+  }
+
+  /// Jobs in a final state, the newest end first, that satisfy `matches`; those that an open cancellation covers are not
+  /// among them yet. At most `limit`, and at most some thousands looked at: `next` is where to go on, nil at the end.
+  package func ended(
+    _ state: JobState, before: EndedKey?, limit: Int, where matches: (JobRecord) -> Bool
+  ) throws -> (jobs: [JobRecord], next: EndedKey?) {
+    try store.read { transaction in
+      var found: [JobRecord] = []
+      var next: EndedKey?
+      var lookedAt = 0
+      let last = before ?? EndedKey(state: state, endedAt: .max, job: .max)
+      try transaction.scanBackwards(QueueTables.ended, from: last) { key, _ in
+        guard key.state == last.state else { return false }
+        if key == before { return true }
+        if let job = try transaction.get(QueueTables.jobs, key.job), matches(job) { found.append(job) }
+        lookedAt += 1
+        guard found.count < limit, lookedAt < Self.lookedAtMaximum else {
+          next = key
+          return false
+        }
+        return true
+      }
+      return (found, next)
     }
   }
 }

@@ -4,28 +4,18 @@ import Store
 
 /// What becomes of a job, inside the transaction of whoever wants it.
 extension JobQueue {
-  func interrupt(_ job: inout JobRecord, in transaction: WriteTransaction) throws {
-    job.interruptions += 1
-    guard job.interruptions < Self.interruptionsMaximum else {
-      return try fail(
-        &job,
-        Failure(
-          code: "INTERRUPTED",
-          message: "the daemon stopped \(job.interruptions) times in a row while scanning this image",
-          hint: "look for a crash in the daemon's log, then queue the image again"), in: transaction)
-    }
-    job.attempt -= min(job.attempt, 1)
-    try putBack(&job, notBefore: 0, in: transaction)
-  }
-
   func putBack(_ job: inout JobRecord, notBefore: Int64, in transaction: WriteTransaction) throws {
     try transaction.delete(QueueTables.running, job.id)
     let previous = try change(&job, .giveBack, in: transaction)
     job.lease = 0
     job.notBefore = notBefore
     try put(job, .jobChanged, from: previous, in: transaction)
-    if notBefore > 0 {
-      try transaction.put(QueueTables.delayed, DelayedKey(notBefore: notBefore, job: job.id), NoValue())
+    try placeInLine(job, in: transaction)
+  }
+
+  func placeInLine(_ job: JobRecord, in transaction: WriteTransaction) throws {
+    if job.notBefore > 0 {
+      try transaction.put(QueueTables.delayed, DelayedKey(notBefore: job.notBefore, job: job.id), NoValue())
     } else {
       try transaction.put(QueueTables.ready, job.readyKey, job.id)
     }
@@ -33,29 +23,49 @@ extension JobQueue {
 
   func fail(_ job: inout JobRecord, _ failure: Failure, in transaction: WriteTransaction) throws {
     let previous = try change(&job, .fail, in: transaction)
-    job.errorCode = failure.code
-    job.errorMessage = failure.message
-    job.errorHint = failure.hint
+    job.take(failure)
     try close(&job, from: previous, in: transaction)
+    try Self.add(
+      1, QueueTables.failures, FailureKey(integration: job.integrationId, code: job.errorCode), in: transaction)
+    try observer(job, failure, transaction)
   }
 
-  func close(_ job: inout JobRecord, from previous: JobState, in transaction: WriteTransaction) throws {
-    try transaction.delete(QueueTables.running, job.id)
-    try transaction.delete(QueueTables.active, job.imageKey)
-    if job.state == .finished {
-      job.errorCode = ""
-      job.errorMessage = ""
-      job.errorHint = ""
+  /// Ends a job that is not wanted any more, whatever it does. `actor` is who does not.
+  func cancel(
+    _ job: JobRecord, _ failure: Failure, actor: String, in transaction: WriteTransaction
+  ) throws -> JobRecord {
+    var job = job
+    if job.state == .pending {
+      try takeFromLine(job, in: transaction)
+    } else {
+      try record(.cancelled, failure, Progress(), of: job, in: transaction)
     }
-    job.lease = 0
-    job.finishedAt = clock.now
-    try put(job, .jobChanged, from: previous, in: transaction)
+    let previous = try change(&job, .cancel, in: transaction)
+    job.take(failure)
+    try close(&job, from: previous, actor: actor, in: transaction)
+    try observer(job, failure, transaction)
+    return job
   }
 
-  func removeFromIndexes(_ job: JobRecord, in transaction: WriteTransaction) throws {
+  func close(
+    _ job: inout JobRecord, from previous: JobState, actor: String = "", in transaction: WriteTransaction
+  ) throws {
+    if previous != .pending { try transaction.delete(QueueTables.running, job.id) }
+    try transaction.delete(QueueTables.active, job.imageKey)
+    if job.state == .finished { job.take(nil) }
+    job.lease = 0
+    job.notBefore = 0
+    job.finishedAt = clock.now
+    try transaction.put(QueueTables.ended, job.endedKey, NoValue())
+    try put(job, .jobChanged, from: previous, actor: actor, in: transaction)
+  }
+
+  func takeFromLine(_ job: JobRecord, in transaction: WriteTransaction) throws {
+    if job.notBefore > 0 {
+      try transaction.delete(QueueTables.delayed, DelayedKey(notBefore: job.notBefore, job: job.id))
+    }
+    // One that backed off until just now may be in line already.
     try transaction.delete(QueueTables.ready, job.readyKey)
-    try transaction.delete(QueueTables.delayed, DelayedKey(notBefore: job.notBefore, job: job.id))
-    try transaction.delete(QueueTables.running, job.id)
   }
 
   func held(_ lease: Lease, in transaction: ReadTransaction) throws -> JobRecord {
@@ -71,9 +81,9 @@ extension JobQueue {
     guard let next = event.next(from: previous) else {
       preconditionFailure("job \(job.id): \(event) cannot happen in state \(previous)")
     }
-    try Self.count(previous, by: -1, in: transaction)
-    try Self.count(next, by: 1, in: transaction)
+    try Self.count(job, by: -1, in: transaction)
     job.state = next
+    try Self.count(job, by: 1, in: transaction)
     return previous
   }
 
@@ -91,37 +101,31 @@ extension JobQueue {
     }
   }
 
-  /// One seek an integration: the first ready key of each, and the best of those that may run.
-  func nextReady(_ mayRun: (UInt64) -> Bool, in transaction: ReadTransaction) throws -> ReadyKey? {
-    var best: ReadyKey?
-    var from: ReadyKey? = nil
-    while true {
-      var first: ReadyKey?
-      try transaction.scan(QueueTables.ready, from: from) { key, _ in
-        first = key
-        return false
-      }
-      guard let first else { return best }
-      if mayRun(first.integration),
-        best.map({ (first.priority, first.sequence) < ($0.priority, $0.sequence) }) ?? true
-      {
-        best = first
-      }
-      guard first.integration < UInt64.max else { return best }
-      from = ReadyKey(integration: first.integration + 1, priority: 0, sequence: 0)
-    }
+  static func count(_ job: JobRecord, by change: Int64, in transaction: WriteTransaction) throws {
+    try add(change, QueueTables.counts, CountKey(integration: job.integrationId, state: job.state), in: transaction)
   }
 
-  static func count(_ state: JobState, by change: Int64, in transaction: WriteTransaction) throws {
-    let key = UInt64(state.rawValue)
-    let count = Int64(try transaction.get(QueueTables.counts, key) ?? 0)
-    try transaction.put(QueueTables.counts, key, UInt64(max(0, count + change)))
+  /// Adds to a counter; one that reaches 0 is not kept.
+  static func add<Key: TableKey>(
+    _ change: Int64, _ table: Table<Key, UInt64>, _ key: Key, in transaction: WriteTransaction
+  ) throws {
+    let count = Int64(clamping: try transaction.get(table, key) ?? 0) + change
+    if count > 0 {
+      try transaction.put(table, key, UInt64(count))
+    } else {
+      try transaction.delete(table, key)
+    }
   }
 
   static func take(_ counter: String, in transaction: WriteTransaction) throws -> UInt64 {
     let next = try transaction.get(StateStore.meta, counter) ?? 1
     try transaction.put(StateStore.meta, counter, next + 1)
     return next
+  }
+
+  /// The place of what is received now: after all that was received before.
+  static func takeSequence(in transaction: WriteTransaction) throws -> UInt64 {
+    try take("next_sequence", in: transaction)
   }
 
   /// A registry may ask for any delay at all: at most the end of the clock.

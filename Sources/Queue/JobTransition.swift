@@ -2,11 +2,17 @@ import StorageMessages
 
 /// What can happen to a scan job. `next` is the only place that says which state follows.
 ///
-///     pending ──lease──▶ in progress ──parse──▶ parsing results ──finish──▶ finished
-///        ▲                   │                        │
-///        ├──backOff/return───┴────────────────────────┤
-///        │                                            ▼
-///     (refuse, cancel: from any of these three)     error, cancelled ──retry──▶ pending
+///                        ┌───────────── giveBack ────────────┐
+///                        ▼                                   │
+///      enqueue ──▶ pending ──lease──▶ in progress ──parse──▶ parsing results ──finish──▶ finished
+///                   ▲ │                  │  │                    │                          │
+///                   │ └──────fail────────┴──┼───fail─────────────┴─▶ error ────┐            │
+///                   │        cancel         └───cancel──────────────▶ cancelled ┤            │
+///                   └──────────────────────── retry ────────────────────────────┴────────────┘
+///
+/// Who owns a job until when, so that none can be stuck: a pending one is in the line of its integration (`ready`) or
+/// waits for an instant (`delayed`); one in progress or parsing results belongs to a lease of this process, whose attempt
+/// ends at the maximum scan time, and goes back when the process dies; a final one belongs to retention.
 package enum JobEvent: Sendable, CaseIterable {
   /// A scanner slot took it.
   case lease

@@ -1439,6 +1439,8 @@ package struct JobRecord: ProtoMessage {
   package var layersKnown: UInt32 = 0
   /// who asked for it or wanted it again last, "" for a poll
   package var actor: String = ""
+  /// number of the newest cancellation that does not cover it, though its receipt is earlier
+  package var spared: UInt64 = 0
 
   package init() {}
 
@@ -1474,6 +1476,7 @@ package struct JobRecord: ProtoMessage {
     self.attemptsRecorded = c.pointee.attempts_recorded
     self.layersKnown = c.pointee.layers_known
     self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.JobRecord.actor")
+    self.spared = c.pointee.spared
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1502,6 +1505,7 @@ package struct JobRecord: ProtoMessage {
     c.pointee.attempts_recorded = self.attemptsRecorded
     c.pointee.layers_known = self.layersKnown
     c.pointee.actor = arena.copy(self.actor)
+    c.pointee.spared = self.spared
   }
 }
 
@@ -1611,6 +1615,8 @@ package struct CancellationRecord: ProtoMessage {
   package var cancelled: UInt64 = 0
   /// the last job there was
   package var throughId: UInt64 = 0
+  /// of the integration, with everything of it
+  package var isRemoval: Bool = false
 
   package init() {}
 
@@ -1631,6 +1637,7 @@ package struct CancellationRecord: ProtoMessage {
     self.position = c.pointee.position
     self.cancelled = c.pointee.cancelled
     self.throughId = c.pointee.through_id
+    self.isRemoval = c.pointee.is_removal != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1644,6 +1651,7 @@ package struct CancellationRecord: ProtoMessage {
     c.pointee.position = self.position
     c.pointee.cancelled = self.cancelled
     c.pointee.through_id = self.throughId
+    c.pointee.is_removal = self.isRemoval ? 1 : 0
   }
 }
 

@@ -16,6 +16,11 @@ package enum EventKind: String, Sendable, CaseIterable {
   case jobQueued = "job.queued"
   /// The job reached another state.
   case jobChanged = "job.changed"
+  /// A selection of jobs was cancelled; each of them is told of as that is carried out.
+  case queueCancelled = "queue.cancelled"
+  /// No more scans start, of one integration or at all.
+  case queuePaused = "queue.paused"
+  case queueResumed = "queue.resumed"
   /// Reports of the image are stored.
   case imageScanned = "image.scanned"
   /// The image could not be scanned, or is none.

@@ -76,7 +76,8 @@ package struct Restore {
       throw unusable("its format is \(head.formatVersion), and this daemon knows \(BackupFormat.version)")
     }
     let info = head.info
-    guard info.schemaVersion == StateStore.schemaVersion else {
+    // An older one is brought up to date by the daemon that starts on it.
+    guard (1...StateStore.schemaVersion).contains(info.schemaVersion) else {
       throw unusable("it has schema version \(info.schemaVersion), and this daemon knows \(StateStore.schemaVersion)")
     }
     guard Int(head.pageBytes) == Int(sysconf(Int32(_SC_PAGESIZE))) else {

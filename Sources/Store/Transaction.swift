@@ -75,6 +75,22 @@ package class ReadTransaction {
     return Int(statistics.ms_entries)
   }
 
+  /// Number of entries from `first` on and before `end`; decodes none of them.
+  package func count<K, V>(_ table: Table<K, V>, from first: K, before end: K) throws -> Int {
+    let end = bytes(of: end)
+    var count = 0
+    try scan(table, fromBytes: bytes(of: first), reversed: false) { key, _ in
+      let isBefore = end.withUnsafeBytes { end in
+        guard let bytes = key.mv_data, let other = end.baseAddress else { return false }
+        let order = memcmp(bytes, other, min(key.mv_size, end.count))
+        return order < 0 || (order == 0 && key.mv_size < end.count)
+      }
+      if isBefore { count += 1 }
+      return isBefore
+    }
+    return count
+  }
+
   // MARK: - Inside
 
   private func scan<K, V>(

@@ -57,6 +57,23 @@ struct TextTests {
     #expect(People.size(.max) == "15.9 EiB")
   }
 
+  @Test(
+    "Sizes are read",
+    arguments: [
+      ("0", UInt64(0)), ("none", 0), ("1048576", 1 << 20), ("512B", 512), ("64KiB", 64 << 10), ("500MB", 500_000_000),
+      ("20GiB", 20 << 30), ("2tb", 2_000_000_000_000), ("15EiB", 15 << 60), ("18446744073709551615", .max),
+    ])
+  func readsSizes(text: String, expected: UInt64) throws {
+    #expect(try SizeText.parse(text) == expected)
+  }
+
+  @Test(
+    "What is no size is refused",
+    arguments: ["", "GiB", "-1", "1.5GiB", "20 GiB", "20G", "16EiB", "19EB", "18446744073709551616", "5ZiB", "٣MB"])
+  func refusesSizes(text: String) {
+    #expect(throws: MalformedText.self) { try SizeText.parse(text) }
+  }
+
   @Test("A tag makes the digest of a reference dispensable, a port of a name does not")
   func shortensReferences() {
     #expect(People.shortReference("hub/team/app:1.0@sha256:abc") == "hub/team/app:1.0")

@@ -46,8 +46,11 @@ final class Bench: Sendable {
     options.mapSizeBytes = 1 << 28
     let state = try StateDirectory(opening: directory.path + "/state")
     store = try await StateStore(
-      directory: state, tables: QueueTables.all, options: options, eventsMaximum: eventsMaximum)
-    queue = JobQueue(store: store)
+      directory: state, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
+      eventsMaximum: eventsMaximum)
+    queue = JobQueue(store: store, matchesPattern: QueueControl.matches) { [store] in
+      try store.noteEnd(of: $0, $1, in: $2)
+    }
     let catalogue = Catalogue()
     transport = HTTPTransport()
     thread = SerialThread(named: "test")

@@ -170,5 +170,12 @@ struct VendorRulesTests {
     #expect(violations("harbor") { $0.requestsPerSecond = 10_001 } == ["requests_per_second"])
     #expect(violations("harbor") { $0.bytesPerSecond = 1023 } == ["bytes_per_second"])
     #expect(violations("harbor") { $0.bytesPerSecond = .max } == ["bytes_per_second"])
+    #expect(violations("harbor") { $0.maxScans = 257 } == ["max_scans"])
+    #expect(violations("harbor") { $0.maxImageBytes = .max } == ["max_image_bytes"])
+    #expect(
+      violations("harbor") {
+        $0.maxScans = 256
+        $0.maxImageBytes = UInt64(Int64.max)
+      } == [])
   }
 }

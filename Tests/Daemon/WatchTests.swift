@@ -57,7 +57,7 @@ struct WatchTests {
       }
     }
 
-    func lease() async throws -> JobQueue.Lease { try #require(try await queue.lease { _ in true }) }
+    func lease() async throws -> JobQueue.Lease { try #require(try await queue.lease { _ in .open }) }
 
     func finish(_ lease: JobQueue.Lease) async throws {
       try await queue.beginParsing(lease)

@@ -80,6 +80,7 @@ REFUSED = [
     ("harbor", (*URL, "--max-requests-per-second", "99999"), ["requests_per_second"]),
     ("harbor", (*URL, "--max-bytes-per-second", "1"), ["bytes_per_second"]),
     ("harbor", (*URL, "--max-concurrent", "99"), ["max_concurrent"]),
+    ("harbor", (*URL, "--max-scans", "257", "--max-image-size", "16000PiB"), ["max_scans", "max_image_bytes"]),
     ("harbor", (*URL, "--scan-timeout", "5s"), ["scan_timeout"]),
     ("harbor", (*URL, "--mode", "automatic"), ["schedule"]),
     ("harbor", (*URL, "--every", "6w"), ["schedule.value"]), ("harbor", (*URL, "--daily-at", "24:00"), ["schedule.value"]),
@@ -115,21 +116,22 @@ def test_every_setting_is_shown_as_it_was_given(cli, add, tls, secret, tmp_path)
         "--client-cert", tmp_path / "me.pem", "--client-key", tmp_path / "me.key", "--insecure", "--proxy", "socks5://me@proxy.example:1080",
         "--proxy-password-file", secret(name="proxy"), "--allow-realm-host", "auth.example", "--scan-timeout", "5m", "--rescan", "--include-remote",
         "--criteria", "team/*:1.*", "--latest", "5", "--never", "*-dev", "--always", "base", "--platform", "linux/arm64", "--max-concurrent", "3",
-        "--max-requests-per-second", "7", "--max-bytes-per-second", "100000", "--quiet-hours", "22:00-06:00")
+        "--max-requests-per-second", "7", "--max-bytes-per-second", "100000", "--quiet-hours", "22:00-06:00",
+        "--max-scans", "2", "--max-image-size", "20GiB")
     shown = cli("integration", "show", "all")
     expected = {
         "type": "artifactory", "url": "https://art.example:8443/x", "apiUrl": "https://art.example", "scopes": ["a", "b"],
         "repositoryAccess": "port", "repositoryKeys": ["docker-local"], "description": "text", "allowedRealmHosts": ["auth.example"],
         "proxy": {"url": "socks5://me@proxy.example:1080", "hasPassword": True}, "scanTimeout": 300, "rescan": True, "includeRemote": True,
         "condition": {"kind": "latest", "count": 5}, "platforms": ["linux/arm64"], "maxConcurrent": 3, "requestsPerSecond": 7,
-        "bytesPerSecond": 100000, "quietHours": "22:00-06:00", "budget": None,
+        "maxScans": 2, "maxImageBytes": 20 << 30, "bytesPerSecond": 100000, "quietHours": "22:00-06:00", "budget": None,
         "authentication": {"kind": "account", "username": "ann", "hasSecret": True, "hasSessionToken": False},
     }
     assert {key: shown[key] for key in expected} == expected
     assert shown["tls"]["insecure"] and shown["tls"]["hasClientKey"] and "BEGIN CERTIFICATE" in shown["tls"]["clientCertificatePem"]
     assert "PRIVATE" not in json.dumps(shown)
     table = cli.run("integration", "show", "all", output="table").out
-    for word in ("socks5://me@proxy.example:1080", "22:00-06:00", "docker-local", "TLS certificates are not verified", "password stored"):
+    for word in ("socks5://me@proxy.example:1080", "22:00-06:00", "20 GiB", "docker-local", "TLS certificates are not verified", "password stored"):
         assert word in table, table
 
 
@@ -395,6 +397,8 @@ def test_add_asks_step_by_step(daemon, tls):
     assert "[8]" in terminal.answer("Requests at a time", "")
     terminal.answer("Requests a second", "")
     terminal.answer("Bytes a second", "")
+    terminal.answer("Scans at a time", "2")
+    terminal.answer("Largest image", "20")
     terminal.answer("Quiet hours", "")
     terminal.expect("team/*:1.*")
     terminal.answer("Add this integration", "")
@@ -404,6 +408,7 @@ def test_add_asks_step_by_step(daemon, tls):
     shown = daemon.cli("integration", "show", "hub")
     assert (shown["type"], shown["url"], shown["apiUrl"]) == ("gitlab", "https://registry.example", "https://gitlab.example")
     assert shown["scopes"] == ["group/sub", "other"] and shown["authentication"]["username"] == "ann" and shown["authentication"]["hasSecret"]
+    assert (shown["maxScans"], shown["maxImageBytes"]) == (2, 20)
     assert "BEGIN CERTIFICATE" in shown["tls"]["caPem"] and shown["scanTimeout"] == 600 and shown["rescan"]
     assert [(one["name"], one["tag"]) for one in shown["criteria"]] == [("team/*", "1.*"), ("", "4")]
     assert shown["condition"] == {"kind": "created_within", "days": 60}
@@ -420,7 +425,8 @@ def test_add_asks_step_by_step(daemon, tls):
         terminal.answer(question, "")
     assert "what is stored" in terminal.answer("Password", "", echo=False)
     for question in ("Verify", "File of certificates", "File of the certificate", "Proxy", "Description", "Maximum scan time", "Mode", "Schedule", "Time zone", "Pull only", "Additional",
-                     "Never", "Always", "Scan again", "Poll remote", "Platforms", "Requests at a time", "Requests a second", "Bytes a second", "Quiet",
+                     "Never", "Always", "Scan again", "Poll remote", "Platforms", "Requests at a time", "Requests a second", "Bytes a second",
+                     "Scans at a time", "Largest image", "Quiet",
                      "Store this"):
         terminal.answer(question, "")
     code, rest = terminal.end()

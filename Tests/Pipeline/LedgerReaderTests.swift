@@ -25,7 +25,8 @@ final class LedgerReaderTests {
     options.isSynchronous = false
     options.mapSizeBytes = 1 << 28
     store = try await StateStore(
-      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
+      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all,
+      migrations: QueueTables.migrations, options: options)
     queue = JobQueue(store: store, clock: clock.wall)
     ledger = Ledger(store: store, reader: reader)
   }

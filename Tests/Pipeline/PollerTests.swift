@@ -319,7 +319,7 @@ struct PollerTests {
     _ = try await plant.poller.start(hub)
     await registry.events.wait(for: "GET /v2/slow/tags/list")
     _ = try await plant.store.beginRemoval(named: "hub", now: 0) { [queue = plant.queue] id, transaction in
-      _ = try queue.cancelAll(of: id, JobQueue.Failure(code: "X", message: "", hint: ""), in: transaction)
+      try queue.cancelAll(ofRemoved: id, in: transaction)
     }
     await plant.poller.abandon(hub.id)
     while try await plant.store.removeRemains(of: hub.id) {}

@@ -93,7 +93,7 @@ struct ScanFailureTests {
     #expect(verdict.failure.code == code)
     #expect(!verdict.failure.hint.isEmpty)
     #expect((verdict.retryAfter != nil) == isTransient)
-    #expect(verdict.isNoImage == (code == "NOT_AN_IMAGE"))
+    #expect(verdict.failure.isNoImage == (code == "NOT_AN_IMAGE"))
   }
 
   @Test(arguments: [(UInt32(0), 5), (1, 5), (2, 10), (3, 20), (8, 600), (UInt32.max, 600)])

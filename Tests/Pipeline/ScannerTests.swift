@@ -251,10 +251,8 @@ struct ScannerTests {
     registry.put(image, "app")
     let job = try await plant.add(image, to: hub)
     for _ in 1...5 {
-      _ = try await plant.queue.lease { _ in true }
-      _ = try await plant.queue.recover { [store = plant.store] job, transaction in
-        try store.recordFailure(of: job, in: transaction)
-      }
+      _ = try await plant.queue.lease { _ in .open }
+      _ = try await plant.queue.recover()
     }
     #expect(try plant.job(job).state == .error)
     #expect(try plant.store.image(plant.key(image, hub))?.status == .failed)
@@ -269,8 +267,7 @@ struct ScannerTests {
     try await plant.scanning { scanner in
       await registry.events.wait(for: "GET \(path)")
       _ = try await plant.store.beginRemoval(named: "hub", now: 0) { [queue = plant.queue] id, transaction in
-        _ = try queue.cancelAll(
-          of: id, JobQueue.Failure(code: "INTEGRATION_REMOVED", message: "removed", hint: ""), in: transaction)
+        try queue.cancelAll(ofRemoved: id, in: transaction)
       }
       await scanner.abandon(hub.id)
       while try await plant.store.removeRemains(of: hub.id) {}

@@ -83,7 +83,8 @@ final class SchedulerTests {
     options.isSynchronous = false
     options.mapSizeBytes = 1 << 28
     store = try await StateStore(
-      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
+      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all,
+      migrations: QueueTables.migrations, options: options)
     polls = FakePolls(store, clock)
   }
 

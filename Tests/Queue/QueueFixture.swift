@@ -18,19 +18,23 @@ final class QueueFixture: Sendable {
     }
   }
 
-  let clock = Clock()
+  let clock: Clock
   let store: StateStore
   let queue: JobQueue
   private let directory: TemporaryDirectory
 
-  init() async throws {
-    directory = try TemporaryDirectory()
+  /// On the state that `previous` has closed, with its clock, where there is one.
+  init(after previous: QueueFixture? = nil) async throws {
+    clock = previous?.clock ?? Clock()
+    directory = try previous?.directory ?? TemporaryDirectory()
     var options = Environment.Options()
-    options.mapSizeBytes = 256 << 20
+    options.mapSizeBytes = 1 << 30
     options.isSynchronous = false
     store = try await StateStore(
-      directory: StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
-    queue = JobQueue(store: store, clock: WallClock { [clock] in clock.now })
+      directory: StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all,
+      migrations: QueueTables.migrations, options: options)
+    queue = JobQueue(
+      store: store, clock: WallClock { [clock] in clock.now }, matchesPattern: { $1.hasPrefix($0) })
   }
 
   deinit { store.close() }
@@ -47,7 +51,7 @@ final class QueueFixture: Sendable {
   }
 
   func lease(_ mayRun: @escaping @Sendable (UInt64) -> Bool = { _ in true }) async throws -> JobQueue.Lease? {
-    try await queue.lease(mayRun: mayRun)
+    try await queue.lease { mayRun($0) ? .open : .closed }
   }
 
   func finish(_ lease: JobQueue.Lease) async throws {
@@ -66,11 +70,14 @@ final class QueueFixture: Sendable {
   }
 
   func cancel(_ id: UInt64) async throws -> Bool {
-    try await store.write { [queue] in try queue.cancel(id, Self.cancellation, in: $0) }
+    do {
+      return try await queue.cancel([id], actor: "uid:7").contains(where: \.isChanged)
+    } catch is JobQueue.UnknownJob {
+      return false
+    }
   }
 
   static let failure = JobQueue.Failure(code: "REGISTRY_UNAVAILABLE", message: "no answer", hint: "wait")
-  static let cancellation = JobQueue.Failure(code: "CANCELLED", message: "by a person", hint: "")
 
   // MARK: - What must always hold
 
@@ -136,13 +143,51 @@ final class QueueFixture: Sendable {
         }
       }
       guard places.isEmpty, active.isEmpty else { throw Broken(description: "an index names a job that is not there") }
-      for state in JobState.all {
-        let stored = try transaction.get(QueueTables.counts, UInt64(state.rawValue)) ?? 0
-        guard stored == counts[state] ?? 0 else {
-          throw Broken(description: "\(stored) jobs counted as \(state.name), there are \(counts[state] ?? 0)")
-        }
-      }
+      try auditCounts(jobs, in: transaction)
       return jobs
+    }
+  }
+
+  private func auditCounts(_ jobs: [UInt64: JobRecord], in transaction: ReadTransaction) throws {
+    var (counts, failures): ([CountKey: UInt64], [FailureKey: UInt64]) = ([:], [:])
+    try transaction.scan(QueueTables.counts) { key, count in
+      counts[key] = count
+      return true
+    }
+    try transaction.scan(QueueTables.failures) { key, count in
+      failures[key] = count
+      return true
+    }
+    var ended: Set<EndedKey> = []
+    try transaction.scan(QueueTables.ended) { key, _ in
+      ended.insert(key)
+      return true
+    }
+    var attempts: [UInt64: [AttemptRecord]] = [:]
+    try transaction.scan(QueueTables.attempts) { key, record in
+      attempts[key.job, default: []].append(record)
+      return true
+    }
+    let grouped = Dictionary(grouping: jobs.values) { CountKey(integration: $0.integrationId, state: $0.state) }
+    guard counts == grouped.mapValues({ UInt64($0.count) }) else {
+      throw Broken(description: "counts are wrong: \(counts)")
+    }
+    let failed = Dictionary(grouping: jobs.values.filter { $0.state == .error }) {
+      FailureKey(integration: $0.integrationId, code: $0.errorCode)
+    }
+    guard failures == failed.mapValues({ UInt64($0.count) }) else {
+      throw Broken(description: "failures are counted wrong: \(failures)")
+    }
+    let final = jobs.values.filter(\.state.isFinal)
+    guard ended == Set(final.map { EndedKey(state: $0.state, endedAt: $0.finishedAt, job: $0.id) }) else {
+      throw Broken(description: "the list of what has ended is wrong")
+    }
+    for (id, records) in attempts {
+      guard let job = jobs[id] else { throw Broken(description: "there are attempts at job \(id), which is not there") }
+      let running = records.filter { $0.outcome == .running }
+      guard running.map(\.lease) == (job.lease > 0 ? [job.lease] : []) else {
+        throw Broken(description: "job \(id), \(job.state.name), has running attempts \(running)")
+      }
     }
   }
 }

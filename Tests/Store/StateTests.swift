@@ -160,7 +160,7 @@ import Testing
     return try File.read(directory.stateFile, limit: 1 << 20)
   }
 
-  @Test("an unknown schema version is refused, and the file left as it was", arguments: [0, 2, 99] as [UInt64])
+  @Test("an unknown schema version is refused, and the file left as it was", arguments: [0, 1, 3, 99] as [UInt64])
   func unknownSchema(version: UInt64) async throws {
     let before = try await makeState(version: version)
     await #expect {

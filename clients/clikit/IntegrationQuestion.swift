@@ -124,6 +124,12 @@ struct IntegrationQuestion {
       IntegrationQuestion(
         text: "Bytes a second, 0 for no limit", fields: ["bytes_per_second"],
         proposal: { String($0.bytesPerSecond) }, take: { $0.bytesPerSecond = try number($1) }),
+      IntegrationQuestion(
+        text: "Scans at a time, 0 for as many as the daemon allows", fields: ["max_scans"],
+        proposal: { String($0.maxScans) }, take: { $0.maxScans = try number($1) }),
+      IntegrationQuestion(
+        text: "Largest image such as 20GiB, 0 for the daemon's own limit", fields: ["max_image_bytes"],
+        proposal: { String($0.maxImageBytes) }, take: { $0.maxImageBytes = try SizeText.parse($1) }),
       text("Quiet hours such as 22:00-06:00, - for none", "quiet_hours", \.quietHours),
     ]
   }

@@ -78,6 +78,8 @@ package enum IntegrationView {
     if integration.maxConcurrent > 0 { facts.add("requests at a time", String(integration.maxConcurrent)) }
     if integration.requestsPerSecond > 0 { facts.add("requests a second", String(integration.requestsPerSecond)) }
     if integration.bytesPerSecond > 0 { facts.add("bytes a second", People.size(integration.bytesPerSecond)) }
+    if integration.maxScans > 0 { facts.add("scans at a time", String(integration.maxScans)) }
+    if integration.maxImageBytes > 0 { facts.add("largest image", People.size(integration.maxImageBytes)) }
     if !integration.quietHours.isEmpty { facts.add("quiet hours", integration.quietHours) }
     if let budget = integration.budget { facts.add("budget", describe(budget)) }
     if integration.createdAt != nil { facts.add("created", People.time(integration.createdAt)) }

@@ -180,5 +180,6 @@ extension UpdateIntegrationRequest {
     "authentication.kind", "authentication.username", "tls.ca_pem", "tls.client_certificate_pem", "tls.insecure",
     "proxy", "criteria", "condition", "never", "always", "rescan", "scan_timeout", "platforms", "max_concurrent",
     "requests_per_second", "bytes_per_second", "quiet_hours", "allowed_realm_hosts", "include_remote",
+    "max_scans", "max_image_bytes",
   ]
 }

@@ -110,6 +110,16 @@ struct LimitSettings: ParsableArguments {
   @Option(help: ArgumentHelp("Bytes a second; 0 for no limit.", valueName: "N"))
   var maxBytesPerSecond: UInt64?
 
+  @Option(help: ArgumentHelp("Scans of its images at a time; 0 for as many as the daemon allows.", valueName: "N"))
+  var maxScans: UInt32?
+
+  @Option(
+    help: ArgumentHelp(
+      "Images whose layers are larger together are not fetched: 20GiB, 500MB; 0 or none for the daemon's own limit.",
+      valueName: "SIZE"),
+    transform: SizeText.parse)
+  var maxImageSize: UInt64?
+
   @Option(
     help: ArgumentHelp(
       "Hours of every day without automatic scans, in the node's time: 08:00-18:00.", valueName: "HOURS"))
@@ -124,6 +134,8 @@ struct LimitSettings: ParsableArguments {
     change.set("max_concurrent", \.maxConcurrent, maxConcurrent)
     change.set("requests_per_second", \.requestsPerSecond, maxRequestsPerSecond)
     change.set("bytes_per_second", \.bytesPerSecond, maxBytesPerSecond)
+    change.set("max_scans", \.maxScans, maxScans)
+    change.set("max_image_bytes", \.maxImageBytes, maxImageSize)
     change.set("quiet_hours", \.quietHours, quietHours)
   }
 }

@@ -13,7 +13,8 @@ enum SettingNames {
     "condition.count": "latest",
     "rescan": "rescan", "include_remote": "include-remote", "scan_timeout": "scan-timeout",
     "max_concurrent": "max-concurrent", "requests_per_second": "max-requests-per-second",
-    "bytes_per_second": "max-bytes-per-second", "quiet_hours": "quiet-hours", "mode": "mode",
+    "bytes_per_second": "max-bytes-per-second", "max_scans": "max-scans", "max_image_bytes": "max-image-size",
+    "quiet_hours": "quiet-hours", "mode": "mode",
     "schedule.timezone": "timezone",
   ]
 

@@ -587,10 +587,11 @@ struct  Tidewaiter__Storage__V1__JobRecord
   uint32_t attempts_recorded;
   uint32_t layers_known;
   ProtobufCBinaryData actor;
+  uint64_t spared;
 };
 #define TIDEWAITER__STORAGE__V1__JOB_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__job_record__descriptor) \
-    , 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, {0,NULL}, 0, 0, 0, 0, {0,NULL}, 0, 0, 0, {0,NULL} }
+    , 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__STORAGE__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0, 0, 0, 0, 0, 0, {0,NULL}, {0,NULL}, 0, 0, 0, 0, {0,NULL}, 0, 0, 0, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__Storage__V1__AttemptRecord
@@ -638,10 +639,11 @@ struct  Tidewaiter__Storage__V1__CancellationRecord
   uint64_t position;
   uint64_t cancelled;
   uint64_t through_id;
+  protobuf_c_boolean is_removal;
 };
 #define TIDEWAITER__STORAGE__V1__CANCELLATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__cancellation_record__descriptor) \
-    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0 }
+    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__PollRecord

@@ -84,6 +84,26 @@ typedef struct Tidewaiter__V1__GetJobRequest Tidewaiter__V1__GetJobRequest;
 typedef struct Tidewaiter__V1__WatchJobsRequest Tidewaiter__V1__WatchJobsRequest;
 typedef struct Tidewaiter__V1__WatchJobsResponse Tidewaiter__V1__WatchJobsResponse;
 typedef struct Tidewaiter__V1__Job Tidewaiter__V1__Job;
+typedef struct Tidewaiter__V1__Attempt Tidewaiter__V1__Attempt;
+typedef struct Tidewaiter__V1__JobSelector Tidewaiter__V1__JobSelector;
+typedef struct Tidewaiter__V1__JobChange Tidewaiter__V1__JobChange;
+typedef struct Tidewaiter__V1__CancelJobsRequest Tidewaiter__V1__CancelJobsRequest;
+typedef struct Tidewaiter__V1__CancelJobsResponse Tidewaiter__V1__CancelJobsResponse;
+typedef struct Tidewaiter__V1__RetryJobsRequest Tidewaiter__V1__RetryJobsRequest;
+typedef struct Tidewaiter__V1__RetryJobsResponse Tidewaiter__V1__RetryJobsResponse;
+typedef struct Tidewaiter__V1__PrioritizeJobsRequest Tidewaiter__V1__PrioritizeJobsRequest;
+typedef struct Tidewaiter__V1__PrioritizeJobsResponse Tidewaiter__V1__PrioritizeJobsResponse;
+typedef struct Tidewaiter__V1__ClearJobsRequest Tidewaiter__V1__ClearJobsRequest;
+typedef struct Tidewaiter__V1__ClearJobsResponse Tidewaiter__V1__ClearJobsResponse;
+typedef struct Tidewaiter__V1__PauseQueueRequest Tidewaiter__V1__PauseQueueRequest;
+typedef struct Tidewaiter__V1__ResumeQueueRequest Tidewaiter__V1__ResumeQueueRequest;
+typedef struct Tidewaiter__V1__QueuePauses Tidewaiter__V1__QueuePauses;
+typedef struct Tidewaiter__V1__QueuePause Tidewaiter__V1__QueuePause;
+typedef struct Tidewaiter__V1__GetQueueStatsRequest Tidewaiter__V1__GetQueueStatsRequest;
+typedef struct Tidewaiter__V1__QueueStats Tidewaiter__V1__QueueStats;
+typedef struct Tidewaiter__V1__IntegrationQueue Tidewaiter__V1__IntegrationQueue;
+typedef struct Tidewaiter__V1__Throughput Tidewaiter__V1__Throughput;
+typedef struct Tidewaiter__V1__FailureCount Tidewaiter__V1__FailureCount;
 typedef struct Tidewaiter__V1__CreateUploadRequest Tidewaiter__V1__CreateUploadRequest;
 typedef struct Tidewaiter__V1__Upload Tidewaiter__V1__Upload;
 typedef struct Tidewaiter__V1__WriteUploadRequest Tidewaiter__V1__WriteUploadRequest;
@@ -113,6 +133,12 @@ typedef struct Tidewaiter__V1__Event Tidewaiter__V1__Event;
 typedef struct Tidewaiter__V1__GetDescriptorsRequest Tidewaiter__V1__GetDescriptorsRequest;
 typedef struct Tidewaiter__V1__RotateKeyRequest Tidewaiter__V1__RotateKeyRequest;
 typedef struct Tidewaiter__V1__RotateKeyResponse Tidewaiter__V1__RotateKeyResponse;
+typedef struct Tidewaiter__V1__CollectGarbageRequest Tidewaiter__V1__CollectGarbageRequest;
+typedef struct Tidewaiter__V1__CollectGarbageResponse Tidewaiter__V1__CollectGarbageResponse;
+typedef struct Tidewaiter__V1__GarbageCount Tidewaiter__V1__GarbageCount;
+typedef struct Tidewaiter__V1__BackupRequest Tidewaiter__V1__BackupRequest;
+typedef struct Tidewaiter__V1__BackupResponse Tidewaiter__V1__BackupResponse;
+typedef struct Tidewaiter__V1__BackupEnd Tidewaiter__V1__BackupEnd;
 typedef struct Tidewaiter__V1__Descriptors Tidewaiter__V1__Descriptors;
 typedef struct Tidewaiter__V1__MethodDescription Tidewaiter__V1__MethodDescription;
 
@@ -183,6 +209,24 @@ typedef enum _Tidewaiter__V1__FindingKind {
   TIDEWAITER__V1__FINDING_KIND__FINDING_KIND_ERROR = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__V1__FINDING_KIND)
 } Tidewaiter__V1__FindingKind;
+typedef enum _Tidewaiter__V1__AttemptOutcome {
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_UNSPECIFIED = 0,
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RUNNING = 1,
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FINISHED = 2,
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_FAILED = 3,
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_RETRIED = 4,
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_TIMED_OUT = 5,
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_INTERRUPTED = 6,
+  TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_CANCELLED = 7
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__V1__ATTEMPT_OUTCOME)
+} Tidewaiter__V1__AttemptOutcome;
+typedef enum _Tidewaiter__V1__JobPriority {
+  TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_UNSPECIFIED = 0,
+  TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_PERSON = 1,
+  TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_NEW = 2,
+  TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_RESCAN = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TIDEWAITER__V1__JOB_PRIORITY)
+} Tidewaiter__V1__JobPriority;
 typedef enum _Tidewaiter__V1__JobState {
   TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED = 0,
   TIDEWAITER__V1__JOB_STATE__JOB_STATE_PENDING = 1,
@@ -248,14 +292,14 @@ struct  Tidewaiter__V1__Integration
   Tidewaiter__V1__Budget *budget;
   size_t n_dropped_secrets;
   ProtobufCBinaryData *dropped_secrets;
-  uint32_t max_scans;
-  uint64_t max_image_bytes;
   size_t n_changed_fields;
   ProtobufCBinaryData *changed_fields;
+  uint32_t max_scans;
+  uint64_t max_image_bytes;
 };
 #define TIDEWAITER__V1__INTEGRATION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__integration__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL, 0, 0, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, TIDEWAITER__V1__MODE__MODE_UNSPECIFIED, NULL, NULL, NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, NULL, 0,NULL, 0, 0,NULL, NULL, NULL, 0,NULL, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0,NULL, {0,NULL}, 0, NULL, 0, 0, {0,NULL}, NULL, 0,NULL, 0,NULL, 0, 0 }
 
 
 struct  Tidewaiter__V1__Budget
@@ -1102,10 +1146,11 @@ struct  Tidewaiter__V1__ListJobsRequest
   uint64_t poll_id;
   uint32_t page_size;
   ProtobufCBinaryData page_token;
+  ProtobufCBinaryData repository;
 };
 #define TIDEWAITER__V1__LIST_JOBS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__list_jobs_request__descriptor) \
-    , 0,NULL, {0,NULL}, 0, 0, {0,NULL} }
+    , 0,NULL, {0,NULL}, 0, 0, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__V1__ListJobsResponse
@@ -1177,10 +1222,278 @@ struct  Tidewaiter__V1__Job
   uint64_t bytes_total;
   uint32_t layers_done;
   uint32_t layers_total;
+  uint32_t layers_known;
+  ProtobufCBinaryData actor;
+  Google__Protobuf__Duration *elapsed;
+  Google__Protobuf__Duration *limit;
+  ProtobufCBinaryData wait_reason;
+  ProtobufCBinaryData wait_detail;
+  uint64_t position;
+  Google__Protobuf__Timestamp *estimated_start_at;
+  Google__Protobuf__Timestamp *estimated_end_at;
+  size_t n_attempts;
+  Tidewaiter__V1__Attempt **attempts;
 };
 #define TIDEWAITER__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__job__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, {0,NULL}, NULL, NULL, {0,NULL}, {0,NULL}, 0, NULL, NULL, 0,NULL }
+
+
+struct  Tidewaiter__V1__Attempt
+{
+  ProtobufCMessage base;
+  uint64_t number;
+  uint32_t attempt;
+  Tidewaiter__V1__AttemptOutcome outcome;
+  Google__Protobuf__Timestamp *started_at;
+  Google__Protobuf__Timestamp *ended_at;
+  Tidewaiter__V1__ErrorDetail *error;
+  uint64_t bytes_fetched;
+  uint64_t bytes_total;
+  uint32_t layers_done;
+  uint32_t layers_total;
+  uint32_t layers_known;
+};
+#define TIDEWAITER__V1__ATTEMPT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__attempt__descriptor) \
+    , 0, 0, TIDEWAITER__V1__ATTEMPT_OUTCOME__ATTEMPT_OUTCOME_UNSPECIFIED, NULL, NULL, NULL, 0, 0, 0, 0, 0 }
+
+
+struct  Tidewaiter__V1__JobSelector
+{
+  ProtobufCMessage base;
+  size_t n_job_ids;
+  uint64_t *job_ids;
+  protobuf_c_boolean all;
+  ProtobufCBinaryData integration;
+  uint64_t poll_id;
+  ProtobufCBinaryData repository;
+  size_t n_states;
+  Tidewaiter__V1__JobState *states;
+  size_t n_error_codes;
+  ProtobufCBinaryData *error_codes;
+};
+#define TIDEWAITER__V1__JOB_SELECTOR__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__job_selector__descriptor) \
+    , 0,NULL, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, 0,NULL }
+
+
+struct  Tidewaiter__V1__JobChange
+{
+  ProtobufCMessage base;
+  uint64_t job_id;
+  protobuf_c_boolean changed;
+  Tidewaiter__V1__JobState state;
+  uint64_t existing_job_id;
+};
+#define TIDEWAITER__V1__JOB_CHANGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__job_change__descriptor) \
+    , 0, 0, TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0 }
+
+
+struct  Tidewaiter__V1__CancelJobsRequest
+{
+  ProtobufCMessage base;
+  Tidewaiter__V1__JobSelector *jobs;
+};
+#define TIDEWAITER__V1__CANCEL_JOBS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__cancel_jobs_request__descriptor) \
+    , NULL }
+
+
+struct  Tidewaiter__V1__CancelJobsResponse
+{
+  ProtobufCMessage base;
+  size_t n_jobs;
+  Tidewaiter__V1__JobChange **jobs;
+  uint64_t cancelled;
+};
+#define TIDEWAITER__V1__CANCEL_JOBS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__cancel_jobs_response__descriptor) \
+    , 0,NULL, 0 }
+
+
+struct  Tidewaiter__V1__RetryJobsRequest
+{
+  ProtobufCMessage base;
+  Tidewaiter__V1__JobSelector *jobs;
+};
+#define TIDEWAITER__V1__RETRY_JOBS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__retry_jobs_request__descriptor) \
+    , NULL }
+
+
+struct  Tidewaiter__V1__RetryJobsResponse
+{
+  ProtobufCMessage base;
+  size_t n_jobs;
+  Tidewaiter__V1__JobChange **jobs;
+  uint64_t queued;
+  uint64_t existed;
+};
+#define TIDEWAITER__V1__RETRY_JOBS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__retry_jobs_response__descriptor) \
+    , 0,NULL, 0, 0 }
+
+
+struct  Tidewaiter__V1__PrioritizeJobsRequest
+{
+  ProtobufCMessage base;
+  Tidewaiter__V1__JobSelector *jobs;
+  Tidewaiter__V1__JobPriority priority;
+};
+#define TIDEWAITER__V1__PRIORITIZE_JOBS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__prioritize_jobs_request__descriptor) \
+    , NULL, TIDEWAITER__V1__JOB_PRIORITY__JOB_PRIORITY_UNSPECIFIED }
+
+
+struct  Tidewaiter__V1__PrioritizeJobsResponse
+{
+  ProtobufCMessage base;
+  size_t n_jobs;
+  Tidewaiter__V1__JobChange **jobs;
+  uint64_t changed;
+};
+#define TIDEWAITER__V1__PRIORITIZE_JOBS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__prioritize_jobs_response__descriptor) \
+    , 0,NULL, 0 }
+
+
+struct  Tidewaiter__V1__ClearJobsRequest
+{
+  ProtobufCMessage base;
+  Tidewaiter__V1__JobSelector *jobs;
+};
+#define TIDEWAITER__V1__CLEAR_JOBS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__clear_jobs_request__descriptor) \
+    , NULL }
+
+
+struct  Tidewaiter__V1__ClearJobsResponse
+{
+  ProtobufCMessage base;
+  uint64_t cleared;
+};
+#define TIDEWAITER__V1__CLEAR_JOBS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__clear_jobs_response__descriptor) \
+    , 0 }
+
+
+struct  Tidewaiter__V1__PauseQueueRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  ProtobufCBinaryData reason;
+};
+#define TIDEWAITER__V1__PAUSE_QUEUE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__pause_queue_request__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__V1__ResumeQueueRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+};
+#define TIDEWAITER__V1__RESUME_QUEUE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__resume_queue_request__descriptor) \
+    , {0,NULL} }
+
+
+struct  Tidewaiter__V1__QueuePauses
+{
+  ProtobufCMessage base;
+  size_t n_pauses;
+  Tidewaiter__V1__QueuePause **pauses;
+};
+#define TIDEWAITER__V1__QUEUE_PAUSES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__queue_pauses__descriptor) \
+    , 0,NULL }
+
+
+struct  Tidewaiter__V1__QueuePause
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  Google__Protobuf__Timestamp *since;
+  ProtobufCBinaryData actor;
+  ProtobufCBinaryData reason;
+};
+#define TIDEWAITER__V1__QUEUE_PAUSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__queue_pause__descriptor) \
+    , {0,NULL}, NULL, {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__V1__GetQueueStatsRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+};
+#define TIDEWAITER__V1__GET_QUEUE_STATS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__get_queue_stats_request__descriptor) \
+    , {0,NULL} }
+
+
+struct  Tidewaiter__V1__QueueStats
+{
+  ProtobufCMessage base;
+  size_t n_states;
+  Tidewaiter__V1__StateCount **states;
+  size_t n_integrations;
+  Tidewaiter__V1__IntegrationQueue **integrations;
+  Google__Protobuf__Timestamp *oldest_pending_at;
+  Tidewaiter__V1__Throughput *throughput;
+  size_t n_failures;
+  Tidewaiter__V1__FailureCount **failures;
+  size_t n_pauses;
+  Tidewaiter__V1__QueuePause **pauses;
+  uint32_t scanner_slots;
+  uint32_t slots_busy;
+  uint32_t slots_stalled;
+  Google__Protobuf__Timestamp *estimated_end_at;
+};
+#define TIDEWAITER__V1__QUEUE_STATS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__queue_stats__descriptor) \
+    , 0,NULL, 0,NULL, NULL, NULL, 0,NULL, 0,NULL, 0, 0, 0, NULL }
+
+
+struct  Tidewaiter__V1__IntegrationQueue
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData integration;
+  size_t n_states;
+  Tidewaiter__V1__StateCount **states;
+  Google__Protobuf__Timestamp *oldest_pending_at;
+  Tidewaiter__V1__Throughput *throughput;
+};
+#define TIDEWAITER__V1__INTEGRATION_QUEUE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__integration_queue__descriptor) \
+    , {0,NULL}, 0,NULL, NULL, NULL }
+
+
+struct  Tidewaiter__V1__Throughput
+{
+  ProtobufCMessage base;
+  Google__Protobuf__Duration *window;
+  uint64_t jobs;
+  uint64_t bytes;
+  double jobs_per_second;
+  Google__Protobuf__Duration *mean_duration;
+};
+#define TIDEWAITER__V1__THROUGHPUT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__throughput__descriptor) \
+    , NULL, 0, 0, 0, NULL }
+
+
+struct  Tidewaiter__V1__FailureCount
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData code;
+  uint64_t jobs;
+};
+#define TIDEWAITER__V1__FAILURE_COUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__failure_count__descriptor) \
+    , {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__CreateUploadRequest
@@ -1406,10 +1719,13 @@ struct  Tidewaiter__V1__Status
   Tidewaiter__V1__MethodMetrics **methods;
   size_t n_resolve;
   ProtobufCBinaryData *resolve;
+  size_t n_pauses;
+  Tidewaiter__V1__QueuePause **pauses;
+  uint64_t store_file_bytes;
 };
 #define TIDEWAITER__V1__STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__status__descriptor) \
-    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL }
+    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0 }
 
 
 struct  Tidewaiter__V1__StateCount
@@ -1525,6 +1841,75 @@ struct  Tidewaiter__V1__RotateKeyResponse
 #define TIDEWAITER__V1__ROTATE_KEY_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__rotate_key_response__descriptor) \
     , 0, 0 }
+
+
+struct  Tidewaiter__V1__CollectGarbageRequest
+{
+  ProtobufCMessage base;
+  protobuf_c_boolean dry_run;
+};
+#define TIDEWAITER__V1__COLLECT_GARBAGE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__collect_garbage_request__descriptor) \
+    , 0 }
+
+
+struct  Tidewaiter__V1__CollectGarbageResponse
+{
+  ProtobufCMessage base;
+  size_t n_removed;
+  Tidewaiter__V1__GarbageCount **removed;
+  uint64_t store_bytes_used;
+  Google__Protobuf__Duration *duration;
+};
+#define TIDEWAITER__V1__COLLECT_GARBAGE_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__collect_garbage_response__descriptor) \
+    , 0,NULL, 0, NULL }
+
+
+struct  Tidewaiter__V1__GarbageCount
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData kind;
+  uint64_t count;
+  uint64_t bytes;
+  Google__Protobuf__Timestamp *oldest;
+};
+#define TIDEWAITER__V1__GARBAGE_COUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__garbage_count__descriptor) \
+    , {0,NULL}, 0, 0, NULL }
+
+
+struct  Tidewaiter__V1__BackupRequest
+{
+  ProtobufCMessage base;
+};
+#define TIDEWAITER__V1__BACKUP_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__backup_request__descriptor) \
+     }
+
+
+struct  Tidewaiter__V1__BackupResponse
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData data;
+  Tidewaiter__V1__BackupEnd *end;
+};
+#define TIDEWAITER__V1__BACKUP_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__backup_response__descriptor) \
+    , {0,NULL}, NULL }
+
+
+struct  Tidewaiter__V1__BackupEnd
+{
+  ProtobufCMessage base;
+  uint64_t size;
+  ProtobufCBinaryData sha256;
+  Google__Protobuf__Timestamp *taken_at;
+  uint32_t schema_version;
+};
+#define TIDEWAITER__V1__BACKUP_END__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__backup_end__descriptor) \
+    , 0, {0,NULL}, NULL, 0 }
 
 
 struct  Tidewaiter__V1__Descriptors
@@ -2788,6 +3173,386 @@ Tidewaiter__V1__Job *
 void   tidewaiter__v1__job__free_unpacked
                      (Tidewaiter__V1__Job *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Attempt methods */
+void   tidewaiter__v1__attempt__init
+                     (Tidewaiter__V1__Attempt         *message);
+size_t tidewaiter__v1__attempt__get_packed_size
+                     (const Tidewaiter__V1__Attempt   *message);
+size_t tidewaiter__v1__attempt__pack
+                     (const Tidewaiter__V1__Attempt   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__attempt__pack_to_buffer
+                     (const Tidewaiter__V1__Attempt   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Attempt *
+       tidewaiter__v1__attempt__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__attempt__free_unpacked
+                     (Tidewaiter__V1__Attempt *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__JobSelector methods */
+void   tidewaiter__v1__job_selector__init
+                     (Tidewaiter__V1__JobSelector         *message);
+size_t tidewaiter__v1__job_selector__get_packed_size
+                     (const Tidewaiter__V1__JobSelector   *message);
+size_t tidewaiter__v1__job_selector__pack
+                     (const Tidewaiter__V1__JobSelector   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__job_selector__pack_to_buffer
+                     (const Tidewaiter__V1__JobSelector   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__JobSelector *
+       tidewaiter__v1__job_selector__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__job_selector__free_unpacked
+                     (Tidewaiter__V1__JobSelector *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__JobChange methods */
+void   tidewaiter__v1__job_change__init
+                     (Tidewaiter__V1__JobChange         *message);
+size_t tidewaiter__v1__job_change__get_packed_size
+                     (const Tidewaiter__V1__JobChange   *message);
+size_t tidewaiter__v1__job_change__pack
+                     (const Tidewaiter__V1__JobChange   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__job_change__pack_to_buffer
+                     (const Tidewaiter__V1__JobChange   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__JobChange *
+       tidewaiter__v1__job_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__job_change__free_unpacked
+                     (Tidewaiter__V1__JobChange *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CancelJobsRequest methods */
+void   tidewaiter__v1__cancel_jobs_request__init
+                     (Tidewaiter__V1__CancelJobsRequest         *message);
+size_t tidewaiter__v1__cancel_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__CancelJobsRequest   *message);
+size_t tidewaiter__v1__cancel_jobs_request__pack
+                     (const Tidewaiter__V1__CancelJobsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__cancel_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__CancelJobsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CancelJobsRequest *
+       tidewaiter__v1__cancel_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__cancel_jobs_request__free_unpacked
+                     (Tidewaiter__V1__CancelJobsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CancelJobsResponse methods */
+void   tidewaiter__v1__cancel_jobs_response__init
+                     (Tidewaiter__V1__CancelJobsResponse         *message);
+size_t tidewaiter__v1__cancel_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__CancelJobsResponse   *message);
+size_t tidewaiter__v1__cancel_jobs_response__pack
+                     (const Tidewaiter__V1__CancelJobsResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__cancel_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__CancelJobsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CancelJobsResponse *
+       tidewaiter__v1__cancel_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__cancel_jobs_response__free_unpacked
+                     (Tidewaiter__V1__CancelJobsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RetryJobsRequest methods */
+void   tidewaiter__v1__retry_jobs_request__init
+                     (Tidewaiter__V1__RetryJobsRequest         *message);
+size_t tidewaiter__v1__retry_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__RetryJobsRequest   *message);
+size_t tidewaiter__v1__retry_jobs_request__pack
+                     (const Tidewaiter__V1__RetryJobsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__retry_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__RetryJobsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RetryJobsRequest *
+       tidewaiter__v1__retry_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__retry_jobs_request__free_unpacked
+                     (Tidewaiter__V1__RetryJobsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__RetryJobsResponse methods */
+void   tidewaiter__v1__retry_jobs_response__init
+                     (Tidewaiter__V1__RetryJobsResponse         *message);
+size_t tidewaiter__v1__retry_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__RetryJobsResponse   *message);
+size_t tidewaiter__v1__retry_jobs_response__pack
+                     (const Tidewaiter__V1__RetryJobsResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__retry_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__RetryJobsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__RetryJobsResponse *
+       tidewaiter__v1__retry_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__retry_jobs_response__free_unpacked
+                     (Tidewaiter__V1__RetryJobsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PrioritizeJobsRequest methods */
+void   tidewaiter__v1__prioritize_jobs_request__init
+                     (Tidewaiter__V1__PrioritizeJobsRequest         *message);
+size_t tidewaiter__v1__prioritize_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__PrioritizeJobsRequest   *message);
+size_t tidewaiter__v1__prioritize_jobs_request__pack
+                     (const Tidewaiter__V1__PrioritizeJobsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__prioritize_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__PrioritizeJobsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PrioritizeJobsRequest *
+       tidewaiter__v1__prioritize_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__prioritize_jobs_request__free_unpacked
+                     (Tidewaiter__V1__PrioritizeJobsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PrioritizeJobsResponse methods */
+void   tidewaiter__v1__prioritize_jobs_response__init
+                     (Tidewaiter__V1__PrioritizeJobsResponse         *message);
+size_t tidewaiter__v1__prioritize_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__PrioritizeJobsResponse   *message);
+size_t tidewaiter__v1__prioritize_jobs_response__pack
+                     (const Tidewaiter__V1__PrioritizeJobsResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__prioritize_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__PrioritizeJobsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PrioritizeJobsResponse *
+       tidewaiter__v1__prioritize_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__prioritize_jobs_response__free_unpacked
+                     (Tidewaiter__V1__PrioritizeJobsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ClearJobsRequest methods */
+void   tidewaiter__v1__clear_jobs_request__init
+                     (Tidewaiter__V1__ClearJobsRequest         *message);
+size_t tidewaiter__v1__clear_jobs_request__get_packed_size
+                     (const Tidewaiter__V1__ClearJobsRequest   *message);
+size_t tidewaiter__v1__clear_jobs_request__pack
+                     (const Tidewaiter__V1__ClearJobsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__clear_jobs_request__pack_to_buffer
+                     (const Tidewaiter__V1__ClearJobsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ClearJobsRequest *
+       tidewaiter__v1__clear_jobs_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__clear_jobs_request__free_unpacked
+                     (Tidewaiter__V1__ClearJobsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ClearJobsResponse methods */
+void   tidewaiter__v1__clear_jobs_response__init
+                     (Tidewaiter__V1__ClearJobsResponse         *message);
+size_t tidewaiter__v1__clear_jobs_response__get_packed_size
+                     (const Tidewaiter__V1__ClearJobsResponse   *message);
+size_t tidewaiter__v1__clear_jobs_response__pack
+                     (const Tidewaiter__V1__ClearJobsResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__clear_jobs_response__pack_to_buffer
+                     (const Tidewaiter__V1__ClearJobsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ClearJobsResponse *
+       tidewaiter__v1__clear_jobs_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__clear_jobs_response__free_unpacked
+                     (Tidewaiter__V1__ClearJobsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__PauseQueueRequest methods */
+void   tidewaiter__v1__pause_queue_request__init
+                     (Tidewaiter__V1__PauseQueueRequest         *message);
+size_t tidewaiter__v1__pause_queue_request__get_packed_size
+                     (const Tidewaiter__V1__PauseQueueRequest   *message);
+size_t tidewaiter__v1__pause_queue_request__pack
+                     (const Tidewaiter__V1__PauseQueueRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__pause_queue_request__pack_to_buffer
+                     (const Tidewaiter__V1__PauseQueueRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__PauseQueueRequest *
+       tidewaiter__v1__pause_queue_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__pause_queue_request__free_unpacked
+                     (Tidewaiter__V1__PauseQueueRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__ResumeQueueRequest methods */
+void   tidewaiter__v1__resume_queue_request__init
+                     (Tidewaiter__V1__ResumeQueueRequest         *message);
+size_t tidewaiter__v1__resume_queue_request__get_packed_size
+                     (const Tidewaiter__V1__ResumeQueueRequest   *message);
+size_t tidewaiter__v1__resume_queue_request__pack
+                     (const Tidewaiter__V1__ResumeQueueRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__resume_queue_request__pack_to_buffer
+                     (const Tidewaiter__V1__ResumeQueueRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__ResumeQueueRequest *
+       tidewaiter__v1__resume_queue_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__resume_queue_request__free_unpacked
+                     (Tidewaiter__V1__ResumeQueueRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__QueuePauses methods */
+void   tidewaiter__v1__queue_pauses__init
+                     (Tidewaiter__V1__QueuePauses         *message);
+size_t tidewaiter__v1__queue_pauses__get_packed_size
+                     (const Tidewaiter__V1__QueuePauses   *message);
+size_t tidewaiter__v1__queue_pauses__pack
+                     (const Tidewaiter__V1__QueuePauses   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__queue_pauses__pack_to_buffer
+                     (const Tidewaiter__V1__QueuePauses   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__QueuePauses *
+       tidewaiter__v1__queue_pauses__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__queue_pauses__free_unpacked
+                     (Tidewaiter__V1__QueuePauses *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__QueuePause methods */
+void   tidewaiter__v1__queue_pause__init
+                     (Tidewaiter__V1__QueuePause         *message);
+size_t tidewaiter__v1__queue_pause__get_packed_size
+                     (const Tidewaiter__V1__QueuePause   *message);
+size_t tidewaiter__v1__queue_pause__pack
+                     (const Tidewaiter__V1__QueuePause   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__queue_pause__pack_to_buffer
+                     (const Tidewaiter__V1__QueuePause   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__QueuePause *
+       tidewaiter__v1__queue_pause__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__queue_pause__free_unpacked
+                     (Tidewaiter__V1__QueuePause *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__GetQueueStatsRequest methods */
+void   tidewaiter__v1__get_queue_stats_request__init
+                     (Tidewaiter__V1__GetQueueStatsRequest         *message);
+size_t tidewaiter__v1__get_queue_stats_request__get_packed_size
+                     (const Tidewaiter__V1__GetQueueStatsRequest   *message);
+size_t tidewaiter__v1__get_queue_stats_request__pack
+                     (const Tidewaiter__V1__GetQueueStatsRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__get_queue_stats_request__pack_to_buffer
+                     (const Tidewaiter__V1__GetQueueStatsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__GetQueueStatsRequest *
+       tidewaiter__v1__get_queue_stats_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__get_queue_stats_request__free_unpacked
+                     (Tidewaiter__V1__GetQueueStatsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__QueueStats methods */
+void   tidewaiter__v1__queue_stats__init
+                     (Tidewaiter__V1__QueueStats         *message);
+size_t tidewaiter__v1__queue_stats__get_packed_size
+                     (const Tidewaiter__V1__QueueStats   *message);
+size_t tidewaiter__v1__queue_stats__pack
+                     (const Tidewaiter__V1__QueueStats   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__queue_stats__pack_to_buffer
+                     (const Tidewaiter__V1__QueueStats   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__QueueStats *
+       tidewaiter__v1__queue_stats__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__queue_stats__free_unpacked
+                     (Tidewaiter__V1__QueueStats *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__IntegrationQueue methods */
+void   tidewaiter__v1__integration_queue__init
+                     (Tidewaiter__V1__IntegrationQueue         *message);
+size_t tidewaiter__v1__integration_queue__get_packed_size
+                     (const Tidewaiter__V1__IntegrationQueue   *message);
+size_t tidewaiter__v1__integration_queue__pack
+                     (const Tidewaiter__V1__IntegrationQueue   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__integration_queue__pack_to_buffer
+                     (const Tidewaiter__V1__IntegrationQueue   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__IntegrationQueue *
+       tidewaiter__v1__integration_queue__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__integration_queue__free_unpacked
+                     (Tidewaiter__V1__IntegrationQueue *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Throughput methods */
+void   tidewaiter__v1__throughput__init
+                     (Tidewaiter__V1__Throughput         *message);
+size_t tidewaiter__v1__throughput__get_packed_size
+                     (const Tidewaiter__V1__Throughput   *message);
+size_t tidewaiter__v1__throughput__pack
+                     (const Tidewaiter__V1__Throughput   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__throughput__pack_to_buffer
+                     (const Tidewaiter__V1__Throughput   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Throughput *
+       tidewaiter__v1__throughput__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__throughput__free_unpacked
+                     (Tidewaiter__V1__Throughput *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__FailureCount methods */
+void   tidewaiter__v1__failure_count__init
+                     (Tidewaiter__V1__FailureCount         *message);
+size_t tidewaiter__v1__failure_count__get_packed_size
+                     (const Tidewaiter__V1__FailureCount   *message);
+size_t tidewaiter__v1__failure_count__pack
+                     (const Tidewaiter__V1__FailureCount   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__failure_count__pack_to_buffer
+                     (const Tidewaiter__V1__FailureCount   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__FailureCount *
+       tidewaiter__v1__failure_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__failure_count__free_unpacked
+                     (Tidewaiter__V1__FailureCount *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__CreateUploadRequest methods */
 void   tidewaiter__v1__create_upload_request__init
                      (Tidewaiter__V1__CreateUploadRequest         *message);
@@ -3339,6 +4104,120 @@ Tidewaiter__V1__RotateKeyResponse *
 void   tidewaiter__v1__rotate_key_response__free_unpacked
                      (Tidewaiter__V1__RotateKeyResponse *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CollectGarbageRequest methods */
+void   tidewaiter__v1__collect_garbage_request__init
+                     (Tidewaiter__V1__CollectGarbageRequest         *message);
+size_t tidewaiter__v1__collect_garbage_request__get_packed_size
+                     (const Tidewaiter__V1__CollectGarbageRequest   *message);
+size_t tidewaiter__v1__collect_garbage_request__pack
+                     (const Tidewaiter__V1__CollectGarbageRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__collect_garbage_request__pack_to_buffer
+                     (const Tidewaiter__V1__CollectGarbageRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CollectGarbageRequest *
+       tidewaiter__v1__collect_garbage_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__collect_garbage_request__free_unpacked
+                     (Tidewaiter__V1__CollectGarbageRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__CollectGarbageResponse methods */
+void   tidewaiter__v1__collect_garbage_response__init
+                     (Tidewaiter__V1__CollectGarbageResponse         *message);
+size_t tidewaiter__v1__collect_garbage_response__get_packed_size
+                     (const Tidewaiter__V1__CollectGarbageResponse   *message);
+size_t tidewaiter__v1__collect_garbage_response__pack
+                     (const Tidewaiter__V1__CollectGarbageResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__collect_garbage_response__pack_to_buffer
+                     (const Tidewaiter__V1__CollectGarbageResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__CollectGarbageResponse *
+       tidewaiter__v1__collect_garbage_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__collect_garbage_response__free_unpacked
+                     (Tidewaiter__V1__CollectGarbageResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__GarbageCount methods */
+void   tidewaiter__v1__garbage_count__init
+                     (Tidewaiter__V1__GarbageCount         *message);
+size_t tidewaiter__v1__garbage_count__get_packed_size
+                     (const Tidewaiter__V1__GarbageCount   *message);
+size_t tidewaiter__v1__garbage_count__pack
+                     (const Tidewaiter__V1__GarbageCount   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__garbage_count__pack_to_buffer
+                     (const Tidewaiter__V1__GarbageCount   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__GarbageCount *
+       tidewaiter__v1__garbage_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__garbage_count__free_unpacked
+                     (Tidewaiter__V1__GarbageCount *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__BackupRequest methods */
+void   tidewaiter__v1__backup_request__init
+                     (Tidewaiter__V1__BackupRequest         *message);
+size_t tidewaiter__v1__backup_request__get_packed_size
+                     (const Tidewaiter__V1__BackupRequest   *message);
+size_t tidewaiter__v1__backup_request__pack
+                     (const Tidewaiter__V1__BackupRequest   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__backup_request__pack_to_buffer
+                     (const Tidewaiter__V1__BackupRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__BackupRequest *
+       tidewaiter__v1__backup_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__backup_request__free_unpacked
+                     (Tidewaiter__V1__BackupRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__BackupResponse methods */
+void   tidewaiter__v1__backup_response__init
+                     (Tidewaiter__V1__BackupResponse         *message);
+size_t tidewaiter__v1__backup_response__get_packed_size
+                     (const Tidewaiter__V1__BackupResponse   *message);
+size_t tidewaiter__v1__backup_response__pack
+                     (const Tidewaiter__V1__BackupResponse   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__backup_response__pack_to_buffer
+                     (const Tidewaiter__V1__BackupResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__BackupResponse *
+       tidewaiter__v1__backup_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__backup_response__free_unpacked
+                     (Tidewaiter__V1__BackupResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__BackupEnd methods */
+void   tidewaiter__v1__backup_end__init
+                     (Tidewaiter__V1__BackupEnd         *message);
+size_t tidewaiter__v1__backup_end__get_packed_size
+                     (const Tidewaiter__V1__BackupEnd   *message);
+size_t tidewaiter__v1__backup_end__pack
+                     (const Tidewaiter__V1__BackupEnd   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__backup_end__pack_to_buffer
+                     (const Tidewaiter__V1__BackupEnd   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__BackupEnd *
+       tidewaiter__v1__backup_end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__backup_end__free_unpacked
+                     (Tidewaiter__V1__BackupEnd *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Descriptors methods */
 void   tidewaiter__v1__descriptors__init
                      (Tidewaiter__V1__Descriptors         *message);
@@ -3574,6 +4453,66 @@ typedef void (*Tidewaiter__V1__WatchJobsResponse_Closure)
 typedef void (*Tidewaiter__V1__Job_Closure)
                  (const Tidewaiter__V1__Job *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__Attempt_Closure)
+                 (const Tidewaiter__V1__Attempt *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__JobSelector_Closure)
+                 (const Tidewaiter__V1__JobSelector *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__JobChange_Closure)
+                 (const Tidewaiter__V1__JobChange *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__CancelJobsRequest_Closure)
+                 (const Tidewaiter__V1__CancelJobsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__CancelJobsResponse_Closure)
+                 (const Tidewaiter__V1__CancelJobsResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__RetryJobsRequest_Closure)
+                 (const Tidewaiter__V1__RetryJobsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__RetryJobsResponse_Closure)
+                 (const Tidewaiter__V1__RetryJobsResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PrioritizeJobsRequest_Closure)
+                 (const Tidewaiter__V1__PrioritizeJobsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PrioritizeJobsResponse_Closure)
+                 (const Tidewaiter__V1__PrioritizeJobsResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ClearJobsRequest_Closure)
+                 (const Tidewaiter__V1__ClearJobsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ClearJobsResponse_Closure)
+                 (const Tidewaiter__V1__ClearJobsResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__PauseQueueRequest_Closure)
+                 (const Tidewaiter__V1__PauseQueueRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__ResumeQueueRequest_Closure)
+                 (const Tidewaiter__V1__ResumeQueueRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__QueuePauses_Closure)
+                 (const Tidewaiter__V1__QueuePauses *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__QueuePause_Closure)
+                 (const Tidewaiter__V1__QueuePause *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__GetQueueStatsRequest_Closure)
+                 (const Tidewaiter__V1__GetQueueStatsRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__QueueStats_Closure)
+                 (const Tidewaiter__V1__QueueStats *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__IntegrationQueue_Closure)
+                 (const Tidewaiter__V1__IntegrationQueue *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__Throughput_Closure)
+                 (const Tidewaiter__V1__Throughput *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__FailureCount_Closure)
+                 (const Tidewaiter__V1__FailureCount *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__CreateUploadRequest_Closure)
                  (const Tidewaiter__V1__CreateUploadRequest *message,
                   void *closure_data);
@@ -3661,6 +4600,24 @@ typedef void (*Tidewaiter__V1__RotateKeyRequest_Closure)
 typedef void (*Tidewaiter__V1__RotateKeyResponse_Closure)
                  (const Tidewaiter__V1__RotateKeyResponse *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__CollectGarbageRequest_Closure)
+                 (const Tidewaiter__V1__CollectGarbageRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__CollectGarbageResponse_Closure)
+                 (const Tidewaiter__V1__CollectGarbageResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__GarbageCount_Closure)
+                 (const Tidewaiter__V1__GarbageCount *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__BackupRequest_Closure)
+                 (const Tidewaiter__V1__BackupRequest *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__BackupResponse_Closure)
+                 (const Tidewaiter__V1__BackupResponse *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__BackupEnd_Closure)
+                 (const Tidewaiter__V1__BackupEnd *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__Descriptors_Closure)
                  (const Tidewaiter__V1__Descriptors *message,
                   void *closure_data);
@@ -3681,6 +4638,8 @@ extern const ProtobufCEnumDescriptor    tidewaiter__v1__poll_state__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__v1__image_status__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__v1__severity__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__v1__finding_kind__descriptor;
+extern const ProtobufCEnumDescriptor    tidewaiter__v1__attempt_outcome__descriptor;
+extern const ProtobufCEnumDescriptor    tidewaiter__v1__job_priority__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__v1__job_state__descriptor;
 extern const ProtobufCEnumDescriptor    tidewaiter__v1__import_state__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__integration__descriptor;
@@ -3748,6 +4707,26 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__get_job_request__descrip
 extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_jobs_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__watch_jobs_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__job__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__attempt__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__job_selector__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__job_change__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__cancel_jobs_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__cancel_jobs_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__retry_jobs_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__retry_jobs_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__prioritize_jobs_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__prioritize_jobs_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__clear_jobs_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__clear_jobs_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__pause_queue_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__resume_queue_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__queue_pauses__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__queue_pause__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__get_queue_stats_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__queue_stats__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__integration_queue__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__throughput__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__failure_count__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__create_upload_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__upload__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__write_upload_request__descriptor;
@@ -3777,6 +4756,12 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__event__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_descriptors_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__rotate_key_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__collect_garbage_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__collect_garbage_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__garbage_count__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__backup_request__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__backup_response__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__backup_end__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__descriptors__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__method_description__descriptor;
 

@@ -47,6 +47,8 @@ extension API.Integration {
     }
     requestsPerSecond = record.requestsPerSecond
     bytesPerSecond = record.bytesPerSecond
+    maxScans = record.maxScans
+    maxImageBytes = record.maxImageBytes
     quietHours = record.quietHours
     criteria = record.criteria.map(API.Pattern.init(reading:))
     never = record.neverPull.map(API.Pattern.init(reading:))

@@ -12,6 +12,7 @@ extension IntegrationReader {
   static let concurrentRequests = 1...64
   static let platformsMaximum = 16
   static let requestsPerSecondMaximum = 10_000
+  static let scansMaximum = 256
   /// A slower limit could not move a layer within any scan's time.
   static let bytesPerSecondMinimum = 1024
 
@@ -114,6 +115,18 @@ extension IntegrationReader {
     if wanted != 0 && (wanted < Self.bytesPerSecondMinimum || wanted > UInt64(Int64.max)) {
       refuse("bytes_per_second", "must be \(Self.bytesPerSecondMinimum) or more, or 0 for no limit")
     }
+    return wanted
+  }
+
+  mutating func maxScans(_ wanted: UInt32) -> UInt32 {
+    if wanted > Self.scansMaximum {
+      refuse("max_scans", "must be from 1 to \(Self.scansMaximum), or 0 for the daemon's own")
+    }
+    return wanted
+  }
+
+  mutating func maxImageBytes(_ wanted: UInt64) -> UInt64 {
+    if wanted > UInt64(Int64.max) { refuse("max_image_bytes", "is more than any image can have") }
     return wanted
   }
 

@@ -43,7 +43,7 @@ struct IntegrationReader {
     "type", "url", "api_url", "description", "scopes", "region", "repository_keys", "repository_access", "mode",
     "schedule", "authentication", "tls", "proxy", "criteria", "condition", "never", "always", "rescan", "scan_timeout",
     "platforms", "max_concurrent", "requests_per_second", "bytes_per_second", "quiet_hours", "allowed_realm_hosts",
-    "include_remote",
+    "include_remote", "max_scans", "max_image_bytes",
   ]
 
   /// The record of a new integration; read `violations` before using it.
@@ -189,6 +189,8 @@ struct IntegrationReader {
     case "max_concurrent": record.maxConcurrent = maxConcurrent(wanted.maxConcurrent)
     case "requests_per_second": record.requestsPerSecond = requestsPerSecond(wanted.requestsPerSecond)
     case "bytes_per_second": record.bytesPerSecond = bytesPerSecond(wanted.bytesPerSecond)
+    case "max_scans": record.maxScans = maxScans(wanted.maxScans)
+    case "max_image_bytes": record.maxImageBytes = maxImageBytes(wanted.maxImageBytes)
     case "quiet_hours": record.quietHours = quietHours(wanted.quietHours)
     case "allowed_realm_hosts": record.allowedRealmHosts = realmHosts(wanted.allowedRealmHosts)
     default: refuse("update_mask", "\"\(field.excerpt())\" is no field that can be changed")

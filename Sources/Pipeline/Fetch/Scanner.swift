@@ -76,6 +76,14 @@ package final class Scanner: Sendable {
     for task in tasks { await task.value }
   }
 
+  /// Ends the attempts of leases that were given up, whose results are not wanted any more.
+  package func cancel(_ leases: [UInt64]) {
+    for task in state.withLock({ state in leases.compactMap { state.running[$0]?.task } }) { task.cancel() }
+  }
+
+  /// The leases whose attempts have not ended.
+  package var liveLeases: Set<UInt64> { state.withLock { Set($0.running.keys) } }
+
   /// Takes no more jobs and returns those that run to the queue; `run` returns when that is written.
   package func stop() {
     let tasks = state.withLock { state in
@@ -115,7 +123,7 @@ package final class Scanner: Sendable {
         let lease = try await queue.lease { [self] integration in
           // An integration fills all slots but one, so that a slow registry leaves room for another's jobs.
           let running = state.withLock { $0.running.values.count { $0.integration == integration } }
-          return running < max(1, settings.slots - 1) || settings.slots == 1
+          return running < max(1, settings.slots - 1) || settings.slots == 1 ? .open : .closed
         }
         if let lease { return lease }
         if let next = try queue.nextDelayed() {
@@ -194,32 +202,20 @@ package final class Scanner: Sendable {
   private func record(_ lease: JobQueue.Lease, _ error: any Error, _ log: Logger) async throws {
     if Task.isCancelled {
       // Either the daemon stops, and the attempt does not count, or the job was cancelled, and its lease is gone.
-      try await queue.interrupt(lease) { [store] job, transaction in try store.recordFailure(of: job, in: transaction) }
+      try await queue.interrupt(lease)
       log.info("scan interrupted")
       return
     }
     if error is JobQueue.StaleLease { throw error }
     let verdict = ScanFailure(error, lease.job, settings.backOff)
-    let image = lease.job.imageKey
-    let state = try await store.write { [store, queue, clock] transaction -> JobState in
-      let state: JobState
-      if let delay = verdict.retryAfter {
-        state = try queue.giveBack(lease, after: delay, verdict.failure, in: transaction).state
-      } else {
+    let state = try await store.write { [queue] transaction -> JobState in
+      guard let delay = verdict.retryAfter else {
         try queue.fail(lease, verdict.failure, in: transaction)
-        state = .error
+        return .error
       }
-      if state == .error {
-        try store.changeImage(image, in: transaction) { record in
-          record.status = record.untagged ? .gone : verdict.isNoImage ? .skipped : .failed
-          record.isRetried = verdict.retryAfter != nil
-          record.statusReason = "\(verdict.failure.code): \(verdict.failure.message)"
-        }
-        try store.append(
-          .imageFailed, lease.job, "\(verdict.failure.code): \(verdict.failure.message)", time: clock.now,
-          in: transaction)
-      }
-      return state
+      return try queue.giveBack(
+        lease, after: delay, verdict.failure, isTimeout: error is TimeLimitExceeded, in: transaction
+      ).state
     }
     log.warning(
       state == .error ? "scan failed" : "scan failed and will be tried again",

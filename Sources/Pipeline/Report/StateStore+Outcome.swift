@@ -3,13 +3,28 @@ import StorageMessages
 import Store
 
 extension StateStore {
-  /// The image of a job that ended in error says why it was not scanned.
-  package func recordFailure(of job: JobRecord, in transaction: WriteTransaction) throws {
+  /// What the image of a job becomes that ended without a report, or is queued again (`failure` nil): told by the queue, in
+  /// its transaction.
+  package func noteEnd(of job: JobRecord, _ failure: JobQueue.Failure?, in transaction: WriteTransaction) throws {
     try changeImage(job.imageKey, in: transaction) { record in
-      record.status = .failed
-      record.statusReason = "\(job.errorCode): \(job.errorMessage)"
+      guard let failure else {
+        record.lastJobId = job.id
+        record.status = .queued
+        record.statusReason = ""
+        record.isRetried = false
+        return
+      }
+      // A report that there was is still what is known.
+      let isKnown = job.state == .cancelled && record.scannedAt != 0
+      record.status =
+        record.untagged
+        ? .gone : isKnown ? .scanned : failure.isNoImage || job.state == .cancelled ? .skipped : .failed
+      record.isRetried = failure.isTransient
+      record.statusReason = isKnown ? "" : "\(failure.code): \(failure.message)"
     }
-    try append(.imageFailed, job, "\(job.errorCode): \(job.errorMessage)", time: job.finishedAt, in: transaction)
+    if let failure, job.state == .error {
+      try append(.imageFailed, job, "\(failure.code): \(failure.message)", time: job.finishedAt, in: transaction)
+    }
   }
 
   /// An event of the image that a job was about.

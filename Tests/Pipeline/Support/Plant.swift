@@ -87,8 +87,11 @@ final class Plant: Sendable {
     options.isSynchronous = false
     options.mapSizeBytes = mapSizeBytes
     store = try await StateStore(
-      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all, options: options)
-    queue = JobQueue(store: store, clock: clock.wall)
+      directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all,
+      migrations: QueueTables.migrations, options: options)
+    queue = JobQueue(store: store, clock: clock.wall, matchesPattern: QueueControl.matches) { [store] in
+      try store.noteEnd(of: $0, $1, in: $2)
+    }
     var timeouts = TransportTimeouts()
     timeouts.connect = .seconds(30)
     transport = HTTPTransport(timeouts: timeouts, retries: .none)

@@ -251,6 +251,78 @@ public struct FindingKind: RawRepresentable, Hashable, Sendable {
   ]
 }
 
+public struct AttemptOutcome: RawRepresentable, Hashable, Sendable {
+  public var rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+  public static let unspecified = AttemptOutcome(rawValue: 0)
+  public static let running = AttemptOutcome(rawValue: 1)
+  public static let finished = AttemptOutcome(rawValue: 2)
+  /// for good
+  public static let failed = AttemptOutcome(rawValue: 3)
+  /// back to the queue after a failure that may pass
+  public static let retried = AttemptOutcome(rawValue: 4)
+  public static let timedOut = AttemptOutcome(rawValue: 5)
+  /// the daemon ended it: it does not count
+  public static let interrupted = AttemptOutcome(rawValue: 6)
+  public static let cancelled = AttemptOutcome(rawValue: 7)
+
+  /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
+  public var name: String {
+    switch rawValue {
+    case 0: "unspecified"
+    case 1: "running"
+    case 2: "finished"
+    case 3: "failed"
+    case 4: "retried"
+    case 5: "timed_out"
+    case 6: "interrupted"
+    case 7: "cancelled"
+    default: String(rawValue)
+    }
+  }
+
+  /// Every value this version knows.
+  public static let known: [AttemptOutcome] = [
+    .unspecified,
+    .running,
+    .finished,
+    .failed,
+    .retried,
+    .timedOut,
+    .interrupted,
+    .cancelled,
+  ]
+}
+
+public struct JobPriority: RawRepresentable, Hashable, Sendable {
+  public var rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+  public static let unspecified = JobPriority(rawValue: 0)
+  /// a person asked for it: first
+  public static let person = JobPriority(rawValue: 1)
+  public static let new = JobPriority(rawValue: 2)
+  public static let rescan = JobPriority(rawValue: 3)
+
+  /// The name without its prefix, in lower_snake_case; the number of one this version does not know.
+  public var name: String {
+    switch rawValue {
+    case 0: "unspecified"
+    case 1: "person"
+    case 2: "new"
+    case 3: "rescan"
+    default: String(rawValue)
+    }
+  }
+
+  /// Every value this version knows.
+  public static let known: [JobPriority] = [
+    .unspecified,
+    .person,
+    .new,
+    .rescan,
+  ]
+}
+
 public struct JobState: RawRepresentable, Hashable, Sendable {
   public var rawValue: Int32
   public init(rawValue: Int32) { self.rawValue = rawValue }
@@ -369,12 +441,12 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
   /// Output only, in the answer to an update: the secrets it dropped because they could have gone to another host or belong
   /// to another account, as the request's fields name them. They are to be given anew.
   public var droppedSecrets: [String] = []
+  /// output only, in the answer to an update: what the mask named and was different
+  public var changedFields: [String] = []
   /// of its images at a time; 0: as many as the daemon lets one integration have
   public var maxScans: UInt32 = 0
   /// declared sizes of an image's layers together; 0: the daemon's own limit
   public var maxImageBytes: UInt64 = 0
-  /// output only, in the answer to an update: what the mask named and was different
-  public var changedFields: [String] = []
 
   public init() {}
 
@@ -419,9 +491,9 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     self.quietHours = try readText(c.pointee.quiet_hours, "tidewaiter.v1.Integration.quiet_hours")
     self.budget = try readMessage(c.pointee.budget)
     self.droppedSecrets = try readTexts(c.pointee.dropped_secrets, c.pointee.n_dropped_secrets, "tidewaiter.v1.Integration.dropped_secrets")
+    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
     self.maxScans = c.pointee.max_scans
     self.maxImageBytes = c.pointee.max_image_bytes
-    self.changedFields = try readTexts(c.pointee.changed_fields, c.pointee.n_changed_fields, "tidewaiter.v1.Integration.changed_fields")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -468,10 +540,10 @@ public struct Integration: ProtoMessage, Sendable, Equatable {
     c.pointee.budget = arena.pointer(self.budget)
     c.pointee.n_dropped_secrets = self.droppedSecrets.count
     c.pointee.dropped_secrets = arena.array(self.droppedSecrets) { arena.copy($0) }
-    c.pointee.max_scans = self.maxScans
-    c.pointee.max_image_bytes = self.maxImageBytes
     c.pointee.n_changed_fields = self.changedFields.count
     c.pointee.changed_fields = arena.array(self.changedFields) { arena.copy($0) }
+    c.pointee.max_scans = self.maxScans
+    c.pointee.max_image_bytes = self.maxImageBytes
   }
 }
 
@@ -511,9 +583,9 @@ extension Integration: JSONRepresentable {
       ("quietHours", .string(self.quietHours)),
       ("budget", self.budget?.json ?? .null),
       ("droppedSecrets", .array(self.droppedSecrets.map { .string($0) })),
+      ("changedFields", .array(self.changedFields.map { .string($0) })),
       ("maxScans", .unsigned(UInt64(self.maxScans))),
       ("maxImageBytes", .unsigned(self.maxImageBytes)),
-      ("changedFields", .array(self.changedFields.map { .string($0) })),
     ])
   }
 }
@@ -3313,9 +3385,12 @@ public struct ListJobsRequest: ProtoMessage, Sendable, Equatable {
   /// empty: all
   public var states: [JobState] = []
   public var integration: String = ""
+  /// of that integration
   public var pollId: UInt64 = 0
   public var pageSize: UInt32 = 0
   public var pageToken: String = ""
+  /// a name pattern
+  public var repository: String = ""
 
   public init() {}
 
@@ -3332,6 +3407,7 @@ public struct ListJobsRequest: ProtoMessage, Sendable, Equatable {
     self.pollId = c.pointee.poll_id
     self.pageSize = c.pointee.page_size
     self.pageToken = try readText(c.pointee.page_token, "tidewaiter.v1.ListJobsRequest.page_token")
+    self.repository = try readText(c.pointee.repository, "tidewaiter.v1.ListJobsRequest.repository")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3342,6 +3418,7 @@ public struct ListJobsRequest: ProtoMessage, Sendable, Equatable {
     c.pointee.poll_id = self.pollId
     c.pointee.page_size = self.pageSize
     c.pointee.page_token = arena.copy(self.pageToken)
+    c.pointee.repository = arena.copy(self.repository)
   }
 }
 
@@ -3353,6 +3430,7 @@ extension ListJobsRequest: JSONRepresentable {
       ("pollId", .unsigned(self.pollId)),
       ("pageSize", .unsigned(UInt64(self.pageSize))),
       ("pageToken", .string(self.pageToken)),
+      ("repository", .string(self.repository)),
     ])
   }
 }
@@ -3527,6 +3605,25 @@ public struct Job: ProtoMessage, Sendable, Equatable {
   public var bytesTotal: UInt64 = 0
   public var layersDone: UInt32 = 0
   public var layersTotal: UInt32 = 0
+  /// of layers_total: analysed before, so that nothing is fetched for them
+  public var layersKnown: UInt32 = 0
+  /// who asked for it last: "uid:1000"; "": a poll
+  public var actor: String = ""
+  /// since the attempt that runs began
+  public var elapsed: ProtoDuration? = nil
+  /// an attempt may last so long
+  public var limit: ProtoDuration? = nil
+  /// Of a pending one: "next", "behind_others", "backing_off", "queue_paused", "integration_paused", "integration_busy",
+  /// "quiet_hours", "throttled"; and what that means, for people.
+  public var waitReason: String = ""
+  public var waitDetail: String = ""
+  /// Only GetJob tells what follows.
+  public var position: UInt64 = 0
+  /// by the throughput that was measured; absent: nothing was
+  public var estimatedStartAt: Timestamp? = nil
+  public var estimatedEndAt: Timestamp? = nil
+  /// the oldest first
+  public var attempts: [Attempt] = []
 
   public init() {}
 
@@ -3555,6 +3652,16 @@ public struct Job: ProtoMessage, Sendable, Equatable {
     self.bytesTotal = c.pointee.bytes_total
     self.layersDone = c.pointee.layers_done
     self.layersTotal = c.pointee.layers_total
+    self.layersKnown = c.pointee.layers_known
+    self.actor = try readText(c.pointee.actor, "tidewaiter.v1.Job.actor")
+    self.elapsed = try readMessage(c.pointee.elapsed)
+    self.limit = try readMessage(c.pointee.limit)
+    self.waitReason = try readText(c.pointee.wait_reason, "tidewaiter.v1.Job.wait_reason")
+    self.waitDetail = try readText(c.pointee.wait_detail, "tidewaiter.v1.Job.wait_detail")
+    self.position = c.pointee.position
+    self.estimatedStartAt = try readMessage(c.pointee.estimated_start_at)
+    self.estimatedEndAt = try readMessage(c.pointee.estimated_end_at)
+    self.attempts = try readMessages(c.pointee.attempts, c.pointee.n_attempts)
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3576,6 +3683,17 @@ public struct Job: ProtoMessage, Sendable, Equatable {
     c.pointee.bytes_total = self.bytesTotal
     c.pointee.layers_done = self.layersDone
     c.pointee.layers_total = self.layersTotal
+    c.pointee.layers_known = self.layersKnown
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.elapsed = arena.pointer(self.elapsed)
+    c.pointee.limit = arena.pointer(self.limit)
+    c.pointee.wait_reason = arena.copy(self.waitReason)
+    c.pointee.wait_detail = arena.copy(self.waitDetail)
+    c.pointee.position = self.position
+    c.pointee.estimated_start_at = arena.pointer(self.estimatedStartAt)
+    c.pointee.estimated_end_at = arena.pointer(self.estimatedEndAt)
+    c.pointee.n_attempts = self.attempts.count
+    c.pointee.attempts = arena.array(self.attempts)
   }
 }
 
@@ -3599,6 +3717,842 @@ extension Job: JSONRepresentable {
       ("bytesTotal", .unsigned(self.bytesTotal)),
       ("layersDone", .unsigned(UInt64(self.layersDone))),
       ("layersTotal", .unsigned(UInt64(self.layersTotal))),
+      ("layersKnown", .unsigned(UInt64(self.layersKnown))),
+      ("actor", .string(self.actor)),
+      ("elapsed", self.elapsed?.json ?? .null),
+      ("limit", self.limit?.json ?? .null),
+      ("waitReason", .string(self.waitReason)),
+      ("waitDetail", .string(self.waitDetail)),
+      ("position", .unsigned(self.position)),
+      ("estimatedStartAt", self.estimatedStartAt?.json ?? .null),
+      ("estimatedEndAt", self.estimatedEndAt?.json ?? .null),
+      ("attempts", .array(self.attempts.map { $0.json })),
+    ])
+  }
+}
+
+/// One attempt at a job, from its lease to whatever ended it.
+public struct Attempt: ProtoMessage, Sendable, Equatable {
+  /// from 1 on, those that do not count included
+  public var number: UInt64 = 0
+  /// the job's count of attempts with this one
+  public var attempt: UInt32 = 0
+  public var outcome: AttemptOutcome = AttemptOutcome(rawValue: 0)
+  public var startedAt: Timestamp? = nil
+  public var endedAt: Timestamp? = nil
+  public var error: ErrorDetail? = nil
+  public var bytesFetched: UInt64 = 0
+  public var bytesTotal: UInt64 = 0
+  public var layersDone: UInt32 = 0
+  public var layersTotal: UInt32 = 0
+  public var layersKnown: UInt32 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Attempt" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Attempt>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__attempt__init(message.assumingMemoryBound(to: Tidewaiter__V1__Attempt.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Attempt.self)
+    self.number = c.pointee.number
+    self.attempt = c.pointee.attempt
+    self.outcome = AttemptOutcome(rawValue: Int32(bitPattern: c.pointee.outcome.rawValue))
+    self.startedAt = try readMessage(c.pointee.started_at)
+    self.endedAt = try readMessage(c.pointee.ended_at)
+    self.error = try readMessage(c.pointee.error)
+    self.bytesFetched = c.pointee.bytes_fetched
+    self.bytesTotal = c.pointee.bytes_total
+    self.layersDone = c.pointee.layers_done
+    self.layersTotal = c.pointee.layers_total
+    self.layersKnown = c.pointee.layers_known
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Attempt.self)
+    c.pointee.number = self.number
+    c.pointee.attempt = self.attempt
+    c.pointee.outcome = Tidewaiter__V1__AttemptOutcome(rawValue: UInt32(bitPattern: self.outcome.rawValue))
+    c.pointee.started_at = arena.pointer(self.startedAt)
+    c.pointee.ended_at = arena.pointer(self.endedAt)
+    c.pointee.error = arena.pointer(self.error)
+    c.pointee.bytes_fetched = self.bytesFetched
+    c.pointee.bytes_total = self.bytesTotal
+    c.pointee.layers_done = self.layersDone
+    c.pointee.layers_total = self.layersTotal
+    c.pointee.layers_known = self.layersKnown
+  }
+}
+
+extension Attempt: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("number", .unsigned(self.number)),
+      ("attempt", .unsigned(UInt64(self.attempt))),
+      ("outcome", .string(self.outcome.name)),
+      ("startedAt", self.startedAt?.json ?? .null),
+      ("endedAt", self.endedAt?.json ?? .null),
+      ("error", self.error?.json ?? .null),
+      ("bytesFetched", .unsigned(self.bytesFetched)),
+      ("bytesTotal", .unsigned(self.bytesTotal)),
+      ("layersDone", .unsigned(UInt64(self.layersDone))),
+      ("layersTotal", .unsigned(UInt64(self.layersTotal))),
+      ("layersKnown", .unsigned(UInt64(self.layersKnown))),
+    ])
+  }
+}
+
+/// Which jobs a call changes: those that it names, or those that all of its filters take. One that names nothing is refused.
+public struct JobSelector: ProtoMessage, Sendable, Equatable {
+  /// at most 10000; nothing else can stand beside them
+  public var jobIds: [UInt64] = []
+  /// must be set where there is no filter
+  public var all: Bool = false
+  public var integration: String = ""
+  /// of that integration
+  public var pollId: UInt64 = 0
+  /// a name pattern
+  public var repository: String = ""
+  public var states: [JobState] = []
+  /// of jobs in error: "SCAN_TIMEOUT"
+  public var errorCodes: [String] = []
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.JobSelector" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__JobSelector>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__job_selector__init(message.assumingMemoryBound(to: Tidewaiter__V1__JobSelector.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobSelector.self)
+    self.jobIds = readNumbers(c.pointee.job_ids, c.pointee.n_job_ids)
+    self.all = c.pointee.all != 0
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.JobSelector.integration")
+    self.pollId = c.pointee.poll_id
+    self.repository = try readText(c.pointee.repository, "tidewaiter.v1.JobSelector.repository")
+    self.states = readNumbers(c.pointee.states, c.pointee.n_states).map { JobState(rawValue: Int32(bitPattern: $0.rawValue)) }
+    self.errorCodes = try readTexts(c.pointee.error_codes, c.pointee.n_error_codes, "tidewaiter.v1.JobSelector.error_codes")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobSelector.self)
+    c.pointee.n_job_ids = self.jobIds.count
+    c.pointee.job_ids = arena.array(self.jobIds) { $0 }
+    c.pointee.all = self.all ? 1 : 0
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.poll_id = self.pollId
+    c.pointee.repository = arena.copy(self.repository)
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states) { Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: $0.rawValue)) }
+    c.pointee.n_error_codes = self.errorCodes.count
+    c.pointee.error_codes = arena.array(self.errorCodes) { arena.copy($0) }
+  }
+}
+
+extension JobSelector: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobIds", .array(self.jobIds.map { .unsigned($0) })),
+      ("all", .bool(self.all)),
+      ("integration", .string(self.integration)),
+      ("pollId", .unsigned(self.pollId)),
+      ("repository", .string(self.repository)),
+      ("states", .array(self.states.map { .string($0.name) })),
+      ("errorCodes", .array(self.errorCodes.map { .string($0) })),
+    ])
+  }
+}
+
+/// What became of a job that a call named.
+public struct JobChange: ProtoMessage, Sendable, Equatable {
+  public var jobId: UInt64 = 0
+  /// false: there was nothing to change about it
+  public var changed: Bool = false
+  /// as it is now
+  public var state: JobState = JobState(rawValue: 0)
+  /// a retry's: its image waits or is being scanned as this job
+  public var existingJobId: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.JobChange" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__JobChange>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__job_change__init(message.assumingMemoryBound(to: Tidewaiter__V1__JobChange.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobChange.self)
+    self.jobId = c.pointee.job_id
+    self.changed = c.pointee.changed != 0
+    self.state = JobState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
+    self.existingJobId = c.pointee.existing_job_id
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__JobChange.self)
+    c.pointee.job_id = self.jobId
+    c.pointee.changed = self.changed ? 1 : 0
+    c.pointee.state = Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: self.state.rawValue))
+    c.pointee.existing_job_id = self.existingJobId
+  }
+}
+
+extension JobChange: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobId", .unsigned(self.jobId)),
+      ("changed", .bool(self.changed)),
+      ("state", .string(self.state.name)),
+      ("existingJobId", .unsigned(self.existingJobId)),
+    ])
+  }
+}
+
+public struct CancelJobsRequest: ProtoMessage, Sendable, Equatable {
+  public var jobs: JobSelector? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CancelJobsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelJobsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+  }
+}
+
+extension CancelJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+    ])
+  }
+}
+
+public struct CancelJobsResponse: ProtoMessage, Sendable, Equatable {
+  /// of the named ones, in their order
+  public var jobs: [JobChange] = []
+  /// with filters: jobs that this ends
+  public var cancelled: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CancelJobsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CancelJobsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__cancel_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.cancelled = c.pointee.cancelled
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.cancelled = self.cancelled
+  }
+}
+
+extension CancelJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("cancelled", .unsigned(self.cancelled)),
+    ])
+  }
+}
+
+public struct RetryJobsRequest: ProtoMessage, Sendable, Equatable {
+  public var jobs: JobSelector? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RetryJobsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RetryJobsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__retry_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+  }
+}
+
+extension RetryJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+    ])
+  }
+}
+
+public struct RetryJobsResponse: ProtoMessage, Sendable, Equatable {
+  /// of the named ones, in their order
+  public var jobs: [JobChange] = []
+  public var queued: UInt64 = 0
+  /// their images wait or are being scanned as other jobs
+  public var existed: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.RetryJobsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__RetryJobsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__retry_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.queued = c.pointee.queued
+    self.existed = c.pointee.existed
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__RetryJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.queued = self.queued
+    c.pointee.existed = self.existed
+  }
+}
+
+extension RetryJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("queued", .unsigned(self.queued)),
+      ("existed", .unsigned(self.existed)),
+    ])
+  }
+}
+
+public struct PrioritizeJobsRequest: ProtoMessage, Sendable, Equatable {
+  public var jobs: JobSelector? = nil
+  public var priority: JobPriority = JobPriority(rawValue: 0)
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PrioritizeJobsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PrioritizeJobsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__prioritize_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+    self.priority = JobPriority(rawValue: Int32(bitPattern: c.pointee.priority.rawValue))
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+    c.pointee.priority = Tidewaiter__V1__JobPriority(rawValue: UInt32(bitPattern: self.priority.rawValue))
+  }
+}
+
+extension PrioritizeJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+      ("priority", .string(self.priority.name)),
+    ])
+  }
+}
+
+public struct PrioritizeJobsResponse: ProtoMessage, Sendable, Equatable {
+  /// of the named ones, in their order
+  public var jobs: [JobChange] = []
+  public var changed: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PrioritizeJobsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PrioritizeJobsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__prioritize_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
+    self.changed = c.pointee.changed
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PrioritizeJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
+    c.pointee.changed = self.changed
+  }
+}
+
+extension PrioritizeJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
+      ("changed", .unsigned(self.changed)),
+    ])
+  }
+}
+
+public struct ClearJobsRequest: ProtoMessage, Sendable, Equatable {
+  public var jobs: JobSelector? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ClearJobsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ClearJobsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__clear_jobs_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsRequest.self)
+    self.jobs = try readMessage(c.pointee.jobs)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsRequest.self)
+    c.pointee.jobs = arena.pointer(self.jobs)
+  }
+}
+
+extension ClearJobsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("jobs", self.jobs?.json ?? .null),
+    ])
+  }
+}
+
+public struct ClearJobsResponse: ProtoMessage, Sendable, Equatable {
+  public var cleared: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ClearJobsResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ClearJobsResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__clear_jobs_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    self.cleared = c.pointee.cleared
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    c.pointee.cleared = self.cleared
+  }
+}
+
+extension ClearJobsResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("cleared", .unsigned(self.cleared)),
+    ])
+  }
+}
+
+public struct PauseQueueRequest: ProtoMessage, Sendable, Equatable {
+  /// "": the whole queue
+  public var integration: String = ""
+  /// for people; at most 200 characters
+  public var reason: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.PauseQueueRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__PauseQueueRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__pause_queue_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__PauseQueueRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PauseQueueRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.PauseQueueRequest.integration")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.PauseQueueRequest.reason")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__PauseQueueRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension PauseQueueRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("reason", .string(self.reason)),
+    ])
+  }
+}
+
+public struct ResumeQueueRequest: ProtoMessage, Sendable, Equatable {
+  /// "": the whole queue; integrations that are paused stay so
+  public var integration: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.ResumeQueueRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__ResumeQueueRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__resume_queue_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__ResumeQueueRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ResumeQueueRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.ResumeQueueRequest.integration")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__ResumeQueueRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension ResumeQueueRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+/// Everything that is paused. What runs is not touched by a pause.
+public struct QueuePauses: ProtoMessage, Sendable, Equatable {
+  public var pauses: [QueuePause] = []
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.QueuePauses" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__QueuePauses>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__queue_pauses__init(message.assumingMemoryBound(to: Tidewaiter__V1__QueuePauses.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePauses.self)
+    self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePauses.self)
+    c.pointee.n_pauses = self.pauses.count
+    c.pointee.pauses = arena.array(self.pauses)
+  }
+}
+
+extension QueuePauses: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("pauses", .array(self.pauses.map { $0.json })),
+    ])
+  }
+}
+
+public struct QueuePause: ProtoMessage, Sendable, Equatable {
+  /// "": the whole queue
+  public var integration: String = ""
+  public var since: Timestamp? = nil
+  /// "uid:1000"
+  public var actor: String = ""
+  public var reason: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.QueuePause" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__QueuePause>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__queue_pause__init(message.assumingMemoryBound(to: Tidewaiter__V1__QueuePause.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePause.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.QueuePause.integration")
+    self.since = try readMessage(c.pointee.since)
+    self.actor = try readText(c.pointee.actor, "tidewaiter.v1.QueuePause.actor")
+    self.reason = try readText(c.pointee.reason, "tidewaiter.v1.QueuePause.reason")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueuePause.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.since = arena.pointer(self.since)
+    c.pointee.actor = arena.copy(self.actor)
+    c.pointee.reason = arena.copy(self.reason)
+  }
+}
+
+extension QueuePause: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("since", self.since?.json ?? .null),
+      ("actor", .string(self.actor)),
+      ("reason", .string(self.reason)),
+    ])
+  }
+}
+
+public struct GetQueueStatsRequest: ProtoMessage, Sendable, Equatable {
+  /// "": all
+  public var integration: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GetQueueStatsRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GetQueueStatsRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__get_queue_stats_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__GetQueueStatsRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetQueueStatsRequest.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.GetQueueStatsRequest.integration")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GetQueueStatsRequest.self)
+    c.pointee.integration = arena.copy(self.integration)
+  }
+}
+
+extension GetQueueStatsRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+    ])
+  }
+}
+
+public struct QueueStats: ProtoMessage, Sendable, Equatable {
+  public var states: [StateCount] = []
+  /// those that have jobs
+  public var integrations: [IntegrationQueue] = []
+  /// enqueued; absent: none waits
+  public var oldestPendingAt: Timestamp? = nil
+  public var throughput: Throughput? = nil
+  /// jobs that are in error now, the most frequent code first; not by integration
+  public var failures: [FailureCount] = []
+  public var pauses: [QueuePause] = []
+  public var scannerSlots: UInt32 = 0
+  public var slotsBusy: UInt32 = 0
+  /// of the busy ones: nothing has come for them for a while
+  public var slotsStalled: UInt32 = 0
+  /// of all that waits and runs; absent: nothing was measured
+  public var estimatedEndAt: Timestamp? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.QueueStats" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__QueueStats>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__queue_stats__init(message.assumingMemoryBound(to: Tidewaiter__V1__QueueStats.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueueStats.self)
+    self.states = try readMessages(c.pointee.states, c.pointee.n_states)
+    self.integrations = try readMessages(c.pointee.integrations, c.pointee.n_integrations)
+    self.oldestPendingAt = try readMessage(c.pointee.oldest_pending_at)
+    self.throughput = try readMessage(c.pointee.throughput)
+    self.failures = try readMessages(c.pointee.failures, c.pointee.n_failures)
+    self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
+    self.scannerSlots = c.pointee.scanner_slots
+    self.slotsBusy = c.pointee.slots_busy
+    self.slotsStalled = c.pointee.slots_stalled
+    self.estimatedEndAt = try readMessage(c.pointee.estimated_end_at)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__QueueStats.self)
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states)
+    c.pointee.n_integrations = self.integrations.count
+    c.pointee.integrations = arena.array(self.integrations)
+    c.pointee.oldest_pending_at = arena.pointer(self.oldestPendingAt)
+    c.pointee.throughput = arena.pointer(self.throughput)
+    c.pointee.n_failures = self.failures.count
+    c.pointee.failures = arena.array(self.failures)
+    c.pointee.n_pauses = self.pauses.count
+    c.pointee.pauses = arena.array(self.pauses)
+    c.pointee.scanner_slots = self.scannerSlots
+    c.pointee.slots_busy = self.slotsBusy
+    c.pointee.slots_stalled = self.slotsStalled
+    c.pointee.estimated_end_at = arena.pointer(self.estimatedEndAt)
+  }
+}
+
+extension QueueStats: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("states", .array(self.states.map { $0.json })),
+      ("integrations", .array(self.integrations.map { $0.json })),
+      ("oldestPendingAt", self.oldestPendingAt?.json ?? .null),
+      ("throughput", self.throughput?.json ?? .null),
+      ("failures", .array(self.failures.map { $0.json })),
+      ("pauses", .array(self.pauses.map { $0.json })),
+      ("scannerSlots", .unsigned(UInt64(self.scannerSlots))),
+      ("slotsBusy", .unsigned(UInt64(self.slotsBusy))),
+      ("slotsStalled", .unsigned(UInt64(self.slotsStalled))),
+      ("estimatedEndAt", self.estimatedEndAt?.json ?? .null),
+    ])
+  }
+}
+
+public struct IntegrationQueue: ProtoMessage, Sendable, Equatable {
+  public var integration: String = ""
+  public var states: [StateCount] = []
+  public var oldestPendingAt: Timestamp? = nil
+  public var throughput: Throughput? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.IntegrationQueue" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__IntegrationQueue>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__integration_queue__init(message.assumingMemoryBound(to: Tidewaiter__V1__IntegrationQueue.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__IntegrationQueue.self)
+    self.integration = try readText(c.pointee.integration, "tidewaiter.v1.IntegrationQueue.integration")
+    self.states = try readMessages(c.pointee.states, c.pointee.n_states)
+    self.oldestPendingAt = try readMessage(c.pointee.oldest_pending_at)
+    self.throughput = try readMessage(c.pointee.throughput)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__IntegrationQueue.self)
+    c.pointee.integration = arena.copy(self.integration)
+    c.pointee.n_states = self.states.count
+    c.pointee.states = arena.array(self.states)
+    c.pointee.oldest_pending_at = arena.pointer(self.oldestPendingAt)
+    c.pointee.throughput = arena.pointer(self.throughput)
+  }
+}
+
+extension IntegrationQueue: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("integration", .string(self.integration)),
+      ("states", .array(self.states.map { $0.json })),
+      ("oldestPendingAt", self.oldestPendingAt?.json ?? .null),
+      ("throughput", self.throughput?.json ?? .null),
+    ])
+  }
+}
+
+/// What was measured over the last hour, or since the daemon started.
+public struct Throughput: ProtoMessage, Sendable, Equatable {
+  public var window: ProtoDuration? = nil
+  /// that ended
+  public var jobs: UInt64 = 0
+  /// fetched
+  public var bytes: UInt64 = 0
+  public var jobsPerSecond: Double = 0
+  /// of an attempt
+  public var meanDuration: ProtoDuration? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Throughput" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Throughput>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__throughput__init(message.assumingMemoryBound(to: Tidewaiter__V1__Throughput.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Throughput.self)
+    self.window = try readMessage(c.pointee.window)
+    self.jobs = c.pointee.jobs
+    self.bytes = c.pointee.bytes
+    self.jobsPerSecond = c.pointee.jobs_per_second
+    self.meanDuration = try readMessage(c.pointee.mean_duration)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Throughput.self)
+    c.pointee.window = arena.pointer(self.window)
+    c.pointee.jobs = self.jobs
+    c.pointee.bytes = self.bytes
+    c.pointee.jobs_per_second = self.jobsPerSecond
+    c.pointee.mean_duration = arena.pointer(self.meanDuration)
+  }
+}
+
+extension Throughput: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("window", self.window?.json ?? .null),
+      ("jobs", .unsigned(self.jobs)),
+      ("bytes", .unsigned(self.bytes)),
+      ("jobsPerSecond", .number(self.jobsPerSecond)),
+      ("meanDuration", self.meanDuration?.json ?? .null),
+    ])
+  }
+}
+
+public struct FailureCount: ProtoMessage, Sendable, Equatable {
+  public var code: String = ""
+  public var jobs: UInt64 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.FailureCount" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__FailureCount>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__failure_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
+    self.code = try readText(c.pointee.code, "tidewaiter.v1.FailureCount.code")
+    self.jobs = c.pointee.jobs
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
+    c.pointee.code = arena.copy(self.code)
+    c.pointee.jobs = self.jobs
+  }
+}
+
+extension FailureCount: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("code", .string(self.code)),
+      ("jobs", .unsigned(self.jobs)),
     ])
   }
 }
@@ -4233,6 +5187,9 @@ public struct Status: ProtoMessage, Sendable, Equatable {
   public var methods: [MethodMetrics] = []
   /// "host:port=address:port": hosts that are reached elsewhere
   public var resolve: [String] = []
+  public var pauses: [QueuePause] = []
+  /// of the store's file: what is used and what is free again in it
+  public var storeFileBytes: UInt64 = 0
 
   public init() {}
 
@@ -4258,6 +5215,8 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     self.scannerSlots = c.pointee.scanner_slots
     self.methods = try readMessages(c.pointee.methods, c.pointee.n_methods)
     self.resolve = try readTexts(c.pointee.resolve, c.pointee.n_resolve, "tidewaiter.v1.Status.resolve")
+    self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
+    self.storeFileBytes = c.pointee.store_file_bytes
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -4280,6 +5239,9 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     c.pointee.methods = arena.array(self.methods)
     c.pointee.n_resolve = self.resolve.count
     c.pointee.resolve = arena.array(self.resolve) { arena.copy($0) }
+    c.pointee.n_pauses = self.pauses.count
+    c.pointee.pauses = arena.array(self.pauses)
+    c.pointee.store_file_bytes = self.storeFileBytes
   }
 }
 
@@ -4300,6 +5262,8 @@ extension Status: JSONRepresentable {
       ("scannerSlots", .unsigned(UInt64(self.scannerSlots))),
       ("methods", .array(self.methods.map { $0.json })),
       ("resolve", .array(self.resolve.map { .string($0) })),
+      ("pauses", .array(self.pauses.map { $0.json })),
+      ("storeFileBytes", .unsigned(self.storeFileBytes)),
     ])
   }
 }
@@ -4669,6 +5633,226 @@ extension RotateKeyResponse: JSONRepresentable {
   }
 }
 
+public struct CollectGarbageRequest: ProtoMessage, Sendable, Equatable {
+  /// answer what would be removed, and remove nothing
+  public var dryRun: Bool = false
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CollectGarbageRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CollectGarbageRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__collect_garbage_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageRequest.self)
+    self.dryRun = c.pointee.dry_run != 0
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageRequest.self)
+    c.pointee.dry_run = self.dryRun ? 1 : 0
+  }
+}
+
+extension CollectGarbageRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("dryRun", .bool(self.dryRun)),
+    ])
+  }
+}
+
+public struct CollectGarbageResponse: ProtoMessage, Sendable, Equatable {
+  public var removed: [GarbageCount] = []
+  /// afterwards
+  public var storeBytesUsed: UInt64 = 0
+  public var duration: ProtoDuration? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.CollectGarbageResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__CollectGarbageResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__collect_garbage_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    self.removed = try readMessages(c.pointee.removed, c.pointee.n_removed)
+    self.storeBytesUsed = c.pointee.store_bytes_used
+    self.duration = try readMessage(c.pointee.duration)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    c.pointee.n_removed = self.removed.count
+    c.pointee.removed = arena.array(self.removed)
+    c.pointee.store_bytes_used = self.storeBytesUsed
+    c.pointee.duration = arena.pointer(self.duration)
+  }
+}
+
+extension CollectGarbageResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("removed", .array(self.removed.map { $0.json })),
+      ("storeBytesUsed", .unsigned(self.storeBytesUsed)),
+      ("duration", self.duration?.json ?? .null),
+    ])
+  }
+}
+
+public struct GarbageCount: ProtoMessage, Sendable, Equatable {
+  /// "jobs", "events", "reports", "layer_analyses", …
+  public var kind: String = ""
+  public var count: UInt64 = 0
+  /// of their records
+  public var bytes: UInt64 = 0
+  /// absent where age does not decide
+  public var oldest: Timestamp? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.GarbageCount" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__GarbageCount>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__garbage_count__init(message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
+    self.kind = try readText(c.pointee.kind, "tidewaiter.v1.GarbageCount.kind")
+    self.count = c.pointee.count
+    self.bytes = c.pointee.bytes
+    self.oldest = try readMessage(c.pointee.oldest)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
+    c.pointee.kind = arena.copy(self.kind)
+    c.pointee.count = self.count
+    c.pointee.bytes = self.bytes
+    c.pointee.oldest = arena.pointer(self.oldest)
+  }
+}
+
+extension GarbageCount: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("kind", .string(self.kind)),
+      ("count", .unsigned(self.count)),
+      ("bytes", .unsigned(self.bytes)),
+      ("oldest", self.oldest?.json ?? .null),
+    ])
+  }
+}
+
+public struct BackupRequest: ProtoMessage, Sendable, Equatable {
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.BackupRequest" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__BackupRequest>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__backup_request__init(message.assumingMemoryBound(to: Tidewaiter__V1__BackupRequest.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+  }
+}
+
+extension BackupRequest: JSONRepresentable {
+  package var json: JSONValue {
+    .object([])
+  }
+}
+
+/// A file in pieces, in order. The last message has no data but the end: what was received is the whole file if its size
+/// and digest are those.
+public struct BackupResponse: ProtoMessage, Sendable, Equatable {
+  /// at most 1 MiB
+  public var data: [UInt8] = []
+  public var end: BackupEnd? = nil
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.BackupResponse" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__BackupResponse>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__backup_response__init(message.assumingMemoryBound(to: Tidewaiter__V1__BackupResponse.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupResponse.self)
+    self.data = readBytes(c.pointee.data)
+    self.end = try readMessage(c.pointee.end)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupResponse.self)
+    c.pointee.data = arena.copy(self.data)
+    c.pointee.end = arena.pointer(self.end)
+  }
+}
+
+extension BackupResponse: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("data", .string(Data(self.data).base64EncodedString())),
+      ("end", self.end?.json ?? .null),
+    ])
+  }
+}
+
+public struct BackupEnd: ProtoMessage, Sendable, Equatable {
+  public var size: UInt64 = 0
+  /// hexadecimal
+  public var sha256: String = ""
+  /// the instant that the backup shows
+  public var takenAt: Timestamp? = nil
+  public var schemaVersion: UInt32 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.BackupEnd" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__BackupEnd>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__backup_end__init(message.assumingMemoryBound(to: Tidewaiter__V1__BackupEnd.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupEnd.self)
+    self.size = c.pointee.size
+    self.sha256 = try readText(c.pointee.sha256, "tidewaiter.v1.BackupEnd.sha256")
+    self.takenAt = try readMessage(c.pointee.taken_at)
+    self.schemaVersion = c.pointee.schema_version
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__BackupEnd.self)
+    c.pointee.size = self.size
+    c.pointee.sha256 = arena.copy(self.sha256)
+    c.pointee.taken_at = arena.pointer(self.takenAt)
+    c.pointee.schema_version = self.schemaVersion
+  }
+}
+
+extension BackupEnd: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("size", .unsigned(self.size)),
+      ("sha256", .string(self.sha256)),
+      ("takenAt", self.takenAt?.json ?? .null),
+      ("schemaVersion", .unsigned(UInt64(self.schemaVersion))),
+    ])
+  }
+}
+
 public struct Descriptors: ProtoMessage, Sendable, Equatable {
   /// of the daemon
   public var version: String = ""
@@ -4908,12 +6092,15 @@ public struct QueueClient: Sendable {
 
   init(_ channel: Channel) { self.channel = channel }
 
+  /// Jobs in order of their numbers; with states, pending ones alone in the order in which they will run, and those of
+  /// final states alone by their end, the newest first.
   public func listJobs(
     _ request: ListJobsRequest = ListJobsRequest(), timeout: Duration? = nil
   ) async throws(TidewaiterError) -> ListJobsResponse {
     try await channel.call("tidewaiter.v1.Queue", "ListJobs", request, timeout: timeout)
   }
 
+  /// One job with its attempts, its place in the line and what it waits for.
   public func getJob(
     _ request: GetJobRequest = GetJobRequest(), timeout: Duration? = nil
   ) async throws(TidewaiterError) -> Job {

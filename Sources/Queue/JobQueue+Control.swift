@@ -1,0 +1,293 @@
+import Posix
+import StorageMessages
+import Store
+
+/// What people want of jobs: to end them, to have them again, sooner or later, or off the list; and of the queue: to rest.
+extension JobQueue {
+  /// Jobs that one transaction of a selection changes, and looks at.
+  private static let changedBatch = 500
+  private static let lookedAtBatch = 5_000
+
+  /// What became of one job that was named.
+  package struct Change: Sendable, Equatable {
+    package let job: UInt64
+    /// False: it was so already, or it cannot be changed in its state.
+    package var isChanged = false
+    /// As it stands now.
+    package var state: JobState
+    /// The job that the image of one to be retried has already; 0: none.
+    package var existing: UInt64 = 0
+    /// Of the attempt that was ended and is to be stopped; 0: none.
+    package var lease: UInt64 = 0
+  }
+
+  package struct UnknownJob: Error, Equatable { package let job: UInt64 }
+
+  // MARK: - Cancelling
+
+  /// Ends jobs that a person does not want any more, all of them or, when one is unknown, none.
+  package func cancel(_ ids: [UInt64], actor: String) async throws -> [Change] {
+    try await change(ids) { job, transaction in
+      guard !job.state.isFinal else { return Change(job: job.id, state: job.state) }
+      let lease = job.lease
+      let ended = try cancel(job, .cancelled(by: actor), actor: actor, in: transaction)
+      return Change(job: job.id, isChanged: true, state: ended.state, lease: lease)
+    }
+  }
+
+  // MARK: - Again
+
+  /// Queues jobs that have ended once more, behind what waits already. One whose image has another job that has not ended
+  /// stays as it is, and is told of that one.
+  package func retry(_ ids: [UInt64], actor: String) async throws -> [Change] {
+    try await change(ids) { job, transaction in try retry(job, actor: actor, in: transaction) }
+  }
+
+  /// The same for a selection; of jobs in error where it names no states.
+  package func retry(_ selection: Selection, actor: String) async throws -> (changed: UInt64, existed: UInt64) {
+    var outcome: (changed: UInt64, existed: UInt64) = (0, 0)
+    let states: Set<JobState> = selection.states.isEmpty ? [.error] : selection.states.filter(\.isFinal)
+    try await changeAll(Selection(of: selection, states: states)) { job, transaction in
+      let change = try retry(job, actor: actor, in: transaction)
+      return change
+    } told: { change in
+      if change.isChanged { outcome.changed += 1 } else if change.existing != 0 { outcome.existed += 1 }
+    }
+    return outcome
+  }
+
+  private func retry(_ job: JobRecord, actor: String, in transaction: WriteTransaction) throws -> Change {
+    guard job.state.isFinal else { return Change(job: job.id, state: job.state, existing: job.id) }
+    try StateStore.requireIntegration(job.integrationId, in: transaction)
+    if let active = try activeJob(of: job.imageKey, in: transaction) {
+      return Change(job: job.id, state: job.state, existing: active.id)
+    }
+    var job = job
+    try forgetEnd(of: job, in: transaction)
+    let previous = try change(&job, .retry, in: transaction)
+    job.take(nil)
+    job.attempt = 0
+    job.interruptions = 0
+    job.finishedAt = 0
+    job.sequence = try Self.takeSequence(in: transaction)
+    job.priority = UInt32(Priority.person.rawValue)
+    job.actor = actor
+    try put(job, .jobChanged, from: previous, actor: actor, in: transaction)
+    try transaction.put(QueueTables.active, job.imageKey, job.id)
+    try placeInLine(job, in: transaction)
+    try observer(job, nil, transaction)
+    return Change(job: job.id, isChanged: true, state: job.state)
+  }
+
+  // MARK: - Sooner or later
+
+  /// Moves pending jobs to another priority; what waits for its back-off goes on waiting.
+  package func prioritize(_ ids: [UInt64], to priority: Priority, actor: String) async throws -> [Change] {
+    try await change(ids) { job, transaction in
+      try prioritize(job, to: priority, actor: actor, in: transaction)
+    }
+  }
+
+  package func prioritize(_ selection: Selection, to priority: Priority, actor: String) async throws -> UInt64 {
+    var changed: UInt64 = 0
+    try await changeAll(Selection(of: selection, states: [.pending])) { job, transaction in
+      try prioritize(job, to: priority, actor: actor, in: transaction)
+    } told: {
+      if $0.isChanged { changed += 1 }
+    }
+    return changed
+  }
+
+  private func prioritize(
+    _ job: JobRecord, to priority: Priority, actor: String, in transaction: WriteTransaction
+  ) throws -> Change {
+    guard job.state == .pending, job.priority != UInt32(priority.rawValue) else {
+      return Change(job: job.id, state: job.state)
+    }
+    var job = job
+    let wasReady = try transaction.delete(QueueTables.ready, job.readyKey)
+    job.priority = UInt32(priority.rawValue)
+    if wasReady { try transaction.put(QueueTables.ready, job.readyKey, job.id) }
+    try put(job, .jobChanged, from: job.state, actor: actor, in: transaction)
+    return Change(job: job.id, isChanged: true, state: job.state)
+  }
+
+  // MARK: - Off the list
+
+  /// Forgets jobs that have ended, with their attempts; others stay.
+  package func clear(_ ids: [UInt64]) async throws -> [Change] {
+    try await change(ids) { job, transaction in try clear(job, in: transaction) }
+  }
+
+  package func clear(_ selection: Selection) async throws -> UInt64 {
+    let states = selection.states.isEmpty ? Set(JobState.all) : selection.states
+    var cleared: UInt64 = 0
+    try await changeAll(Selection(of: selection, states: states.filter(\.isFinal))) { job, transaction in
+      try clear(job, in: transaction)
+    } told: {
+      if $0.isChanged { cleared += 1 }
+    }
+    return cleared
+  }
+
+  /// Forgets jobs that ended before an instant, at most `limit` of them; returns how many.
+  package func clear(endedBefore instant: Int64, limit: Int) async throws -> Int {
+    try await store.write { transaction in
+      var doomed: [UInt64] = []
+      for state in JobState.all where state.isFinal {
+        try transaction.scan(QueueTables.ended, from: EndedKey(state: state, endedAt: 0, job: 0)) { key, _ in
+          guard key.state == UInt8(clamping: state.rawValue), key.endedAt < UInt64(max(0, instant)) else {
+            return false
+          }
+          doomed.append(key.job)
+          return doomed.count < limit
+        }
+        if doomed.count == limit { break }
+      }
+      for id in doomed {
+        if let job = try transaction.get(QueueTables.jobs, id) { _ = try clear(job, in: transaction) }
+      }
+      return doomed.count
+    }
+  }
+
+  private func clear(_ job: JobRecord, in transaction: WriteTransaction) throws -> Change {
+    guard job.state.isFinal else { return Change(job: job.id, state: job.state) }
+    try forgetEnd(of: job, in: transaction)
+    try Self.count(job, by: -1, in: transaction)
+    try transaction.delete(QueueTables.jobs, job.id)
+    _ = try transaction.deleteAll(
+      QueueTables.attempts, prefix: { $0.append(job.id) }, limit: Int(Self.attemptsKept) + 1)
+    return Change(job: job.id, isChanged: true, state: job.state)
+  }
+
+  private func forgetEnd(of job: JobRecord, in transaction: WriteTransaction) throws {
+    try transaction.delete(QueueTables.ended, job.endedKey)
+    if job.state == .error {
+      try Self.add(
+        -1, QueueTables.failures, FailureKey(integration: job.integrationId, code: job.errorCode), in: transaction)
+    }
+  }
+
+  // MARK: - Rest
+
+  /// Starts no more scans, of one integration or (nil) at all, until `resume`; what runs goes on to its end. Pausing what
+  /// is paused keeps its time. Survives restarts.
+  package func pause(_ integration: UInt64?, reason: String, actor: String) async throws {
+    try await store.write { transaction in
+      guard try transaction.get(QueueTables.pauses, integration ?? 0) == nil else { return }
+      if let integration { try StateStore.requireIntegration(integration, in: transaction) }
+      var record = PauseRecord()
+      record.since = clock.now
+      record.actor = actor
+      record.reason = reason
+      try transaction.put(QueueTables.pauses, integration ?? 0, record)
+      try tell(.queuePaused, integration, detail: reason, actor: actor, in: transaction)
+    }
+  }
+
+  package func resume(_ integration: UInt64?, actor: String) async throws {
+    try await store.write { transaction in
+      guard try transaction.delete(QueueTables.pauses, integration ?? 0) else { return }
+      try tell(.queueResumed, integration, detail: "", actor: actor, in: transaction)
+    }
+  }
+
+  /// What is paused: integrations by id, and 0 for the whole queue.
+  package func pauses() throws -> [(integration: UInt64, record: PauseRecord)] {
+    try store.read { transaction in
+      var found: [(integration: UInt64, record: PauseRecord)] = []
+      try transaction.scan(QueueTables.pauses) { integration, record in
+        found.append((integration, record))
+        return true
+      }
+      return found
+    }
+  }
+
+  func pausedIntegrations(in transaction: ReadTransaction) throws -> Set<UInt64> {
+    var found: Set<UInt64> = []
+    try transaction.scan(QueueTables.pauses) { integration, _ in
+      found.insert(integration)
+      return true
+    }
+    return found
+  }
+
+  private func tell(
+    _ kind: EventKind, _ integration: UInt64?, detail: String, actor: String, in transaction: WriteTransaction
+  ) throws {
+    var event = EventRecord(kind, time: clock.now)
+    if let integration {
+      event.integrationId = integration
+      event.integration = try store.integrationName(integration, in: transaction)
+    }
+    event.detail = detail
+    event.actor = actor
+    try store.append(event, in: transaction)
+  }
+
+  // MARK: - By name, and by what they are
+
+  /// Changes jobs that are named: all, or none when one is unknown. One that an open cancellation covers is cancelled
+  /// first.
+  private func change(
+    _ ids: [UInt64], _ body: @escaping @Sendable (JobRecord, WriteTransaction) throws -> Change
+  ) async throws -> [Change] {
+    try await store.write { transaction in
+      let jobs = try ids.map { id throws -> JobRecord in
+        guard let job = try transaction.get(QueueTables.jobs, id) else { throw UnknownJob(job: id) }
+        return job
+      }
+      let cancellations = try openCancellations(in: transaction)
+      return try jobs.map { stale in
+        // A job may be named twice, and the first change may have cancelled another.
+        guard let job = try transaction.get(QueueTables.jobs, stale.id) else {
+          return Change(job: stale.id, state: stale.state)
+        }
+        return try body(try settled(job, cancellations, in: transaction), transaction)
+      }
+    }
+  }
+
+  /// Changes every job of a selection, in batches between which others have their turn. What is queued meanwhile is left.
+  private func changeAll(
+    _ selection: Selection, _ body: @escaping @Sendable (JobRecord, WriteTransaction) throws -> Change,
+    told: (Change) -> Void
+  ) async throws {
+    let last = try store.read { (try $0.get(StateStore.meta, "next_job") ?? 1) - 1 }
+    var position: UInt64 = 0
+    while position < last {
+      try Task.checkCancellation()
+      let (changes, next) = try await store.write { [position] transaction in
+        let cancellations = try openCancellations(in: transaction)
+        var matching: [JobRecord] = []
+        var (lookedAt, next) = (0, last)
+        try transaction.scan(QueueTables.jobs, from: position + 1) { id, job in
+          guard id <= last else { return false }
+          lookedAt += 1
+          if matches(cancellations.view(job), selection) { matching.append(job) }
+          guard lookedAt < Self.lookedAtBatch, matching.count < Self.changedBatch else {
+            next = id
+            return false
+          }
+          return true
+        }
+        let changes = try matching.map { job in
+          try body(try settled(job, cancellations, in: transaction), transaction)
+        }
+        return (changes, next)
+      }
+      for change in changes { told(change) }
+      position = next
+    }
+  }
+
+  /// The job as every reader is shown it, made so.
+  private func settled(
+    _ job: JobRecord, _ cancellations: OpenCancellations, in transaction: WriteTransaction
+  ) throws -> JobRecord {
+    guard let record = cancellations.covering(job) else { return job }
+    return try cancel(job, Failure(record), actor: record.actor, in: transaction)
+  }
+}
