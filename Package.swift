@@ -26,11 +26,17 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: 
 }
 
 func tests(
-  _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = []
+  _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = [],
+  linkerSettings: [LinkerSetting] = []
 ) -> Target {
   .testTarget(
     name: name + "Tests", dependencies: dependencies, path: "Tests/" + name, exclude: exclude, resources: resources,
-    swiftSettings: strict)
+    swiftSettings: strict, linkerSettings: linkerSettings)
+}
+
+/// Lets functions of the test program take the place of the C library's in the libraries it uses.
+func replacing(_ functions: String...) -> [LinkerSetting] {
+  [.unsafeFlags(functions.flatMap { ["-Xlinker", "--export-dynamic-symbol=\($0)"] })]
 }
 
 /// `TIDEWAITER_TESTS=RPC,Client` leaves out the tests of other rooms, and with them what these need: a sanitizer's build is
@@ -143,6 +149,10 @@ let package = Package(
     .executableTarget(
       name: "selection-benchmark", dependencies: ["Selection", "Model"], path: "Tests/Benchmarks/Selection",
       swiftSettings: strict),
+    // Stores with many jobs, and what leases cost: Tests/Benchmarks/enqueue.py runs it.
+    .executableTarget(
+      name: "queue-benchmark", dependencies: ["Pipeline", "Posix", "Queue", "StorageMessages", "Store"],
+      path: "Tests/Benchmarks/Queue", swiftSettings: strict),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
@@ -155,7 +165,9 @@ let package = Package(
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
-    tests("Store", ["Store", "StorageMessages", "Posix", "TestSupport"]),
+    tests(
+      "Store", ["Store", "StorageMessages", "Posix", "TestSupport"],
+      linkerSettings: replacing("fdatasync", "pwrite")),
     tests(
       "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
       resources: [.copy("Fixtures")]),

@@ -32,6 +32,7 @@ package final class Daemon: Sendable {
   private let imports: Imports
   private let control: QueueControl
   private let removals: Removals
+  private let retention: Retention
   private let files: SerialThread
   private let reader: SerialThread
   private let watchers: SerialThread
@@ -57,9 +58,18 @@ package final class Daemon: Sendable {
     directory = try StateDirectory(opening: configuration.stateDirectory)
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
+    options.notice = { [log] notice in
+      switch notice {
+      case .reopened: log.warning("the store was opened anew after a fault of the disk, and takes changes")
+      case .unwritable(let error, let isReadable):
+        log.error(
+          "the store takes no changes, and will when it can be written to",
+          metadata: ["error": "\(error)", "readable": "\(isReadable)"])
+      }
+    }
     store = try await StateStore(
       directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
-      credentials: configuration.credentialsDirectory)
+      credentials: configuration.credentialsDirectory, eventsMaximum: configuration.retention.eventsMaximum)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
     let queue = JobQueue(store: store, clock: clock, matchesPattern: QueueControl.matches) { [store] in
@@ -88,6 +98,8 @@ package final class Daemon: Sendable {
       log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
+    retention = Retention(
+      configuration.retention, store: store, queue: queue, reader: reader, clock: clock, log: log)
     let ledger = Ledger(store: store, reader: reader)
     let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
@@ -100,8 +112,10 @@ package final class Daemon: Sendable {
     let events = EventReader(store: store, thread: watchers)
     let catalogue = Catalogue()
     let metrics = Metrics()
+    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: clock)
     let system = SystemHandler(
-      store: store, queue: queue, advisories: advisories, metrics: metrics, configuration: configuration,
+      store: store, queue: queue, describer: describer, advisories: advisories, metrics: metrics,
+      configuration: configuration,
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =
       system.systemMethods
@@ -116,7 +130,10 @@ package final class Daemon: Sendable {
         reader: reader
       )
       .imagesMethods
-      + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, events: events, reader: reader)
+      + QueueHandler(
+        store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
+        events: events, reader: reader, clock: clock, scannerSlots: configuration.scannerSlots
+      )
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
     let methods = served + HealthHandler(health: health, services: Set(served.map(\.service))).healthMethods
@@ -130,6 +147,7 @@ package final class Daemon: Sendable {
     scanning = Task { await scanner.run() }
     scheduling = Task { await scheduler.run() }
     control.start()
+    retention.start()
     try removals.resume()
     imports.resume()
     notifier.ready(servingStatus)
@@ -153,6 +171,7 @@ package final class Daemon: Sendable {
     await imports.stop()
     await removals.stop()
     await control.stop()
+    await retention.stop()
     await scanning.value
     notifier.status("answering calls in flight")
     // Watchers would go on for ever; they have seen what became of the scans, and go on from their cursors at the next start.

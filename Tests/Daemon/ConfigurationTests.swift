@@ -1,4 +1,5 @@
 import Glibc
+import Pipeline
 import RPC
 import TestSupport
 import Testing
@@ -86,6 +87,10 @@ struct ConfigurationTests {
     ("advisories: {mapSizeBytes: 99999999999999999}", "advisories.mapSizeBytes"),
     ("advisories: {uploadBytesMaximum: 5}", "advisories.uploadBytesMaximum"), ("drainSeconds: 3601", "drainSeconds"),
     ("rpc:\n\n  userBytes: 8388607", "rpc.userBytes"), ("socketMode: rwx", "socketMode"),
+    ("retention: {jobsDays: 0}", "retention.jobsDays"), ("retention: {layersDays: 36501}", "retention.layersDays"),
+    ("retention: {eventsMaximum: 999}", "retention.eventsMaximum"),
+    ("retention: {pollsMinimum: 0}", "retention.pollsMinimum"),
+    ("retention: {reportsMaximum: none}", "retention.reportsMaximum"),
     ("scanner: {slots: many}", "scanner.slots"), ("log: {format: [json]}", "log.format"),
   ])
   func `A value that cannot be is named with its line`(file: String, field: String) throws {
@@ -134,7 +139,21 @@ struct ConfigurationTests {
           blobIdleSeconds: 11
         advisories: {mapSizeBytes: 1048578, uploadBytesMaximum: 1048579}
         log: {level: debug, format: json}
+        retention:
+          jobsDays: 1
+          eventsDays: 2
+          eventsMaximum: 1003
+          reportsDays: 4
+          reportsMaximum: 5
+          layersDays: 6
+          pollsDays: 7
+          pollsMinimum: 8
+          tagsDays: 9
         """)
+    let kept = all.retention
+    #expect((kept.jobsDays, kept.eventsDays, kept.eventsMaximum) == (1, 2, 1_003))
+    #expect((kept.reportsDays, kept.reportsMaximum, kept.layersDays) == (4, 5, 6))
+    #expect((kept.pollsDays, kept.pollsMinimum, kept.tagsDays) == (7, 8, 9))
     #expect((all.stateDirectory, all.socket, all.socketGroup, all.socketMode) == ("/a", "/b", "c", 0o600))
     let access = try #require(all.access)
     #expect(
