@@ -107,7 +107,7 @@ package final class Daemon: Sendable {
     let metrics = Metrics()
     let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: clock)
     let system = SystemHandler(
-      store: store, queue: queue, describer: describer, advisories: advisories, metrics: metrics,
+      store: store, queue: queue, describer: describer, retention: retention, advisories: advisories, metrics: metrics,
       configuration: configuration,
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =

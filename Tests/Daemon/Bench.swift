@@ -87,7 +87,10 @@ final class Bench: Sendable {
       store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
       events: watchers, reader: thread, clock: .system, scannerSlots: 1)
     system = SystemHandler(
-      store: store, queue: queue, describer: describer, advisories: advisories, metrics: Metrics(),
+      store: store, queue: queue, describer: describer,
+      retention: Retention(
+        RetentionSettings(), store: store, queue: queue, reader: thread, clock: .system, log: events.logger),
+      advisories: advisories, metrics: Metrics(),
       configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
       events: watchers,
       catalogue: catalogue)
