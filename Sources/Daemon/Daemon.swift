@@ -70,15 +70,13 @@ package final class Daemon: Sendable {
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
-    transport = HTTPTransport(mappings: configuration.resolve)
+    transport = HTTPTransport(timeouts: TransportTimeouts(configuration), mappings: configuration.resolve)
     let registries = RegistryClients(store: store, transport: transport)
     matcher = ReportMatcher(advisories: advisories, clock: clock)
     let progress = ScanProgress()
     let scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
-      settings: Scanner.Settings(
-        slots: configuration.scannerSlots, workers: configuration.scannerWorkers,
-        workerProgram: try Self.workerProgram()),
+      settings: Scanner.Settings(configuration, workerProgram: try Self.workerProgram()),
       clock: clock, log: log)
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
@@ -238,6 +236,22 @@ package final class Daemon: Sendable {
           })
       },
       translate: ErrorTranslation.status)
+  }
+}
+
+extension TransportTimeouts {
+  init(_ configuration: Configuration) {
+    self.init()
+    idle = .seconds(configuration.scannerBlobIdleSeconds)
+    bytesPerSecondMin = configuration.scannerBlobBytesPerSecondMinimum
+  }
+}
+
+extension Scanner.Settings {
+  init(_ configuration: Configuration, workerProgram: String) {
+    self.init(
+      slots: configuration.scannerSlots, workers: configuration.scannerWorkers, workerProgram: workerProgram)
+    imageBytesMaximum = UInt64(configuration.scannerImageBytesMaximum)
   }
 }
 
