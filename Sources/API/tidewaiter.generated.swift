@@ -4374,7 +4374,7 @@ package struct QueueStats: ProtoMessage {
   package var pauses: [QueuePause] = []
   package var scannerSlots: UInt32 = 0
   package var slotsBusy: UInt32 = 0
-  /// of the busy ones: nothing has come for them for a while
+  /// beside them: scans that only wait for a registry, and lend their slots meanwhile
   package var slotsStalled: UInt32 = 0
   /// of all that waits and runs; absent: nothing was measured
   package var estimatedEndAt: Timestamp? = nil

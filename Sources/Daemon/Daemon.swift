@@ -103,7 +103,8 @@ package final class Daemon: Sendable {
     let events = EventReader(store: store, thread: watchers)
     let catalogue = Catalogue()
     let metrics = Metrics()
-    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: clock)
+    let describer = JobDescriber(
+      store: store, queue: queue, progress: progress, scanner: scanner, clock: clock)
     let system = SystemHandler(
       store: store, queue: queue, describer: describer, retention: retention, advisories: advisories, metrics: metrics,
       configuration: configuration,
@@ -122,7 +123,7 @@ package final class Daemon: Sendable {
       .imagesMethods
       + QueueHandler(
         store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
-        events: events, reader: reader, clock: clock, scannerSlots: configuration.scannerSlots
+        events: events, reader: reader
       )
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods

@@ -4373,7 +4373,7 @@ public struct QueueStats: ProtoMessage, Sendable, Equatable {
   public var pauses: [QueuePause] = []
   public var scannerSlots: UInt32 = 0
   public var slotsBusy: UInt32 = 0
-  /// of the busy ones: nothing has come for them for a while
+  /// beside them: scans that only wait for a registry, and lend their slots meanwhile
   public var slotsStalled: UInt32 = 0
   /// of all that waits and runs; absent: nothing was measured
   public var estimatedEndAt: Timestamp? = nil
