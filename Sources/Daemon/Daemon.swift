@@ -58,6 +58,15 @@ package final class Daemon: Sendable {
     directory = try StateDirectory(opening: configuration.stateDirectory)
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
+    options.notice = { [log] notice in
+      switch notice {
+      case .reopened: log.warning("the store was opened anew after a fault of the disk, and takes changes")
+      case .unwritable(let error, let isReadable):
+        log.error(
+          "the store takes no changes, and will when it can be written to",
+          metadata: ["error": "\(error)", "readable": "\(isReadable)"])
+      }
+    }
     store = try await StateStore(
       directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
       credentials: configuration.credentialsDirectory, eventsMaximum: configuration.retention.eventsMaximum)

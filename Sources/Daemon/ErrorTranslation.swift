@@ -81,9 +81,9 @@ enum ErrorTranslation {
     let code: RPCError.Code =
       switch error.code {
       case .diskFull, .mapFull: .resourceExhausted
-      case .closed, .inUse: .unavailable
+      case .closed, .reopening, .inUse: .unavailable
       case .damaged: .dataLoss
-      case .secrets, .keyNotOurs, .notWritable, .schemaUnknown: .failedPrecondition
+      case .secrets, .keyNotOurs, .notWritable, .schemaUnknown, .backupUnusable, .notEmpty: .failedPrecondition
       case .keyTooLong, .io: .internal
       }
     return RPCError(code, reason: error.code.rawValue, error.message, hint: error.hint)

@@ -3,8 +3,12 @@ import Store
 
 /// What an operator should know, for `tidewaiter status`, each with what to do.
 enum Problems {
-  static func all(of status: Status, store: StoreSize) -> [Problem] {
+  /// `fault` is the store's.
+  static func all(of status: Status, store: StoreSize, fault: StoreError?) -> [Problem] {
     var found: [Problem] = []
+    if let fault {
+      found.append(Problem("the store takes no changes: \(fault.message)", hint: fault.hint))
+    }
     if status.advisories == 0 {
       found.append(
         Problem(

@@ -23,8 +23,14 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     case keyNotOurs = "KEY_IS_CREDENTIAL"
     /// A key is empty, longer than LMDB takes (511 bytes), or holds a NUL.
     case keyTooLong = "KEY_TOO_LONG"
+    /// What is to be restored is no backup, is cut short or altered, or is of another version or kind of machine.
+    case backupUnusable = "BACKUP_UNUSABLE"
+    /// A backup is restored only into a state directory that is empty.
+    case notEmpty = "STATE_NOT_EMPTY"
     /// The system refused a read or write.
     case io = "STORE_IO"
+    /// The store opens its file anew after a fault of the disk.
+    case reopening = "STORE_REOPENING"
     /// The store was closed.
     case closed = "STORE_CLOSED"
   }

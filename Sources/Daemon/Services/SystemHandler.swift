@@ -80,7 +80,7 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
-    status.problems = Problems.all(of: status, store: size)
+    status.problems = Problems.all(of: status, store: size, fault: store.environment.fault)
     return status
   }
 }

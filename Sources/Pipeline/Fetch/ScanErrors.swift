@@ -61,8 +61,8 @@ package enum ScanErrors {
 
   private static func retry(_ code: StoreError.Code) -> Retry {
     switch code {
-    case .diskFull, .mapFull, .io, .closed, .inUse, .notWritable: .retryable
-    case .damaged, .schemaUnknown, .secrets, .keyNotOurs, .keyTooLong: .permanent
+    case .diskFull, .mapFull, .io, .reopening, .closed, .inUse, .notWritable: .retryable
+    case .damaged, .schemaUnknown, .secrets, .keyNotOurs, .keyTooLong, .backupUnusable, .notEmpty: .permanent
     }
   }
 
@@ -89,6 +89,9 @@ package enum ScanErrors {
     case .inUse: "stop the other process that uses the state directory"
     case .notWritable: "make the state directory and its files writable for the daemon alone"
     case .damaged: "stop the daemon and restore the state from a backup"
+    case .reopening: "nothing is lost: the store opens itself anew"
+    case .backupUnusable: "take a backup anew"
+    case .notEmpty: "restore into an empty state directory"
     case .schemaUnknown: "start the version of the daemon that wrote the state, or a newer one"
     case .secrets: "give the integration's secrets anew, or put the key file back"
     case .keyNotOurs: "replace the key where the daemon is given it"
