@@ -6329,6 +6329,9 @@ package protocol SystemService: Sendable {
   func getDescriptors(_ request: GetDescriptorsRequest, _ context: CallContext) async throws -> Descriptors
   /// Removes what is kept no longer, as the daemon does by itself once a day.
   func collectGarbage(_ request: CollectGarbageRequest, _ context: CallContext) async throws -> CollectGarbageResponse
+  /// Everything the daemon has but its advisories, as it is at one instant, with the key of its secrets: to be written to a
+  /// file that nobody else can read, for tidewaiterd --restore.
+  func backup(_ request: BackupRequest, _ responses: ResponseStream<BackupResponse>, _ context: CallContext) async throws
   /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
   func rotateKey(_ request: RotateKeyRequest, _ context: CallContext) async throws -> RotateKeyResponse
 }
@@ -6344,6 +6347,7 @@ extension SystemService {
       serverStreamingMethod("tidewaiter.v1.System", "WatchEvents") { try await watchEvents($0, $1, $2) },
       rpcMethod("tidewaiter.v1.System", "GetDescriptors") { try await getDescriptors($0, $1) },
       rpcMethod("tidewaiter.v1.System", "CollectGarbage") { try await collectGarbage($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.System", "Backup") { try await backup($0, $1, $2) },
       rpcMethod("tidewaiter.v1.System", "RotateKey") { try await rotateKey($0, $1) },
     ]
   }
@@ -6385,6 +6389,12 @@ package struct SystemClient: Sendable {
   /// Removes what is kept no longer, as the daemon does by itself once a day.
   package func collectGarbage(_ request: CollectGarbageRequest, timeout: Duration?) async throws -> CollectGarbageResponse {
     try await channel.call("tidewaiter.v1.System", "CollectGarbage", request, timeout: timeout)
+  }
+
+  /// Everything the daemon has but its advisories, as it is at one instant, with the key of its secrets: to be written to a
+  /// file that nobody else can read, for tidewaiterd --restore.
+  package func backup(_ request: BackupRequest, timeout: Duration?) -> ResponseSequence<BackupResponse> {
+    channel.stream("tidewaiter.v1.System", "Backup", request, timeout: timeout)
   }
 
   /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.

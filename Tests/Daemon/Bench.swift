@@ -94,7 +94,7 @@ final class Bench: Sendable {
       advisories: advisories, metrics: Metrics(),
       configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
       events: watchers,
-      catalogue: catalogue)
+      catalogue: catalogue, files: thread)
     catalogue.publish(methods)
   }
 

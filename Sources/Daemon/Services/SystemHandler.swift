@@ -23,6 +23,8 @@ struct SystemHandler: SystemService {
   let clock: WallClock
   let events: EventReader
   let catalogue: Catalogue
+  /// What blocks on the disk for long runs here.
+  let files: SerialThread
 
   func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse {
     var response = PingResponse()

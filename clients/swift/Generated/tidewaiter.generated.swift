@@ -6281,6 +6281,12 @@ public struct SystemClient: Sendable {
     try await channel.call("tidewaiter.v1.System", "CollectGarbage", request, timeout: timeout)
   }
 
+  /// Everything the daemon has but its advisories, as it is at one instant, with the key of its secrets: to be written to a
+  /// file that nobody else can read, for tidewaiterd --restore.
+  func openBackup(_ request: BackupRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<BackupResponse> {
+    try channel.open("tidewaiter.v1.System", "Backup", request, timeout: timeout)
+  }
+
   /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
   public func rotateKey(
     _ request: RotateKeyRequest = RotateKeyRequest(), timeout: Duration? = nil
