@@ -26,11 +26,17 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: 
 }
 
 func tests(
-  _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = []
+  _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = [],
+  linkerSettings: [LinkerSetting] = []
 ) -> Target {
   .testTarget(
     name: name + "Tests", dependencies: dependencies, path: "Tests/" + name, exclude: exclude, resources: resources,
-    swiftSettings: strict)
+    swiftSettings: strict, linkerSettings: linkerSettings)
+}
+
+/// Lets functions of the test program take the place of the C library's in the libraries it uses.
+func replacing(_ functions: String...) -> [LinkerSetting] {
+  [.unsafeFlags(functions.flatMap { ["-Xlinker", "--export-dynamic-symbol=\($0)"] })]
 }
 
 /// `TIDEWAITER_TESTS=RPC,Client` leaves out the tests of other rooms, and with them what these need: a sanitizer's build is
@@ -159,7 +165,9 @@ let package = Package(
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
-    tests("Store", ["Store", "StorageMessages", "Posix", "TestSupport"]),
+    tests(
+      "Store", ["Store", "StorageMessages", "Posix", "TestSupport"],
+      linkerSettings: replacing("fdatasync", "pwrite")),
     tests(
       "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
       resources: [.copy("Fixtures")]),

@@ -1,9 +1,11 @@
 /// What the command line asks for.
 ///
-/// The daemon has five flags, and a package that reads any flags would cost it full Foundation: 4 MiB of memory for as long
+/// The daemon has six flags, and a package that reads any flags would cost it full Foundation: 4 MiB of memory for as long
 /// as it runs. `getopt_long` would take `--log` for `--log-level` until there is another flag that begins so.
 package enum Arguments: Sendable {
   case run(Configuration.Flags)
+  /// Puts the backup at this path (`-`: standard input) in place of an empty state directory, and ends.
+  case restore(String, Configuration.Flags)
   case help
   case version
 
@@ -15,6 +17,7 @@ package enum Arguments: Sendable {
   /// `words`: those after the program's name. Of a flag that is there twice the last value holds.
   package static func parse(_ words: [String]) throws(Invalid) -> Arguments {
     var flags = Configuration.Flags()
+    var backup: String?
     var rest = words[...]
     while let word = rest.popFirst() {
       guard word.hasPrefix("-"), word != "-" else { throw Invalid("unexpected argument '\(word)'") }
@@ -40,6 +43,7 @@ package enum Arguments: Sendable {
       case "--config": flags.config = try value()
       case "--state-dir": flags.stateDirectory = try value()
       case "--socket": flags.socket = try value()
+      case "--restore": backup = try value()
       case "--log-level": flags.logLevel = try choice()
       case "--log-format": flags.logFormat = try choice()
       case "--help", "-h", "--version":
@@ -48,7 +52,7 @@ package enum Arguments: Sendable {
       default: throw Invalid("unknown option '\(name)'")
       }
     }
-    return .run(flags)
+    return backup.map { .restore($0, flags) } ?? .run(flags)
   }
 
   package static let helpText = """
@@ -58,7 +62,7 @@ package enum Arguments: Sendable {
 
     USAGE: tidewaiterd [--config <file>] [--state-dir <dir>] [--socket <path>]
                        [--log-level <log-level>] [--log-format <log-format>]
-                       [--version]
+                       [--restore <file>] [--version]
 
     OPTIONS:
       --config <file>         Settings in YAML; README.md lists them.
@@ -68,6 +72,8 @@ package enum Arguments: Sendable {
                               warning, error)
       --log-format <log-format>
                               How log lines look. (values: text, json)
+      --restore <file>        Puts a backup in place of an empty state directory,
+                              and ends; - is standard input.
       --version               Show the version.
       -h, --help              Show help information.
 

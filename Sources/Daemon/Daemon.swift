@@ -58,6 +58,15 @@ package final class Daemon: Sendable {
     directory = try StateDirectory(opening: configuration.stateDirectory)
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
+    options.notice = { [log] notice in
+      switch notice {
+      case .reopened: log.warning("the store was opened anew after a fault of the disk, and takes changes")
+      case .unwritable(let error, let isReadable):
+        log.error(
+          "the store takes no changes, and will when it can be written to",
+          metadata: ["error": "\(error)", "readable": "\(isReadable)"])
+      }
+    }
     store = try await StateStore(
       directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
       credentials: configuration.credentialsDirectory, eventsMaximum: configuration.retention.eventsMaximum)
@@ -70,15 +79,13 @@ package final class Daemon: Sendable {
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
-    transport = HTTPTransport(mappings: configuration.resolve)
+    transport = HTTPTransport(timeouts: TransportTimeouts(configuration), mappings: configuration.resolve)
     let registries = RegistryClients(store: store, transport: transport)
     matcher = ReportMatcher(advisories: advisories, clock: clock)
     let progress = ScanProgress()
     let scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
-      settings: Scanner.Settings(
-        slots: configuration.scannerSlots, workers: configuration.scannerWorkers,
-        workerProgram: try Self.workerProgram()),
+      settings: Scanner.Settings(configuration, workerProgram: try Self.workerProgram()),
       clock: clock, log: log)
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
@@ -105,8 +112,10 @@ package final class Daemon: Sendable {
     let events = EventReader(store: store, thread: watchers)
     let catalogue = Catalogue()
     let metrics = Metrics()
+    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: clock)
     let system = SystemHandler(
-      store: store, queue: queue, advisories: advisories, metrics: metrics, configuration: configuration,
+      store: store, queue: queue, describer: describer, advisories: advisories, metrics: metrics,
+      configuration: configuration,
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =
       system.systemMethods
@@ -120,7 +129,10 @@ package final class Daemon: Sendable {
         reader: reader
       )
       .imagesMethods
-      + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, events: events, reader: reader)
+      + QueueHandler(
+        store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
+        events: events, reader: reader, clock: clock, scannerSlots: configuration.scannerSlots
+      )
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
     let methods = served + HealthHandler(health: health, services: Set(served.map(\.service))).healthMethods
@@ -233,6 +245,22 @@ package final class Daemon: Sendable {
           })
       },
       translate: ErrorTranslation.status)
+  }
+}
+
+extension TransportTimeouts {
+  init(_ configuration: Configuration) {
+    self.init()
+    idle = .seconds(configuration.scannerBlobIdleSeconds)
+    bytesPerSecondMin = configuration.scannerBlobBytesPerSecondMinimum
+  }
+}
+
+extension Scanner.Settings {
+  init(_ configuration: Configuration, workerProgram: String) {
+    self.init(
+      slots: configuration.scannerSlots, workers: configuration.scannerWorkers, workerProgram: workerProgram)
+    imageBytesMaximum = UInt64(configuration.scannerImageBytesMaximum)
   }
 }
 

@@ -3,8 +3,12 @@ import Store
 
 /// What an operator should know, for `tidewaiter status`, each with what to do.
 enum Problems {
-  static func all(of status: Status, store: StoreSize) -> [Problem] {
+  /// `fault` is the store's.
+  static func all(of status: Status, store: StoreSize, fault: StoreError?) -> [Problem] {
     var found: [Problem] = []
+    if let fault {
+      found.append(Problem("the store takes no changes: \(fault.message)", hint: fault.hint))
+    }
     if status.advisories == 0 {
       found.append(
         Problem(
@@ -17,6 +21,14 @@ enum Problems {
           "the store is nearly full: it uses \(store.usedBytes) of \(store.limitBytes) bytes",
           hint: "start the daemon with a larger store.mapSizeBytes, or have it keep less (retention), and see with "
             + "tidewaiter gc --dry-run what that would remove"))
+    }
+    found += status.pauses.map { pause in
+      let scope = pause.integration.isEmpty ? "the queue" : "the queue of \(pause.integration)"
+      return Problem(
+        "\(scope) is paused" + (pause.actor.isEmpty ? "" : " by \(pause.actor)")
+          + (pause.reason.isEmpty ? "" : ": \(pause.reason)"),
+        hint: "go on with: tidewaiter queue resume"
+          + (pause.integration.isEmpty ? "" : " --integration \(pause.integration)"))
     }
     return found
   }

@@ -10,4 +10,9 @@ package final class Signal: Sendable {
 
   /// Blocks the calling thread. Never call it from a task.
   package func wait() { semaphore.wait() }
+
+  /// As `wait`, but no longer than `limit`; whether there was a send.
+  package func wait(atMost limit: Duration) -> Bool {
+    semaphore.wait(timeout: .now() + .nanoseconds(Int(limit / .nanoseconds(1)))) == .success
+  }
 }

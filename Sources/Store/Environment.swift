@@ -11,51 +11,72 @@ import Synchronization
 ///
 /// Rejected: a child transaction per closure, which costs every write for the rare one that fails late; `NOSYNC`, which
 /// loses announced changes in a power cut; growing the map, which LMDB 0.9.24 must not do under readers.
+///
+/// A commit that the disk failed is answered with the error and did not happen. Where LMDB, or the kernel, cannot be
+/// trusted with another one after that, the file is opened anew (Environment+Reopening.swift).
 package final class Environment: Sendable {
   /// Most closures in one commit, so that a commit stays moderate.
   private static let groupMaximum = 512
-  private static let readersMaximum: UInt32 = 512
 
   package struct Options: Sendable {
     /// Address space reserved for the file, in bytes; the file itself grows as needed.
     package var mapSizeBytes: Int = 64 << 30
     /// False gives up durability: for tests and for files built aside that are synced once at the end.
     package var isSynchronous = true
+    /// Told on the writer's thread when a fault of the disk made the store open its file anew.
+    package var notice: @Sendable (Notice) -> Void = { _ in }
 
     package init() {}
   }
 
-  private typealias Work = @Sendable (WriteTransaction) throws -> Void
+  /// What the environment did about a fault of the disk.
+  package enum Notice: Sendable, Equatable {
+    /// The file was opened anew, and takes changes.
+    case reopened
+    /// The file cannot be written to: it is read, or not even that, until it can.
+    case unwritable(StoreError, isReadable: Bool)
+  }
 
-  private struct Pending: Sendable {
-    let work: Work
+  fileprivate typealias Work = @Sendable (WriteTransaction) throws -> Void
+
+  struct Pending: Sendable {
+    fileprivate let work: Work
     /// Called once with nil after the commit, or with the error.
     let finish: @Sendable ((any Error)?) -> Void
   }
 
-  private struct State {
+  struct State {
     var pending: [Pending] = []
     var isClosing = false
+    /// Nil only while it is being opened anew, and after that failed.
+    var file: EnvironmentFile?
+    /// Which file it is, of those that were open one after the other.
+    var generation: UInt64 = 1
     var idleReaders: [Reader] = []
     /// Callers inside LMDB other than the writer; the file is not closed under them.
     var users = 0
+    /// The file is about to be closed: nobody enters any more.
+    var isDraining = false
+    var reopening = Reopening()
   }
 
   /// A read-only transaction that is reset between uses. MDB_NOTLS lets it move between threads; one caller has it at
   /// a time, because it is taken out of `idleReaders` under the lock.
-  private struct Reader: @unchecked Sendable { let handle: OpaquePointer }
+  struct Reader: @unchecked Sendable {
+    fileprivate let handle: OpaquePointer
+    fileprivate let handles: EnvironmentHandles
+  }
 
   package let path: String
   package let mapSizeBytes: Int
-  private let handles: EnvironmentHandles
-  /// LMDB environments may be used by any thread at any time; the pointer itself never changes.
-  private nonisolated(unsafe) let environment: OpaquePointer
+  let tables: [TableDescription]
+  let options: Options
   /// Told after each commit that wrote events, on the writer's thread and before its writes return: the newest one.
   private let announce: @Sendable (UInt64) -> Void
-  private let state = Mutex(State())
-  private let wake = Signal()
+  let state: Mutex<State>
+  let wake = Signal()
   private let ended = Signal()
-  /// Sent when the last user leaves a closing environment.
+  /// Sent when the last user leaves a file that is about to be closed.
   private let drained = Signal()
 
   /// Opens or creates the environment at `path` (a file) with the given tables. `admit` looks at it in the transaction
@@ -66,59 +87,25 @@ package final class Environment: Sendable {
     admit: (WriteTransaction) throws(StoreError) -> Void = { _ in }
   ) throws(StoreError) {
     try FileCheck.verify(path)
-    var created: OpaquePointer?
-    func check(_ status: Int32, _ operation: String) throws(StoreError) {
-      if status != 0 {
-        mdb_env_close(created)
-        throw StoreError(status: status, operation: operation, path: path)
-      }
-    }
-    guard mdb_env_create(&created) == 0, let environment = created else {
-      throw StoreError(.io, "no memory for an LMDB environment", hint: "free memory")
-    }
-    try check(mdb_env_set_maxdbs(environment, UInt32(tables.count + 1)), "open")
-    try check(mdb_env_set_maxreaders(environment, Self.readersMaximum), "open")
-    try check(mdb_env_set_mapsize(environment, options.mapSizeBytes), "reserve the map of")
-    var flags = UInt32(MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD)
-    if !options.isSynchronous { flags |= UInt32(MDB_NOSYNC) }
-    try check(mdb_env_open(environment, path, flags, 0o600), "open")
-    var dead: Int32 = 0
-    try check(mdb_reader_check(environment, &dead), "check readers of")
-    var transaction: OpaquePointer?
-    try check(mdb_txn_begin(environment, nil, 0, &transaction), "begin")
-    var opened: [String: MDB_dbi] = [:]
-    for table in tables {
-      var dbi = MDB_dbi()
-      let status = mdb_dbi_open(transaction, table.name, UInt32(MDB_CREATE), &dbi)
-      if status != 0 { mdb_txn_abort(transaction) }
-      try check(status, "open table \(table.name) of")
-      opened[table.name] = dbi
-    }
-    let handles = EnvironmentHandles(path: path, tables: opened)
-    if let transaction {
-      let view = WriteTransaction(transaction, handles)
-      defer { view.end() }
-      do {
-        try admit(view)
-      } catch {
-        mdb_txn_abort(transaction)
-        mdb_env_close(environment)
-        throw error
-      }
-    }
-    try check(mdb_txn_commit(transaction), "commit")
+    try MetaPages.settle(path, newest: nil, isSynchronous: options.isSynchronous)
+    let file = try EnvironmentFile(path: path, tables: tables, options: options, admit: admit)
     self.path = path
+    self.tables = tables
+    self.options = options
     self.announce = announce
-    self.mapSizeBytes = options.mapSizeBytes
-    self.environment = environment
-    self.handles = handles
+    mapSizeBytes = options.mapSizeBytes
+    var state = State()
+    state.file = file
+    state.reopening.newestCommit = file.newestCommit
+    self.state = Mutex(state)
     startThread(named: "store-writer") { [self] in writeLoop() }
   }
 
-  /// Runs `body` on a consistent view. Short, synchronous, on the caller's thread; never waits for the writer.
+  /// Runs `body` on a consistent view. Short, synchronous, on the caller's thread; waits for the writer only while it
+  /// opens the file anew, and then not for long.
   package func read<R>(_ body: (ReadTransaction) throws -> R) throws -> R {
     let reader = try takeReader()
-    let transaction = ReadTransaction(reader.handle, handles)
+    let transaction = ReadTransaction(reader.handle, reader.handles)
     defer {
       transaction.end()
       mdb_txn_reset(reader.handle)
@@ -168,64 +155,81 @@ package final class Environment: Sendable {
     guard first else { return }
     wake.send()
     ended.wait()
-    if state.withLock({ $0.users > 0 }) { drained.wait() }
-    for reader in state.withLock({ $0.idleReaders }) { mdb_txn_abort(reader.handle) }
-    mdb_env_close(environment)
+    closeFile()
   }
 
   /// Bytes of the map in use (pages up to the last one ever used); 0 when the environment is closed.
   package var usedBytes: Int {
-    guard enter() else { return 0 }
-    defer { leave() }
-    var information = MDB_envinfo()
-    var statistics = MDB_stat()
-    mdb_env_info(environment, &information)
-    mdb_env_stat(environment, &statistics)
-    return (information.me_last_pgno + 1) * Int(statistics.ms_psize)
+    do {
+      let file = try enter()
+      defer { leave() }
+      return file.usedBytes
+    } catch {
+      // Nothing is in use of a file that is not open.
+      return 0
+    }
   }
 
   /// Makes everything written so far durable; for environments opened without synchronous commits.
   package func sync() throws(StoreError) {
-    guard enter() else { throw Self.closedError(path) }
+    let file = try enter()
     defer { leave() }
-    let status = mdb_env_sync(environment, 1)
+    let status = mdb_env_sync(file.environment, 1)
     if status != 0 { throw StoreError(status: status, operation: "sync", path: path) }
   }
 
   // MARK: - Readers
 
-  private func enter() -> Bool {
-    state.withLock { state in
-      if !state.isClosing { state.users += 1 }
-      return !state.isClosing
-    }
-  }
-
-  private func leave(returning reader: Reader? = nil) {
+  func leave(returning reader: Reader? = nil) {
     let isLast = state.withLock { state in
       if let reader { state.idleReaders.append(reader) }
       state.users -= 1
-      return state.isClosing && state.users == 0
+      return state.isDraining && state.users == 0
     }
     if isLast { drained.send() }
   }
 
   /// A reader at the newest commit; its caller is a user until `leave`.
   private func takeReader() throws(StoreError) -> Reader {
-    guard enter() else { throw Self.closedError(path) }
-    var transaction = state.withLock { $0.idleReaders.popLast()?.handle }
-    let status: Int32
-    if transaction != nil {
-      status = mdb_txn_renew(transaction)
-      if status != 0 { mdb_txn_abort(transaction) }
-    } else {
-      status = mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &transaction)
-    }
-    guard status == 0, let transaction else {
+    var panicked: UInt64?
+    while true {
+      let file = try enter(after: panicked)
+      let (idle, generation) = state.withLock { ($0.idleReaders.popLast(), $0.generation) }
+      var transaction = idle?.handle
+      let status: Int32
+      if transaction != nil {
+        status = mdb_txn_renew(transaction)
+        if status != 0 { mdb_txn_abort(transaction) }
+      } else {
+        status = mdb_txn_begin(file.environment, nil, UInt32(MDB_RDONLY), &transaction)
+      }
+      if status == 0, let transaction { return Reader(handle: transaction, handles: file.handles) }
       leave()
-      throw StoreError(status: status, operation: "read", path: path)
+      // The writer is about to open the file anew.
+      guard status == MDB_PANIC else {
+        throw StoreError(status: status, operation: "read", path: path)
+      }
+      panicked = generation
     }
-    return Reader(handle: transaction)
+  }
+
+  /// Lets nobody enter any more, ends copies, waits until all are out, and closes the file.
+  func closeFile() {
+    let (copies, isEmpty) = state.withLock { state in
+      state.isDraining = true
+      return (Array(state.reopening.copies.values), state.users == 0)
+    }
+    for end in copies { end() }
+    if !isEmpty { drained.wait() }
+    let (file, readers) = state.withLock { state in
+      defer {
+        state.file = nil
+        state.idleReaders = []
+      }
+      return (state.file, state.idleReaders)
+    }
+    for reader in readers { mdb_txn_abort(reader.handle) }
+    file?.close()
   }
 
   // MARK: - The writer
@@ -242,21 +246,28 @@ package final class Environment: Sendable {
         ended.send()
         return
       }
-      if !group.isEmpty { commit(group) }
+      if group.isEmpty { openWhereMissing() } else { commit(group) }
       if state.withLock({ !$0.pending.isEmpty || $0.isClosing }) { wake.send() }
     }
   }
 
   private func commit(_ group: [Pending]) {
     var outcomes = [(any Error)?](repeating: nil, count: group.count)
+    let file: EnvironmentFile
+    do {
+      file = try writableFile()
+    } catch {
+      return finish(group, outcomes, error)
+    }
     var poisoned = Set<Int>()
     while true {
       var transaction: OpaquePointer?
-      let status = mdb_txn_begin(environment, nil, 0, &transaction)
+      let status = mdb_txn_begin(file.environment, nil, 0, &transaction)
       guard status == 0, let transaction else {
-        return finish(group, outcomes, StoreError(status: status, operation: "begin", path: path))
+        finish(group, outcomes, StoreError(status: status, operation: "begin", path: path))
+        return recover(from: status, file)
       }
-      let view = WriteTransaction(transaction, handles)
+      let view = WriteTransaction(transaction, file.handles)
       var failedLate: Int?
       for (index, pending) in group.enumerated() where !poisoned.contains(index) {
         do {
@@ -279,8 +290,11 @@ package final class Environment: Sendable {
       }
       let committed = mdb_txn_commit(transaction)
       if committed != 0 {
-        return finish(group, outcomes, StoreError(status: committed, operation: "commit", path: path))
+        finish(group, outcomes, StoreError(status: committed, operation: "commit", path: path))
+        return recover(from: committed, file)
       }
+      let newest = file.newestCommit
+      state.withLock { $0.reopening.newestCommit = newest }
       if view.announced > 0 { announce(view.announced) }
       for (index, pending) in group.enumerated() { pending.finish(outcomes[index]) }
       return
@@ -292,7 +306,7 @@ package final class Environment: Sendable {
     for (pending, outcome) in zip(group, outcomes) { pending.finish(outcome ?? error) }
   }
 
-  private static func closedError(_ path: String) -> StoreError {
+  static func closedError(_ path: String) -> StoreError {
     StoreError(.closed, "the store \(path) is closed", hint: "the daemon is stopping: try again when it runs")
   }
 }

@@ -41,6 +41,12 @@ struct FileCheck {
     if status.st_size > 0 { try FileCheck(path, descriptor, size: Int(status.st_size)).verify() }
   }
 
+  /// The last page that is used by a file that begins with `bytes`: two pages of it at least.
+  static func newestLastPage(in bytes: [UInt8], pageBytes: Int) -> UInt64? {
+    let metas = [0, pageBytes].compactMap { meta(in: Array(bytes[$0..<$0 + pageBytes])) }
+    return metas.count == 2 ? metas.max { $0.transaction < $1.transaction }?.lastPage : nil
+  }
+
   private init(_ path: String, _ descriptor: Int32, size: Int) {
     self.path = path
     self.descriptor = descriptor

@@ -72,6 +72,13 @@ package final class KeyRing: Sendable {
     return try (sealer ?? keys.withLock { $0.current }).open(record, integration: integration, field: field)
   }
 
+  /// The keys that lie in the state directory, the older one first; none where the service's unit gives the key. Blocks.
+  func filed() throws(StoreError) -> [SealingKey] {
+    var keys: [SealingKey] = []
+    for path in [file, nextFile] { if let key = try SealingKey.read(file: path) { keys.append(key) } }
+    return keys
+  }
+
   // MARK: - Replacing the key
 
   /// Whether a former key is still on the ring, so that a replacement is to be finished.

@@ -5,33 +5,53 @@ import Posix
 /// The daemon's directory: made 0700, held by one process, refused when somebody else could write to it.
 ///
 /// Holds `state.mdb` (the state environment), `advisories/` (the advisory database), `secrets.key`, `uploads/` (spooled
-/// uploads, emptied at start) and `lock`.
+/// uploads, emptied at start) and `lock`; `restore/` while a backup is put in place.
 package struct StateDirectory: Sendable {
-  /// Holds the lock until the last copy of the value goes.
-  private final class Lock: Sendable {
+  static let lockName = "lock"
+  static let stateName = "state.mdb"
+  static let keyName = "secrets.key"
+  static let restoreName = "restore"
+
+  /// Holds the directory's lock until the last reference goes.
+  final class Lock: Sendable {
     private let descriptor: Int32
-    init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+    /// Makes the directory if it is missing, checks it, and takes its lock.
+    init(of path: String) throws(StoreError) { descriptor = try StateDirectory.takeLock(of: path) }
     deinit { close(descriptor) }
   }
 
   package let path: String
   private let lock: Lock
 
-  package var stateFile: String { path + "/state.mdb" }
+  package var stateFile: String { path + "/" + Self.stateName }
   package var advisoriesDirectory: String { path + "/advisories" }
   package var uploadsDirectory: String { path + "/uploads" }
-  package var keyFile: String { path + "/secrets.key" }
+  package var keyFile: String { path + "/" + Self.keyName }
 
   /// Makes the directory if it is missing, checks it, and takes its lock until the process ends or the value goes.
   package init(opening path: String) throws(StoreError) {
-    lock = Lock(try Self.takeLock(of: path))
+    lock = try Lock(of: path)
     self.path = path
+    try Self.settleRestore(in: path)
     do {
       try File.createDirectories(advisoriesDirectory, mode: 0o700)
       try File.createDirectories(uploadsDirectory, mode: 0o700)
     } catch {
       throw StoreError(error, path: path)
     }
+  }
+
+  /// What a restore that was killed leaves: once the state is in its place, nothing of use.
+  private static func settleRestore(in path: String) throws(StoreError) {
+    let leftover = path + "/" + restoreName
+    guard access(leftover, F_OK) == 0 else { return }
+    guard access(path + "/" + stateName, F_OK) == 0 else {
+      throw StoreError(
+        .damaged, "a backup was being restored into \(path) and is not whole",
+        hint: "restore it again with --restore, or remove \(leftover) and what else is there")
+    }
+    guard rmdir(leftover) == 0 else { throw StoreError(PosixError("remove \(leftover)"), path: path) }
   }
 
   private static func takeLock(of path: String) throws(StoreError) -> Int32 {
@@ -51,7 +71,7 @@ package struct StateDirectory: Sendable {
         "the state directory \(path) can be written by others (owner \(status.st_uid), mode \(octal(status.st_mode)))",
         hint: "chown \(geteuid()) \(path) && chmod 0700 \(path)")
     }
-    let file = path + "/lock"
+    let file = path + "/" + lockName
     let lock = cposix_open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard lock >= 0 else { throw StoreError(PosixError("open \(file)"), path: path) }
     guard take(lock) else {

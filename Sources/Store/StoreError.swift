@@ -4,7 +4,7 @@ import Posix
 
 /// Why the store could not do what it was asked.
 package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
-  package enum Code: String, Sendable {
+  package enum Code: String, Sendable, CaseIterable {
     /// The file system has no room for a commit. What is stored stays readable.
     case diskFull = "DISK_FULL"
     /// The map chosen at open is used up.
@@ -23,8 +23,14 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     case keyNotOurs = "KEY_IS_CREDENTIAL"
     /// A key is empty, longer than LMDB takes (511 bytes), or holds a NUL.
     case keyTooLong = "KEY_TOO_LONG"
+    /// What is to be restored is no backup, is cut short or altered, or is of another version or kind of machine.
+    case backupUnusable = "BACKUP_UNUSABLE"
+    /// A backup is restored only into a state directory that is empty.
+    case notEmpty = "STATE_NOT_EMPTY"
     /// The system refused a read or write.
     case io = "STORE_IO"
+    /// The store opens its file anew after a fault of the disk.
+    case reopening = "STORE_REOPENING"
     /// The store was closed.
     case closed = "STORE_CLOSED"
   }

@@ -14,10 +14,7 @@ struct Command {
 
   /// Ends the process when the daemon has stopped; returns when it did not start.
   func run() {
-    // The next file to be opened must not become standard output: what is printed would be written into it.
-    var descriptor: Int32 = -1
-    repeat { descriptor = cposix_open("/dev/null", O_RDWR, 0) } while (0...2).contains(descriptor)
-    close(descriptor)
+    Self.keepStandardDescriptors()
     // Before the first thread starts, so that all of them leave these to the main thread.
     var signals = sigset_t()
     sigemptyset(&signals)
@@ -34,17 +31,7 @@ struct Command {
         Self.say("\(PosixError("raise the limit of open files"))", "the daemon goes on with fewer connections")
       }
     }
-    // Credentials are in this process's memory: nobody else of its user reads them, and no core file holds them, not even
-    // where a program of the system takes cores from processes that are not dumpable.
-    var noCore = rlimit()
-    if setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &noCore) != 0 {
-      Self.say("\(PosixError("allow no core files"))", "look at what confines the daemon")
-      return
-    }
-    if cposix_not_dumpable() != 0 {
-      Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
-      return
-    }
+    guard hidesMemory() else { return }
     guard cwipe_works() else {
       Self.say("freed memory would not be wiped", "this program was linked wrongly: build it anew")
       return
@@ -64,6 +51,61 @@ struct Command {
     serve(daemon, environment, &signals)
     // Not exit: handlers of a normal end would free what threads of the pool and of libraries still use.
     _exit(EXIT_SUCCESS)
+  }
+
+  /// Restores a backup and ends the process; returns when it could not.
+  func restore(_ file: String) {
+    Self.keepStandardDescriptors()
+    umask(0o077)
+    guard hidesMemory() else { return }
+    let configuration: Configuration
+    do {
+      configuration = try Configuration(flags: flags, environment: ProcessEnvironment.variables)
+    } catch {
+      Self.say(error.description, error.hint)
+      return
+    }
+    let descriptor = file == "-" ? 0 : cposix_open(file, O_RDONLY | O_CLOEXEC, 0)
+    guard descriptor >= 0 else {
+      Self.say("\(PosixError("open \(file)"))", "name a backup that can be read, or - for standard input")
+      return
+    }
+    do {
+      let info = try Restore.run(
+        from: descriptor, named: file == "-" ? "standard input" : file, into: configuration.stateDirectory)
+      print(
+        "restored \(configuration.stateDirectory): \(info.stateBytes) bytes of state as of "
+          + "\(Timestamp(nanosecondsSince1970: info.createdAt).description), schema version \(info.schemaVersion), "
+          + (info.keyCount > 0 ? "with its key" : "without a key: pass the credential that the secrets are sealed with")
+      )
+      print("advisories are not part of a backup: import them again with tidewaiter db update or db import")
+      fflush(nil)
+      exit(EXIT_SUCCESS)
+    } catch {
+      Self.say(error.message, error.hint)
+    }
+  }
+
+  /// The next file to be opened must not become standard output: what is printed would be written into it.
+  private static func keepStandardDescriptors() {
+    var descriptor: Int32 = -1
+    repeat { descriptor = cposix_open("/dev/null", O_RDWR, 0) } while (0...2).contains(descriptor)
+    close(descriptor)
+  }
+
+  /// Credentials are in this process's memory: nobody else of its user reads them, and no core file holds them, not even
+  /// where a program of the system takes cores from processes that are not dumpable. False after having said why not.
+  private func hidesMemory() -> Bool {
+    var noCore = rlimit()
+    if setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &noCore) != 0 {
+      Self.say("\(PosixError("allow no core files"))", "look at what confines the daemon")
+      return false
+    }
+    if cposix_not_dumpable() != 0 {
+      Self.say("\(PosixError("make the process not dumpable"))", "look at what confines the daemon")
+      return false
+    }
+    return true
   }
 
   /// Sent by the daemon to itself when it has stopped.
@@ -157,6 +199,9 @@ do {
   switch try Arguments.parse(Array(CommandLine.arguments.dropFirst())) {
   case .help: print(Arguments.helpText)
   case .version: print("tidewaiterd \(Build.version)")
+  case .restore(let file, let flags):
+    Command(flags: flags).restore(file)
+    exit(EXIT_FAILURE)
   case .run(let flags):
     Command(flags: flags).run()
     exit(EXIT_FAILURE)

@@ -20,6 +20,16 @@ struct ArgumentsTests {
     #expect((none.logLevel, none.logFormat) == (nil, nil))
   }
 
+  @Test func `A backup is restored with the settings of the other flags`() throws {
+    for words in [["--restore", "-", "--state-dir", "/s"], ["--state-dir=/s", "--restore=-"]] {
+      guard case .restore("-", let flags) = try Arguments.parse(words) else {
+        Issue.record("\(words) did not restore")
+        continue
+      }
+      #expect(flags.stateDirectory == "/s")
+    }
+  }
+
   @Test func `Help and version are told instead of a start`() throws {
     for words in [["--help"], ["-h"], ["--config", "x", "-h", "--bogus"]] {
       guard case .help = try Arguments.parse(words) else {
@@ -31,7 +41,9 @@ struct ArgumentsTests {
       Issue.record("--version did not ask for the version")
       return
     }
-    for flag in ["--config", "--state-dir", "--socket", "--log-level", "--log-format", "--version", "--help", "-h"] {
+    for flag in [
+      "--config", "--state-dir", "--socket", "--log-level", "--log-format", "--restore", "--version", "--help", "-h",
+    ] {
       #expect(Arguments.helpText.contains("  \(flag)") || Arguments.helpText.contains(", \(flag)"))
     }
     let choices = Configuration.LogLevel.allCases.map(\.rawValue) + Configuration.LogFormat.allCases.map(\.rawValue)
@@ -42,7 +54,8 @@ struct ArgumentsTests {
     (["--bogus"], "unknown option '--bogus'"), (["--conf=/x"], "unknown option '--conf'"),
     (["-x"], "unknown option '-x'"), (["--"], "unknown option '--'"), (["x"], "unexpected argument 'x'"),
     ([""], "unexpected argument ''"), (["--config"], "missing value for '--config'"),
-    (["--config", "--log-level"], "missing value for '--config'"), (["--version=3"], "'--version' takes no value"),
+    (["--config", "--log-level"], "missing value for '--config'"),
+    (["--restore"], "missing value for '--restore'"), (["--version=3"], "'--version' takes no value"),
     (["--log-level", "loud"], "the value 'loud' is invalid for '--log-level'"),
     (["--log-format="], "the value '' is invalid for '--log-format'"),
   ])

@@ -82,6 +82,7 @@ struct ConfigurationTests {
 
   @Test(arguments: [
     ("scanner: {slots: 0}", "scanner.slots"), ("scanner: {slots: 257}", "scanner.slots"),
+    ("scanner: {blobIdleSeconds: 0}", "scanner.blobIdleSeconds"),
     ("scanner: {workers: -1}", "scanner.workers"), ("store: {mapSizeBytes: 1}", "store.mapSizeBytes"),
     ("advisories: {mapSizeBytes: 99999999999999999}", "advisories.mapSizeBytes"),
     ("advisories: {uploadBytesMaximum: 5}", "advisories.uploadBytesMaximum"), ("drainSeconds: 3601", "drainSeconds"),
@@ -130,7 +131,12 @@ struct ConfigurationTests {
           outputSeconds: 8
           idleSeconds: 9
         store: {mapSizeBytes: 1048577}
-        scanner: {slots: 256, workers: 255}
+        scanner:
+          slots: 256
+          workers: 255
+          imageBytesMaximum: 1048580
+          blobBytesPerSecondMinimum: 10
+          blobIdleSeconds: 11
         advisories: {mapSizeBytes: 1048578, uploadBytesMaximum: 1048579}
         log: {level: debug, format: json}
         retention:
@@ -161,6 +167,8 @@ struct ConfigurationTests {
     #expect((rpc.frameSeconds, rpc.outputSeconds, rpc.idleSeconds, all.drainSeconds) == (7, 8, 9, 0))
     #expect((all.storeMapBytes, all.advisoriesMapBytes, all.uploadBytesMaximum) == (1_048_577, 1_048_578, 1_048_579))
     #expect((all.scannerSlots, all.scannerWorkers, all.logLevel, all.logFormat) == (256, 255, .debug, .json))
+    #expect(all.scannerImageBytesMaximum == 1_048_580)
+    #expect((all.scannerBlobBytesPerSecondMinimum, all.scannerBlobIdleSeconds) == (10, 11))
   }
 
   @Test(arguments: [

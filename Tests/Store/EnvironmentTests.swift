@@ -337,6 +337,11 @@ private final class Counter: Sendable {
     #expect(number > 5)
     #expect(try environment.get(1)?.count == 10_000)
     #expect(try environment.get(number) == nil)
+    // As many readers at a time as there may be, none of which had a place before the disk was full.
+    func nested(_ depth: Int) throws -> Int {
+      try environment.read { _ in depth == 0 ? 0 : try nested(depth - 1) + 1 }
+    }
+    #expect(try nested(400) == 400)
     unlink(scratch.path + "/ballast")
     try await environment.put(number, [UInt8](repeating: 2, count: 10_000))
     #expect(try environment.get(number)?.first == 2)

@@ -7,13 +7,6 @@ import Testing
 
 @testable import Store
 
-/// Set once, by whichever thread.
-private final class Flag: Sendable {
-  private let value = Atomic(false)
-  var isSet: Bool { value.load(ordering: .acquiring) }
-  func set() { value.store(true, ordering: .releasing) }
-}
-
 @Suite("The state directory and its store") struct StateTests {
   private let scratch: TemporaryDirectory
   private var path: String { scratch.path + "/state" }

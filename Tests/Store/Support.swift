@@ -1,6 +1,7 @@
 import Glibc
 import Posix
 import Store
+import Synchronization
 import TestSupport
 
 /// Runs a program of the system; whether it ended well.
@@ -29,6 +30,13 @@ func code(of body: () async throws -> Void) async -> StoreError.Code? {
   } catch {
     return (error as? StoreError)?.code
   }
+}
+
+/// Set once, seen by all.
+final class Flag: Sendable {
+  private let value = Atomic(false)
+  var isSet: Bool { value.load(ordering: .acquiring) }
+  func set() { value.store(true, ordering: .releasing) }
 }
 
 let numbers = Table<UInt64, RawValue>("numbers", "numbered bytes")
