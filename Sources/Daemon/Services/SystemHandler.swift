@@ -74,7 +74,7 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
-    status.problems = Problems.all(of: status, fault: store.environment.fault)
+    status.problems = Problems.all(of: status, environment: store.environment)
     return status
   }
 }
