@@ -149,6 +149,10 @@ let package = Package(
     .executableTarget(
       name: "selection-benchmark", dependencies: ["Selection", "Model"], path: "Tests/Benchmarks/Selection",
       swiftSettings: strict),
+    // Stores with many jobs, and what leases cost: Tests/Benchmarks/enqueue.py runs it.
+    .executableTarget(
+      name: "queue-benchmark", dependencies: ["Pipeline", "Posix", "Queue", "StorageMessages", "Store"],
+      path: "Tests/Benchmarks/Queue", swiftSettings: strict),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),

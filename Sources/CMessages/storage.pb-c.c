@@ -2577,7 +2577,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descrip
   (ProtobufCMessageInit) tidewaiter__storage__v1__sealed_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[14] =
 {
   {
     "integration_id",
@@ -2735,6 +2735,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "untagged_at",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageRecord, untagged_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_name[] = {
   6,   /* field[6] = counts */
@@ -2750,11 +2762,12 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
   7,   /* field[7] = status */
   8,   /* field[8] = status_reason */
   12,   /* field[12] = untagged */
+  13,   /* field[13] = untagged_at */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__image_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descriptor =
 {
@@ -2764,7 +2777,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descript
   "Tidewaiter__Storage__V1__ImageRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ImageRecord),
-  13,
+  14,
   tidewaiter__storage__v1__image_record__field_descriptors,
   tidewaiter__storage__v1__image_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__image_record__number_ranges,

@@ -1,3 +1,4 @@
+import Pipeline
 import Posix
 import Registry
 import YAML
@@ -26,6 +27,9 @@ extension Configuration {
     Setting(key: "resolve") { configuration, node throws(YAMLError) in configuration.resolve = try mappings(node) },
   ]
 
+  /// Of how long something is kept: at least one, so that nothing goes that is still being worked on.
+  private static let days = 1...36_500
+
   private static let sections = [
     Section(
       key: "access",
@@ -51,6 +55,19 @@ extension Configuration {
         number("idleSeconds", 0...1 << 30) { $0.rpc.idleSeconds = $1 },
       ]),
     Section(key: "store", settings: [number("mapSizeBytes", 1 << 20...1 << 46) { $0.storeMapBytes = $1 }]),
+    Section(
+      key: "retention",
+      settings: [
+        number("jobsDays", days) { $0.retention.jobsDays = $1 },
+        number("eventsDays", days) { $0.retention.eventsDays = $1 },
+        number("eventsMaximum", 1_000...1 << 40) { $0.retention.eventsMaximum = $1 },
+        number("reportsDays", days) { $0.retention.reportsDays = $1 },
+        number("reportsMaximum", 1...1 << 40) { $0.retention.reportsMaximum = $1 },
+        number("layersDays", days) { $0.retention.layersDays = $1 },
+        number("pollsDays", days) { $0.retention.pollsDays = $1 },
+        number("pollsMinimum", 1...10_000) { $0.retention.pollsMinimum = $1 },
+        number("tagsDays", days) { $0.retention.tagsDays = $1 },
+      ]),
     Section(
       key: "scanner",
       settings: [

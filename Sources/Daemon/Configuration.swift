@@ -1,4 +1,5 @@
 import Glibc
+import Pipeline
 import Posix
 import Registry
 
@@ -27,6 +28,8 @@ package struct Configuration: Sendable, Equatable {
   /// Address space of the state file and of each advisory file, in bytes.
   package var storeMapBytes = 64 << 30
   package var advisoriesMapBytes = 16 << 30
+  /// How long what the store holds is kept.
+  package var retention = RetentionSettings()
   /// Bytes of uploads in the state directory at a time.
   package var uploadBytesMaximum = 8 << 30
   /// Hosts that are reached at other addresses than their names resolve to.

@@ -38,6 +38,7 @@ extension Configuration {
       ("resolve", resolve != old.resolve),
       ("rpc", rpc != old.rpc),
       ("store.mapSizeBytes", storeMapBytes != old.storeMapBytes),
+      ("retention", retention != old.retention),
       ("scanner.slots", scannerSlots != old.scannerSlots),
       ("scanner.workers", scannerWorkers != old.scannerWorkers),
       ("advisories.mapSizeBytes", advisoriesMapBytes != old.advisoriesMapBytes),

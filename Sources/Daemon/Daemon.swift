@@ -32,6 +32,7 @@ package final class Daemon: Sendable {
   private let imports: Imports
   private let control: QueueControl
   private let removals: Removals
+  private let retention: Retention
   private let files: SerialThread
   private let reader: SerialThread
   private let watchers: SerialThread
@@ -68,7 +69,7 @@ package final class Daemon: Sendable {
     }
     store = try await StateStore(
       directory: directory, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
-      credentials: configuration.credentialsDirectory)
+      credentials: configuration.credentialsDirectory, eventsMaximum: configuration.retention.eventsMaximum)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
     let queue = JobQueue(store: store, clock: clock, matchesPattern: QueueControl.matches) { [store] in
@@ -99,6 +100,8 @@ package final class Daemon: Sendable {
       log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
+    retention = Retention(
+      configuration.retention, store: store, queue: queue, reader: reader, clock: clock, log: log)
     let ledger = Ledger(store: store, reader: reader)
     let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
@@ -140,6 +143,7 @@ package final class Daemon: Sendable {
     scanning = Task { await scanner.run() }
     scheduling = Task { await scheduler.run() }
     control.start()
+    retention.start()
     try removals.resume()
     imports.resume()
     notifier.ready(servingStatus)
@@ -163,6 +167,7 @@ package final class Daemon: Sendable {
     await imports.stop()
     await removals.stop()
     await control.stop()
+    await retention.stop()
     await scanning.value
     notifier.status("answering calls in flight")
     // Watchers would go on for ever; they have seen what became of the scans, and go on from their cursors at the next start.

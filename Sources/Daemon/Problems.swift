@@ -3,13 +3,10 @@ import Store
 
 /// What an operator should know, for `tidewaiter status`, each with what to do.
 enum Problems {
-  /// The store counts as nearly full at this share of its map.
-  private static let storeShareMaximum = 0.9
-
   /// A program that reads the store and is so many commits behind keeps the file growing.
   private static let commitsBehindMaximum: UInt64 = 1000
 
-  static func all(of status: Status, environment: Store.Environment) -> [Problem] {
+  static func all(of status: Status, store: StoreSize, environment: Store.Environment) -> [Problem] {
     var found: [Problem] = []
     if let reader = environment.oldestForeignReader, reader.commitsBehind > commitsBehindMaximum {
       found.append(
@@ -26,11 +23,12 @@ enum Problems {
           "no advisories are imported: reports cannot list vulnerabilities",
           hint: "import OSV archives with: tidewaiter db import PATH"))
     }
-    if Double(status.storeBytesUsed) > Double(status.storeBytesLimit) * storeShareMaximum {
+    if store.isNearlyFull {
       found.append(
         Problem(
-          "the store uses \(status.storeBytesUsed) of \(status.storeBytesLimit) bytes",
-          hint: "start the daemon with a larger store.mapSizeBytes"))
+          "the store is nearly full: it uses \(store.usedBytes) of \(store.limitBytes) bytes",
+          hint: "start the daemon with a larger store.mapSizeBytes, or have it keep less (retention), and see with "
+            + "tidewaiter gc --dry-run what that would remove"))
     }
     return found
   }

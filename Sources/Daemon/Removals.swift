@@ -97,7 +97,7 @@ final class Removals: Sendable {
       _ = try await queue.clear(Array(jobs.prefix(Self.jobsBatch)))
       jobs = jobs.dropFirst(Self.jobsBatch)
     }
-    while try await store.removeRemains(of: id) { try Task.checkCancellation() }
+    while try await store.removeRemains(of: id, now: clock.now) { try Task.checkCancellation() }
   }
 
   func stop() async {

@@ -645,6 +645,8 @@ package struct ImageRecord: ProtoMessage {
   package var isRetried: Bool = false
   /// no tag points to it any more
   package var untagged: Bool = false
+  /// when that was found; 0 while one does
+  package var untaggedAt: Int64 = 0
 
   package init() {}
 
@@ -669,6 +671,7 @@ package struct ImageRecord: ProtoMessage {
     self.lastJobId = c.pointee.last_job_id
     self.isRetried = c.pointee.is_retried != 0
     self.untagged = c.pointee.untagged != 0
+    self.untaggedAt = c.pointee.untagged_at
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -687,6 +690,7 @@ package struct ImageRecord: ProtoMessage {
     c.pointee.last_job_id = self.lastJobId
     c.pointee.is_retried = self.isRetried ? 1 : 0
     c.pointee.untagged = self.untagged ? 1 : 0
+    c.pointee.untagged_at = self.untaggedAt
   }
 }
 

@@ -28,6 +28,8 @@ package enum EventKind: String, Sendable, CaseIterable {
   case advisoriesImported = "advisories.imported"
   /// A call was refused for want of a role.
   case callDenied = "call.denied"
+  /// What is kept no longer was removed.
+  case storeCollected = "store.collected"
   /// Secrets are sealed with another key.
   case keyRotated = "key.rotated"
 }

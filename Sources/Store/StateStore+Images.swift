@@ -92,15 +92,18 @@ extension StateStore {
     try transaction.put(Self.images, key, record)
   }
 
-  /// Replaces all reports of an image.
-  package func putReports(_ reports: [ReportRecord], of image: ImageKey, in transaction: WriteTransaction) throws {
-    for old in try self.reports(of: image, in: transaction)
-    where !reports.contains(where: { $0.platform == old.platform }) {
+  /// Replaces all reports of an image, and counts the layers that they name.
+  package func putReports(
+    _ reports: [ReportRecord], of image: ImageKey, now: Int64, in transaction: WriteTransaction
+  ) throws {
+    let old = try self.reports(of: image, in: transaction)
+    for old in old where !reports.contains(where: { $0.platform == old.platform }) {
       try transaction.delete(Self.reports, ReportKey(image: image, platform: old.platform))
     }
     for report in reports {
       try transaction.put(Self.reports, ReportKey(image: image, platform: report.platform), report)
     }
+    try countLayers(of: reports, replacing: old, now: now, in: transaction)
   }
 
   // MARK: - What is known of blobs
@@ -125,8 +128,9 @@ extension StateStore {
   package func putLayerAnalysis(_ analysis: LayerAnalysis, _ key: LayerKey, confirmed: ConfirmationKey, now: Int64)
     async throws
   {
-    try await write { transaction in
+    try await write { [self] transaction in
       try transaction.put(Self.layers, key, analysis)
+      try keep(key.digest, now: now, in: transaction)
       try Self.confirm(confirmed, now: now, in: transaction)
     }
   }

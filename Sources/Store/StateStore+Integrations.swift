@@ -151,10 +151,10 @@ extension StateStore {
 
   /// Deletes a batch of what belongs to a removed integration, and at last its record and name. Returns whether more is
   /// left. Other rooms' rows must be gone already.
-  package func removeRemains(of id: UInt64) async throws -> Bool {
-    try await write { transaction in
+  package func removeRemains(of id: UInt64, now: Int64) async throws -> Bool {
+    try await write { [self] transaction in
       func prefix(_ key: inout KeyWriter) { key.append(id) }
-      var left = try transaction.deleteAll(Self.reports, prefix: prefix, limit: Self.removalBatch)
+      var left = try removeReports(prefix: prefix, limit: Self.removalBatch, now: now, in: transaction)
       left = try transaction.deleteAll(Self.tags, prefix: prefix, limit: Self.removalBatch) || left
       left = try transaction.deleteAll(Self.tagHistory, prefix: prefix, limit: Self.removalBatch) || left
       left = try transaction.deleteAll(Self.repositories, prefix: prefix, limit: Self.removalBatch) || left

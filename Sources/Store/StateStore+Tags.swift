@@ -16,6 +16,21 @@ extension StateStore {
     return record
   }
 
+  /// No tag points to an image any more. One on its way to be scanned is gone when that has ended.
+  package func setUntagged(_ key: ImageKey, now: Int64, in transaction: WriteTransaction) throws {
+    guard var record = try transaction.get(Self.images, key) else { return }
+    record.untagged = true
+    if record.untaggedAt == 0 {
+      record.untaggedAt = now
+      try transaction.put(Self.imagesUntagged, UntaggedImageKey(since: now, image: key), NoValue())
+    }
+    if record.status != .queued {
+      record.status = .gone
+      record.statusReason = "no tag of the repository points to it any more"
+    }
+    try transaction.put(Self.images, key, record)
+  }
+
   /// Stores a tag as it now stands. Where it pointed elsewhere until now, or is gone since, that goes into its history.
   package func put(_ record: TagRecord, _ key: TagKey, now: Int64, in transaction: WriteTransaction) throws {
     if let previous = try transaction.get(Self.tags, key), !previous.digest.isEmpty, previous.goneAt == 0,

@@ -53,6 +53,7 @@ package final class StateStore: Sendable {
     self.eventsMaximum = eventsMaximum
     do {
       try await settleKeys()
+      try await countLayersOnce(now: WallClock.system.now)
     } catch {
       environment.close()
       throw error

@@ -11,6 +11,9 @@ package struct Table<Key: TableKey, Value: TableValue>: Sendable {
     self.purpose = purpose
   }
 
+  /// The same table for those who look at keys alone: nothing of its values is read.
+  package var keysOnly: Table<Key, UnreadValue> { Table<Key, UnreadValue>(name, purpose) }
+
   package var description: TableDescription {
     TableDescription(name: name, key: Key.layout, value: Value.layout, purpose: purpose)
   }
@@ -56,6 +59,13 @@ package struct RawValue: TableValue, Equatable {
   package static var layout: String { "bytes" }
   package func encodedValue() -> [UInt8] { bytes }
   package init(decodingValue bytes: UnsafeRawBufferPointer) throws { self.bytes = Array(bytes) }
+}
+
+/// A value that was not looked at. Writing one is a programmer error: it would take the place of what is there.
+package struct UnreadValue: TableValue {
+  package static var layout: String { "unread" }
+  package func encodedValue() -> [UInt8] { preconditionFailure("a value that was not read is written") }
+  package init(decodingValue bytes: UnsafeRawBufferPointer) {}
 }
 
 /// No value: the key says it all.

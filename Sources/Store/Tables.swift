@@ -19,7 +19,7 @@ extension StateStore {
     meta.description, integrations.description, integrationNames.description, secrets.description,
     images.description, tags.description, tagHistory.description, repositories.description, imageFacts.description,
     reports.description, layers.description, confirmations.description, polls.description, scheduleStates.description,
-    events.description,
+    events.description, layerUses.description, layersUnused.description, imagesUntagged.description,
   ]
 
   package static let meta = Table<String, UInt64>(
@@ -44,6 +44,12 @@ extension StateStore {
   package static let scheduleStates = Table<UInt64, ScheduleStateRecord>(
     "schedule_states", "where each integration's schedule stands, by integration id")
   package static let events = Table<UInt64, EventRecord>("events", "what happened, by its number in the log")
+  package static let layerUses = Table<String, LayerUse>(
+    "layer_uses", "how many reports name a layer, by blob digest; and, of one that none names, since when")
+  package static let layersUnused = Table<UnusedLayerKey, NoValue>(
+    "layers_unused", "layers by when no report named them any more; rows that `layer_uses` does not bear out are stale")
+  package static let imagesUntagged = Table<UntaggedImageKey, NoValue>(
+    "images_untagged", "images by when no tag pointed to them any more; rows that `images` does not bear out are stale")
 }
 
 /// The field of an integration that a secret belongs to.
@@ -254,5 +260,47 @@ package struct PollKey: TableKey, Hashable, Sendable {
   package init?(from key: inout KeyReader) {
     guard let integration = key.number(), let poll = key.number() else { return nil }
     self.init(integration: integration, poll: poll)
+  }
+}
+
+/// A layer that no report named from `since` on, nanoseconds since 1970.
+package struct UnusedLayerKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "since, nanoseconds since 1970, 8 bytes big-endian; blob digest" }
+  package let since: UInt64
+  package let digest: String
+
+  package init(since: Int64, digest: String) {
+    self.since = UInt64(max(0, since))
+    self.digest = digest
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(since)
+    key.append(last: digest)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let since = key.number(), let digest = key.lastText() else { return nil }
+    self.since = since
+    self.digest = digest
+  }
+}
+
+/// An image that no tag pointed to from `since` on, nanoseconds since 1970.
+package struct UntaggedImageKey: TableKey, Hashable, Sendable {
+  package static var layout: String { "since, nanoseconds since 1970, 8 bytes big-endian; image key" }
+  package let since: UInt64
+  package let image: ImageKey
+
+  package init(since: Int64, image: ImageKey) {
+    self.since = UInt64(max(0, since))
+    self.image = image
+  }
+  package func encode(into key: inout KeyWriter) {
+    key.append(since)
+    image.encode(into: &key)
+  }
+  package init?(from key: inout KeyReader) {
+    guard let since = key.number(), let image = ImageKey(from: &key) else { return nil }
+    self.since = since
+    self.image = image
   }
 }

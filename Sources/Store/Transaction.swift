@@ -75,6 +75,31 @@ package class ReadTransaction {
     return Int(statistics.ms_entries)
   }
 
+  /// Whether there is an entry under `key`; its value is not read.
+  package func has<K, V>(_ table: Table<K, V>, _ key: K) throws(StoreError) -> Bool {
+    try get(table.keysOnly, key) != nil
+  }
+
+  /// Pages that nothing is stored in: later writes use them before the file grows. Takes time with the number of commits
+  /// that gave some up.
+  func freePages() throws(StoreError) -> Int {
+    // LMDB keeps lists of them in its first table, each led by its length.
+    var cursor: OpaquePointer?
+    try check(mdb_cursor_open(handle, 0, &cursor), "cursor")
+    defer { mdb_cursor_close(cursor) }
+    var pages = 0
+    var (key, value) = (MDB_val(), MDB_val())
+    var status = mdb_cursor_get(cursor, &key, &value, MDB_FIRST)
+    while status == 0 {
+      if let list = value.mv_data, value.mv_size >= MemoryLayout<UInt>.size {
+        pages += Int(clamping: list.loadUnaligned(as: UInt.self))
+      }
+      status = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
+    }
+    if status != MDB_NOTFOUND { try check(status, "scan") }
+    return pages
+  }
+
   /// Number of entries from `first` on and before `end`; decodes none of them.
   package func count<K, V>(_ table: Table<K, V>, from first: K, before end: K) throws -> Int {
     let end = bytes(of: end)
@@ -218,7 +243,7 @@ package final class WriteTransaction: ReadTransaction {
     _ table: Table<K, V>, prefix: (inout KeyWriter) -> Void, limit: Int
   ) throws -> Bool {
     var doomed: [K] = []
-    try scan(table, prefix: prefix) { key, _ in
+    try scan(table.keysOnly, prefix: prefix) { key, _ in
       doomed.append(key)
       return doomed.count <= limit
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures what a scan, an idle daemon and a call cost, on this machine, over loopback and Unix sockets alone.
 
-    Tests/Benchmarks/run.py [scan|idle|rpc|poll|selection|all] [--record]
+    Tests/Benchmarks/run.py [scan|idle|rpc|poll|selection|queue|all] [--record]
 
 Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
 (an image in a registry, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 import place
+import enqueue
 import idle
 import poll
 import rpc
@@ -22,7 +23,8 @@ import scan
 import selection
 
 PARTS = {"scan": ("Scan of an image", scan.measure), "idle": ("Idle daemon", idle.measure),
-         "rpc": ("RPC", rpc.measure), "poll": ("Polls", poll.measure), "selection": ("Selection", selection.measure)}
+         "rpc": ("RPC", rpc.measure), "poll": ("Polls", poll.measure), "selection": ("Selection", selection.measure),
+         "queue": ("Queue", enqueue.measure)}
 RESULTS = place.HERE / "RESULTS.md"
 
 

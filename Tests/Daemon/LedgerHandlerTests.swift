@@ -140,7 +140,9 @@ struct LedgerHandlerTests {
     let key = try bench.key("hub", "app", 5)
     var report = ReportRecord()
     report.platform = "linux/amd64"
-    try await bench.store.write { [store = bench.store, report] in try store.putReports([report], of: key, in: $0) }
+    try await bench.store.write { [store = bench.store, report] in
+      try store.putReports([report], of: key, now: 0, in: $0)
+    }
     var request = GetReportRequest()
     request.reference = "hub/app:g"
     #expect(try await bench.images.getReport(request, bench.context).digest == key.digest)

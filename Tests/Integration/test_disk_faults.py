@@ -49,6 +49,14 @@ def failing(make_daemon, registry, faults):
     return daemon
 
 
+def reason(error):
+    return next(detail["reason"] for detail in error["details"] if "reason" in detail)
+
+
+def hint(error):
+    return next(detail["hint"] for detail in error["details"] if "hint" in detail)
+
+
 def check_reads(cli, count):
     """Everything that only reads goes on."""
     assert len(cli.jobs()) == count
@@ -67,7 +75,7 @@ def test_a_disk_that_fails(failing, faults, call):
     with faults.lasting(call):
         for number in range(1, 4):
             error = cli.fails("image", "add", f"team/team/app{number}:1").error
-            assert error["reason"] == "STORE_IO" and "state.mdb" in error["message"], error
+            assert reason(error) == "STORE_IO" and "state.mdb" in error["message"], error
             check_reads(cli, 1)
     assert cli.run("events", output="jsonl").out == before, "what was not stored was told"
     assert cli.scan("team/team/app1:1")["packages"]
@@ -130,8 +138,8 @@ def test_a_full_disk(make_daemon, registry, size):
             else:
                 added += 1
                 assert added < 200, "the disk does not fill up"
-        assert error["code"] == "RESOURCE_EXHAUSTED" and error["reason"] == "DISK_FULL", error
-        assert str(daemon.state) in error["message"] and error["hint"], error
+        assert error["code"] == "RESOURCE_EXHAUSTED" and reason(error) == "DISK_FULL", error
+        assert str(daemon.state) in error["message"] and hint(error), error
         for _ in range(3):
             check_reads(cli, added)
         ballast.unlink()
@@ -159,8 +167,8 @@ def test_a_full_map(make_daemon, registry, tmp_path):
         else:
             added += 1
             assert added < 200, "the map does not fill up"
-    assert error["code"] == "RESOURCE_EXHAUSTED" and error["reason"] == "MAP_FULL", error
-    assert "store.mapSizeBytes" in error["hint"], error
+    assert error["code"] == "RESOURCE_EXHAUSTED" and reason(error) == "MAP_FULL", error
+    assert "store.mapSizeBytes" in hint(error), error
     check_reads(cli, added)
     assert any("store.mapSizeBytes" in problem["hint"] for problem in cli("status")["problems"])
     daemon.stop()
@@ -184,7 +192,7 @@ def test_a_file_system_that_becomes_read_only(make_daemon, registry, tmp_path):
         disk.break_down()
         for number in range(1, 4):
             error = cli.fails("image", "add", f"team/team/app{number}:1").error
-            assert error["reason"] == "STATE_NOT_WRITABLE" and "state.mdb" in error["message"], error
+            assert reason(error) == "STATE_NOT_WRITABLE" and "state.mdb" in error["message"], error
             check_reads(cli, 1)
         daemon.stop()
         assert str(daemon.state) in daemon.refuses_to_start()

@@ -322,7 +322,7 @@ struct PollerTests {
       try queue.cancelAll(ofRemoved: id, in: transaction)
     }
     await plant.poller.abandon(hub.id)
-    while try await plant.store.removeRemains(of: hub.id) {}
+    while try await plant.store.removeRemains(of: hub.id, now: plant.clock.wall.now) {}
     let left = try plant.store.read { transaction in
       [
         try transaction.count(StateStore.images), try transaction.count(StateStore.tags),
@@ -338,7 +338,7 @@ struct PollerTests {
     _ = try await plant.store.beginRemoval(named: "hub", now: 0) { _, _ in }
     await #expect(throws: IntegrationError.self) { try await plant.poller.start(hub) }
     await #expect(throws: IntegrationError.self) { try await plant.intake.queue([item], priority: .person) }
-    while try await plant.store.removeRemains(of: hub.id) {}
+    while try await plant.store.removeRemains(of: hub.id, now: plant.clock.wall.now) {}
     await #expect(throws: IntegrationError.self) { try await plant.poller.start(hub) }
     var late = PollRecord()
     late.integrationId = hub.id

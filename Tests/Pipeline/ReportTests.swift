@@ -158,7 +158,7 @@ struct RematcherTests {
     try await importAdvisories()
     // One report was matched before the end.
     let matched = try await plant.matcher.match(try plant.reports(keys[0]))
-    try await plant.store.write { [store = plant.store] in try store.putReports(matched, of: keys[0], in: $0) }
+    try await plant.store.write { [store = plant.store] in try store.putReports(matched, of: keys[0], now: 0, in: $0) }
     #expect(try await rematcher.run() == 1)
     #expect(try vulnerabilities(keys[1]) == ["TEST-2026-0001"])
   }

@@ -270,7 +270,7 @@ struct ScannerTests {
         try queue.cancelAll(ofRemoved: id, in: transaction)
       }
       await scanner.abandon(hub.id)
-      while try await plant.store.removeRemains(of: hub.id) {}
+      while try await plant.store.removeRemains(of: hub.id, now: plant.clock.wall.now) {}
       #expect(plant.events.count("the job was cancelled meanwhile") == 1)
     }
     let ended = try plant.job(job)

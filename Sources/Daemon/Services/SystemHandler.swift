@@ -62,8 +62,9 @@ struct SystemHandler: SystemService {
     let ecosystems = try advisories.status().ecosystems
     status.advisories = ecosystems.reduce(0) { $0 + $1.advisories }
     status.advisoriesUpdatedAt = API.Timestamp(nanoseconds: ecosystems.map(\.updatedAt).max() ?? 0)
-    status.storeBytesUsed = UInt64(store.environment.usedBytes)
-    status.storeBytesLimit = UInt64(store.environment.mapSizeBytes)
+    let size = try store.size()
+    status.storeBytesUsed = UInt64(size.usedBytes)
+    status.storeBytesLimit = UInt64(size.limitBytes)
     status.resolve = configuration.resolve.map(\.description)
     status.scannerSlots = UInt32(configuration.scannerSlots)
     status.methods = metrics.snapshot.map { name, counts in
@@ -74,7 +75,7 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
-    status.problems = Problems.all(of: status, environment: store.environment)
+    status.problems = Problems.all(of: status, store: size, environment: store.environment)
     return status
   }
 }

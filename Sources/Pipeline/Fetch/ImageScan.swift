@@ -87,7 +87,7 @@ struct ImageScan: Sendable {
       if matcher.isOutdated(reports) { return false }
       let counts = reports.imageCounts
       try queue.finish(lease, in: transaction)
-      try store.putReports(reports, of: image, in: transaction)
+      try store.putReports(reports, of: image, now: clock.now, in: transaction)
       try store.changeImage(image, in: transaction) { record in
         record.status = record.untagged ? .gone : .scanned
         record.statusReason = ""

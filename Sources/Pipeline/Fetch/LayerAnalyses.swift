@@ -77,7 +77,7 @@ final class LayerAnalyses: Sendable {
   private enum Known { case unknown, refused, confirmed(Outcome) }
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
-    guard let known = try store.layerAnalysis(LayerKey(digest)) else { return .unknown }
+    guard let known = try await store.useLayerAnalysis(LayerKey(digest), now: clock.now) else { return .unknown }
     return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(analysis: known, cached: true)) : .refused
   }
 

@@ -71,6 +71,7 @@ package struct Intake: Sendable {
       record.statusReason = ""
       record.isRetried = false
       record.untagged = false
+      record.untaggedAt = 0
     }
     return Outcome(job: job, existed: existed)
   }
@@ -98,7 +99,7 @@ package struct Intake: Sendable {
     try store.put(record, key, now: now, in: transaction)
     guard let previous, !previous.isGone, !previous.digest.isEmpty, previous.digest != record.digest else { return }
     let repository = RepositoryKey(integration: key.integration, repository: key.repository)
-    try store.setGone([previous.digest], of: repository, in: transaction)
+    try store.setGone([previous.digest], of: repository, now: now, in: transaction)
   }
 }
 

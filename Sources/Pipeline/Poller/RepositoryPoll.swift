@@ -98,7 +98,7 @@ struct RepositoryPoll {
     lost.remove("")
     if lost.isEmpty { return }
     try await run.store.write { [run, repository, lost] transaction in
-      try run.store.setGone(lost, of: repository, in: transaction)
+      try run.store.setGone(lost, of: repository, now: run.clock.now, in: transaction)
     }
   }
 
@@ -129,6 +129,7 @@ extension StateStore {
   func restore(_ key: ImageKey, in transaction: WriteTransaction) throws {
     try changeImage(key, in: transaction) { record in
       record.untagged = false
+      record.untaggedAt = 0
       guard record.status == .gone else { return }
       record.status = record.scannedAt != 0 ? .scanned : .failed
       record.statusReason = record.scannedAt != 0 ? "" : "its last scan failed"
@@ -137,7 +138,9 @@ extension StateStore {
 
   /// Images of one repository are gone, unless a tag that is there still points to them, or they are on their way to be
   /// scanned: then they are when that has ended.
-  func setGone(_ digests: Set<String>, of repository: RepositoryKey, in transaction: WriteTransaction) throws {
+  func setGone(
+    _ digests: Set<String>, of repository: RepositoryKey, now: Int64, in transaction: WriteTransaction
+  ) throws {
     var digests = digests
     try tags(of: repository, in: transaction) { _, record in
       if !record.isGone { digests.remove(record.digest) }
@@ -145,12 +148,7 @@ extension StateStore {
     }
     for digest in digests {
       let key = ImageKey(integration: repository.integration, repository: repository.repository, digest: digest)
-      try changeImage(key, in: transaction) { record in
-        record.untagged = true
-        guard record.status != .queued else { return }
-        record.status = .gone
-        record.statusReason = "no tag of the repository points to it any more"
-      }
+      try setUntagged(key, now: now, in: transaction)
     }
   }
 }

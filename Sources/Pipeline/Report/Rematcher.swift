@@ -49,7 +49,7 @@ package struct Rematcher: Sendable {
       guard current.map(\.platform) == matched.map(\.platform), current.map(\.scannedAt) == matched.map(\.scannedAt),
         zip(current, matched).allSatisfy({ $0.advisoriesGeneration <= $1.advisoriesGeneration })
       else { return false }
-      try store.putReports(matched, of: key, in: transaction)
+      try store.putReports(matched, of: key, now: matched.map(\.matchedAt).max() ?? 0, in: transaction)
       try store.changeImage(key, in: transaction) { $0.counts = matched.imageCounts }
       return true
     }
