@@ -21,6 +21,14 @@ extension Timestamp: JSONRepresentable {
   }
 }
 
+extension ProtoDuration {
+  package init(_ duration: Duration) {
+    self.init()
+    seconds = duration.components.seconds
+    nanos = Int32(duration.components.attoseconds / 1_000_000_000)
+  }
+}
+
 extension ProtoDuration: JSONRepresentable {
   package init(seconds: Int64) {
     self.init()

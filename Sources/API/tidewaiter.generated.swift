@@ -3614,8 +3614,8 @@ package struct Job: ProtoMessage {
   package var elapsed: ProtoDuration? = nil
   /// an attempt may last so long
   package var limit: ProtoDuration? = nil
-  /// Of a pending one: "next", "behind_others", "backing_off", "queue_paused", "integration_paused", "integration_busy",
-  /// "quiet_hours", "throttled"; and what that means, for people.
+  /// Of a pending one: "in_line", "backing_off", "queue_paused", "integration_paused", "integration_busy", "quiet_hours"; and
+  /// what that means, for people.
   package var waitReason: String = ""
   package var waitDetail: String = ""
   /// Only GetJob tells what follows.
@@ -3807,9 +3807,9 @@ extension Attempt: JSONRepresentable {
 
 /// Which jobs a call changes: those that it names, or those that all of its filters take. One that names nothing is refused.
 package struct JobSelector: ProtoMessage {
-  /// at most 10000; nothing else can stand beside them
+  /// at most 1000; nothing else can stand beside them
   package var jobIds: [UInt64] = []
-  /// must be set where there is no filter
+  /// must be set where there is nothing else
   package var all: Bool = false
   package var integration: String = ""
   /// of that integration
@@ -3817,7 +3817,7 @@ package struct JobSelector: ProtoMessage {
   /// a name pattern
   package var repository: String = ""
   package var states: [JobState] = []
-  /// of jobs in error: "SCAN_TIMEOUT"
+  /// of jobs that have ended: "SCAN_TIMEOUT"
   package var errorCodes: [String] = []
 
   package init() {}
@@ -3947,8 +3947,8 @@ extension CancelJobsRequest: JSONRepresentable {
 package struct CancelJobsResponse: ProtoMessage {
   /// of the named ones, in their order
   package var jobs: [JobChange] = []
-  /// with filters: jobs that this ends
-  package var cancelled: UInt64 = 0
+  /// of filters, or all: at most so many jobs end by this
+  package var matchedMaximum: UInt64 = 0
 
   package init() {}
 
@@ -3961,14 +3961,14 @@ package struct CancelJobsResponse: ProtoMessage {
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
     self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
-    self.cancelled = c.pointee.cancelled
+    self.matchedMaximum = c.pointee.matched_maximum
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
     c.pointee.n_jobs = self.jobs.count
     c.pointee.jobs = arena.array(self.jobs)
-    c.pointee.cancelled = self.cancelled
+    c.pointee.matched_maximum = self.matchedMaximum
   }
 }
 
@@ -3976,7 +3976,7 @@ extension CancelJobsResponse: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("jobs", .array(self.jobs.map { $0.json })),
-      ("cancelled", .unsigned(self.cancelled)),
+      ("matchedMaximum", .unsigned(self.matchedMaximum)),
     ])
   }
 }
@@ -4153,6 +4153,8 @@ extension ClearJobsRequest: JSONRepresentable {
 }
 
 package struct ClearJobsResponse: ProtoMessage {
+  /// of the named ones, in their order
+  package var jobs: [JobChange] = []
   package var cleared: UInt64 = 0
 
   package init() {}
@@ -4165,11 +4167,14 @@ package struct ClearJobsResponse: ProtoMessage {
 
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
     self.cleared = c.pointee.cleared
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
     c.pointee.cleared = self.cleared
   }
 }
@@ -4177,6 +4182,7 @@ package struct ClearJobsResponse: ProtoMessage {
 extension ClearJobsResponse: JSONRepresentable {
   package var json: JSONValue {
     .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
       ("cleared", .unsigned(self.cleared)),
     ])
   }
@@ -4363,7 +4369,7 @@ package struct QueueStats: ProtoMessage {
   /// enqueued; absent: none waits
   package var oldestPendingAt: Timestamp? = nil
   package var throughput: Throughput? = nil
-  /// jobs that are in error now, the most frequent code first; not by integration
+  /// jobs that are in error now, the most frequent code first
   package var failures: [FailureCount] = []
   package var pauses: [QueuePause] = []
   package var scannerSlots: UInt32 = 0
@@ -6137,6 +6143,21 @@ package protocol QueueService: Sendable {
   /// The jobs that match, one message with snapshot_complete, then every change of a job that matches. With states, a job
   /// that leaves them is told once, in the state that it has left them for.
   func watchJobs(_ request: WatchJobsRequest, _ responses: ResponseStream<WatchJobsResponse>, _ context: CallContext) async throws
+  /// Ends jobs that have not ended, and their scans at once. By filters it is answered without looking at each job: from the
+  /// answer on all of them count as cancelled, and what is left to do for that is done in the background, over restarts too.
+  func cancelJobs(_ request: CancelJobsRequest, _ context: CallContext) async throws -> CancelJobsResponse
+  /// Queues jobs that have ended once more, with all their attempts and the priority of a person's wish. By filters without
+  /// states, or all: those in error.
+  func retryJobs(_ request: RetryJobsRequest, _ context: CallContext) async throws -> RetryJobsResponse
+  /// Gives pending jobs another priority. Among those that have it they stand in order of receipt.
+  func prioritizeJobs(_ request: PrioritizeJobsRequest, _ context: CallContext) async throws -> PrioritizeJobsResponse
+  /// Forgets jobs that have ended. Their images and reports stay.
+  func clearJobs(_ request: ClearJobsRequest, _ context: CallContext) async throws -> ClearJobsResponse
+  /// Starts no more scans, of all or of one integration, also after a restart. What runs goes on. To pause what is paused
+  /// changes nothing.
+  func pauseQueue(_ request: PauseQueueRequest, _ context: CallContext) async throws -> QueuePauses
+  func resumeQueue(_ request: ResumeQueueRequest, _ context: CallContext) async throws -> QueuePauses
+  func getQueueStats(_ request: GetQueueStatsRequest, _ context: CallContext) async throws -> QueueStats
 }
 
 extension QueueService {
@@ -6146,6 +6167,13 @@ extension QueueService {
       rpcMethod("tidewaiter.v1.Queue", "ListJobs") { try await listJobs($0, $1) },
       rpcMethod("tidewaiter.v1.Queue", "GetJob") { try await getJob($0, $1) },
       serverStreamingMethod("tidewaiter.v1.Queue", "WatchJobs") { try await watchJobs($0, $1, $2) },
+      rpcMethod("tidewaiter.v1.Queue", "CancelJobs") { try await cancelJobs($0, $1) },
+      rpcMethod("tidewaiter.v1.Queue", "RetryJobs") { try await retryJobs($0, $1) },
+      rpcMethod("tidewaiter.v1.Queue", "PrioritizeJobs") { try await prioritizeJobs($0, $1) },
+      rpcMethod("tidewaiter.v1.Queue", "ClearJobs") { try await clearJobs($0, $1) },
+      rpcMethod("tidewaiter.v1.Queue", "PauseQueue") { try await pauseQueue($0, $1) },
+      rpcMethod("tidewaiter.v1.Queue", "ResumeQueue") { try await resumeQueue($0, $1) },
+      rpcMethod("tidewaiter.v1.Queue", "GetQueueStats") { try await getQueueStats($0, $1) },
     ]
   }
 }
@@ -6171,6 +6199,42 @@ package struct QueueClient: Sendable {
   /// that leaves them is told once, in the state that it has left them for.
   package func watchJobs(_ request: WatchJobsRequest, timeout: Duration?) -> ResponseSequence<WatchJobsResponse> {
     channel.stream("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
+  }
+
+  /// Ends jobs that have not ended, and their scans at once. By filters it is answered without looking at each job: from the
+  /// answer on all of them count as cancelled, and what is left to do for that is done in the background, over restarts too.
+  package func cancelJobs(_ request: CancelJobsRequest, timeout: Duration?) async throws -> CancelJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "CancelJobs", request, timeout: timeout)
+  }
+
+  /// Queues jobs that have ended once more, with all their attempts and the priority of a person's wish. By filters without
+  /// states, or all: those in error.
+  package func retryJobs(_ request: RetryJobsRequest, timeout: Duration?) async throws -> RetryJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "RetryJobs", request, timeout: timeout)
+  }
+
+  /// Gives pending jobs another priority. Among those that have it they stand in order of receipt.
+  package func prioritizeJobs(_ request: PrioritizeJobsRequest, timeout: Duration?) async throws -> PrioritizeJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "PrioritizeJobs", request, timeout: timeout)
+  }
+
+  /// Forgets jobs that have ended. Their images and reports stay.
+  package func clearJobs(_ request: ClearJobsRequest, timeout: Duration?) async throws -> ClearJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "ClearJobs", request, timeout: timeout)
+  }
+
+  /// Starts no more scans, of all or of one integration, also after a restart. What runs goes on. To pause what is paused
+  /// changes nothing.
+  package func pauseQueue(_ request: PauseQueueRequest, timeout: Duration?) async throws -> QueuePauses {
+    try await channel.call("tidewaiter.v1.Queue", "PauseQueue", request, timeout: timeout)
+  }
+
+  package func resumeQueue(_ request: ResumeQueueRequest, timeout: Duration?) async throws -> QueuePauses {
+    try await channel.call("tidewaiter.v1.Queue", "ResumeQueue", request, timeout: timeout)
+  }
+
+  package func getQueueStats(_ request: GetQueueStatsRequest, timeout: Duration?) async throws -> QueueStats {
+    try await channel.call("tidewaiter.v1.Queue", "GetQueueStats", request, timeout: timeout)
   }
 }
 

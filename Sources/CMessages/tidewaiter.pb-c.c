@@ -12301,12 +12301,12 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__cancel_jobs_response__fiel
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "cancelled",
+    "matched_maximum",
     2,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
     0,   /* quantifier_offset */
-    offsetof(Tidewaiter__V1__CancelJobsResponse, cancelled),
+    offsetof(Tidewaiter__V1__CancelJobsResponse, matched_maximum),
     NULL,
     NULL,
     0,             /* flags */
@@ -12314,8 +12314,8 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__cancel_jobs_response__fiel
   },
 };
 static const unsigned tidewaiter__v1__cancel_jobs_response__field_indices_by_name[] = {
-  1,   /* field[1] = cancelled */
   0,   /* field[0] = jobs */
+  1,   /* field[1] = matched_maximum */
 };
 static const ProtobufCIntRange tidewaiter__v1__cancel_jobs_response__number_ranges[1 + 1] =
 {
@@ -12579,11 +12579,23 @@ const ProtobufCMessageDescriptor tidewaiter__v1__clear_jobs_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__clear_jobs_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__clear_jobs_response__field_descriptors[1] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__clear_jobs_response__field_descriptors[2] =
 {
   {
-    "cleared",
+    "jobs",
     1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__ClearJobsResponse, n_jobs),
+    offsetof(Tidewaiter__V1__ClearJobsResponse, jobs),
+    &tidewaiter__v1__job_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cleared",
+    2,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
     0,   /* quantifier_offset */
@@ -12595,12 +12607,13 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__clear_jobs_response__field
   },
 };
 static const unsigned tidewaiter__v1__clear_jobs_response__field_indices_by_name[] = {
-  0,   /* field[0] = cleared */
+  1,   /* field[1] = cleared */
+  0,   /* field[0] = jobs */
 };
 static const ProtobufCIntRange tidewaiter__v1__clear_jobs_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__clear_jobs_response__descriptor =
 {
@@ -12610,7 +12623,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__clear_jobs_response__descriptor
   "Tidewaiter__V1__ClearJobsResponse",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__ClearJobsResponse),
-  1,
+  2,
   tidewaiter__v1__clear_jobs_response__field_descriptors,
   tidewaiter__v1__clear_jobs_response__field_indices_by_name,
   1,  tidewaiter__v1__clear_jobs_response__number_ranges,

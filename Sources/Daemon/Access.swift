@@ -7,7 +7,7 @@ package struct Access: Sendable, Equatable {
   package enum Role: Int, Sendable, Comparable, CaseIterable {
     /// Reads, and probes.
     case viewer
-    /// Queues images, polls, previews, tests connections.
+    /// Queues images, decides what becomes of scan jobs, polls, previews, tests connections.
     case `operator`
     /// Changes integrations and advisories.
     case admin
@@ -46,6 +46,13 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.Queue/ListJobs": .viewer,
     "tidewaiter.v1.Queue/GetJob": .viewer,
     "tidewaiter.v1.Queue/WatchJobs": .viewer,
+    "tidewaiter.v1.Queue/CancelJobs": .operator,
+    "tidewaiter.v1.Queue/RetryJobs": .operator,
+    "tidewaiter.v1.Queue/PrioritizeJobs": .operator,
+    "tidewaiter.v1.Queue/ClearJobs": .operator,
+    "tidewaiter.v1.Queue/PauseQueue": .operator,
+    "tidewaiter.v1.Queue/ResumeQueue": .operator,
+    "tidewaiter.v1.Queue/GetQueueStats": .viewer,
 
     // An import decides what every report says: whoever may import can hide a vulnerability from all.
     "tidewaiter.v1.Advisories/CreateUpload": .admin,

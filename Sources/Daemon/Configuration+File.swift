@@ -73,6 +73,9 @@ extension Configuration {
       settings: [
         number("slots", 1...scansMaximum) { $0.scannerSlots = $1 },
         number("workers", 1...scansMaximum) { $0.scannerWorkers = $1 },
+        number("imageBytesMaximum", 1...1 << 60) { $0.scannerImageBytesMaximum = $1 },
+        number("blobBytesPerSecondMinimum", 0...1 << 30) { $0.scannerBlobBytesPerSecondMinimum = $1 },
+        number("blobIdleSeconds", 1...3600) { $0.scannerBlobIdleSeconds = $1 },
       ]),
     Section(
       key: "advisories",

@@ -25,6 +25,12 @@ package struct Configuration: Sendable, Equatable {
   package var scannerSlots: Int
   /// Worker processes at a time, over all scans; one integration's scans have all but one of them.
   package var scannerWorkers: Int
+  /// Declared bytes of an image's layers together, where its integration has no limit of its own.
+  package var scannerImageBytesMaximum = 64 << 30
+  /// A blob that comes more slowly is given up; 0: none is.
+  package var scannerBlobBytesPerSecondMinimum = 1024
+  /// A blob of which nothing comes for so long is given up.
+  package var scannerBlobIdleSeconds = 30
   /// Address space of the state file and of each advisory file, in bytes.
   package var storeMapBytes = 64 << 30
   package var advisoriesMapBytes = 16 << 30

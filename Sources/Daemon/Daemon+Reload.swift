@@ -41,6 +41,11 @@ extension Configuration {
       ("retention", retention != old.retention),
       ("scanner.slots", scannerSlots != old.scannerSlots),
       ("scanner.workers", scannerWorkers != old.scannerWorkers),
+      ("scanner.imageBytesMaximum", scannerImageBytesMaximum != old.scannerImageBytesMaximum),
+      (
+        "scanner.blobBytesPerSecondMinimum", scannerBlobBytesPerSecondMinimum != old.scannerBlobBytesPerSecondMinimum
+      ),
+      ("scanner.blobIdleSeconds", scannerBlobIdleSeconds != old.scannerBlobIdleSeconds),
       ("advisories.mapSizeBytes", advisoriesMapBytes != old.advisoriesMapBytes),
       ("advisories.uploadBytesMaximum", uploadBytesMaximum != old.uploadBytesMaximum),
     ]

@@ -79,15 +79,13 @@ package final class Daemon: Sendable {
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
 
-    transport = HTTPTransport(mappings: configuration.resolve)
+    transport = HTTPTransport(timeouts: TransportTimeouts(configuration), mappings: configuration.resolve)
     let registries = RegistryClients(store: store, transport: transport)
     matcher = ReportMatcher(advisories: advisories, clock: clock)
     let progress = ScanProgress()
     let scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
-      settings: Scanner.Settings(
-        slots: configuration.scannerSlots, workers: configuration.scannerWorkers,
-        workerProgram: try Self.workerProgram()),
+      settings: Scanner.Settings(configuration, workerProgram: try Self.workerProgram()),
       clock: clock, log: log)
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
@@ -114,8 +112,10 @@ package final class Daemon: Sendable {
     let events = EventReader(store: store, thread: watchers)
     let catalogue = Catalogue()
     let metrics = Metrics()
+    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: clock)
     let system = SystemHandler(
-      store: store, queue: queue, advisories: advisories, metrics: metrics, configuration: configuration,
+      store: store, queue: queue, describer: describer, advisories: advisories, metrics: metrics,
+      configuration: configuration,
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
     let served =
       system.systemMethods
@@ -129,7 +129,10 @@ package final class Daemon: Sendable {
         reader: reader
       )
       .imagesMethods
-      + QueueHandler(store: store, queue: queue, poller: poller, progress: progress, events: events, reader: reader)
+      + QueueHandler(
+        store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
+        events: events, reader: reader, clock: clock, scannerSlots: configuration.scannerSlots
+      )
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
     let methods = served + HealthHandler(health: health, services: Set(served.map(\.service))).healthMethods
@@ -242,6 +245,22 @@ package final class Daemon: Sendable {
           })
       },
       translate: ErrorTranslation.status)
+  }
+}
+
+extension TransportTimeouts {
+  init(_ configuration: Configuration) {
+    self.init()
+    idle = .seconds(configuration.scannerBlobIdleSeconds)
+    bytesPerSecondMin = configuration.scannerBlobBytesPerSecondMinimum
+  }
+}
+
+extension Scanner.Settings {
+  init(_ configuration: Configuration, workerProgram: String) {
+    self.init(
+      slots: configuration.scannerSlots, workers: configuration.scannerWorkers, workerProgram: workerProgram)
+    imageBytesMaximum = UInt64(configuration.scannerImageBytesMaximum)
   }
 }
 

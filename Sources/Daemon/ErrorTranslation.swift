@@ -4,6 +4,7 @@ import Glibc
 import Model
 import Pipeline
 import Posix
+import Queue
 import RPC
 import Registry
 import Store
@@ -18,6 +19,12 @@ enum ErrorTranslation {
     case let error as RegistryError: status(error)
     case let error as StoreError: status(error)
     case let error as Uploads.Failure: status(error)
+    case let error as JobQueue.UnknownJob: QueueHandler.unknown(error.job)
+    case is JobQueue.TooManyCancellations:
+      RPCError(
+        .resourceExhausted, reason: "TOO_MANY_CANCELLATIONS",
+        "\(JobQueue.openCancellationsMaximum) cancellations are being carried out",
+        hint: "try again in a moment; one with fewer filters covers more at once")
     case let error as ImageProblem:
       RPCError(.failedPrecondition, reason: error.code.rawValue, error.message, hint: error.hint)
     case let error as AdvisoryError:

@@ -30,6 +30,14 @@ enum Problems {
           hint: "start the daemon with a larger store.mapSizeBytes, or have it keep less (retention), and see with "
             + "tidewaiter gc --dry-run what that would remove"))
     }
+    found += status.pauses.map { pause in
+      let scope = pause.integration.isEmpty ? "the queue" : "the queue of \(pause.integration)"
+      return Problem(
+        "\(scope) is paused" + (pause.actor.isEmpty ? "" : " by \(pause.actor)")
+          + (pause.reason.isEmpty ? "" : ": \(pause.reason)"),
+        hint: "go on with: tidewaiter queue resume"
+          + (pause.integration.isEmpty ? "" : " --integration \(pause.integration)"))
+    }
     return found
   }
 }

@@ -5,15 +5,15 @@ package struct TimeLimitExceeded: Error, Equatable {
   package init(limit: Duration) { self.limit = limit }
 }
 
-/// Runs `body`, cancels it after `limit`, waits for its end and throws `TimeLimitExceeded`. Cancelling the caller cancels
+/// Runs `body`, cancels it after `limit` by `clock`, waits for its end and throws `TimeLimitExceeded`. Cancelling the caller cancels
 /// `body`.
 package func withTimeLimit<R: Sendable>(
-  _ limit: Duration, _ body: @escaping @Sendable () async throws -> R
+  _ limit: Duration, clock: MonotonicClock = .system, _ body: @escaping @Sendable () async throws -> R
 ) async throws -> R {
   try await withThrowingTaskGroup(of: R?.self) { group in
     group.addTask { try await body() }
     group.addTask {
-      try await Task.sleep(for: limit)
+      try await clock.sleep(for: limit)
       return nil
     }
     defer { group.cancelAll() }

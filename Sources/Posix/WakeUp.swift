@@ -36,11 +36,11 @@ package final class WakeUp: Sendable {
     }
   }
 
-  /// As `wait`, but no longer than `limit`.
-  package func wait(atMost limit: Duration) async {
+  /// As `wait`, but no longer than `limit` by `clock`.
+  package func wait(atMost limit: Duration, clock: MonotonicClock = .system) async {
     let timer = Task {
       // Ended by cancellation when the wake-up came first: then it must not send.
-      do { try await Task.sleep(for: limit) } catch { return }
+      do { try await clock.sleep(for: limit) } catch { return }
       send()
     }
     await wait()

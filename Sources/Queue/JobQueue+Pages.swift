@@ -149,13 +149,16 @@ extension JobQueue {
     }
   }
 
-  /// Pending jobs that back off, the soonest first.
-  package func delayed(of integration: UInt64? = nil, limit: Int) throws -> [JobRecord] {
+  /// Pending jobs that back off, the soonest first, after the job of `position`.
+  package func delayed(
+    after position: DelayedKey? = nil, of integration: UInt64? = nil, limit: Int
+  ) throws -> [JobRecord] {
     try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
       var found: [JobRecord] = []
-      try transaction.scan(QueueTables.delayed) { key, _ in
-        if let job = try transaction.get(QueueTables.jobs, key.job), cancellations.covering(job) == nil,
+      try transaction.scan(QueueTables.delayed, from: position) { key, _ in
+        if key != position, let job = try transaction.get(QueueTables.jobs, key.job),
+          cancellations.covering(job) == nil,
           integration.map({ job.integrationId == $0 }) ?? true
         {
           found.append(job)

@@ -4,6 +4,9 @@ import Store
 
 /// What becomes of a job, inside the transaction of whoever wants it.
 extension JobQueue {
+  /// Jobs that one transaction brings into line.
+  private static let promotedBatch = 256
+
   func putBack(_ job: inout JobRecord, notBefore: Int64, in transaction: WriteTransaction) throws {
     try transaction.delete(QueueTables.running, job.id)
     let previous = try change(&job, .giveBack, in: transaction)
@@ -87,17 +90,43 @@ extension JobQueue {
     return previous
   }
 
+  /// Brings into line what has backed off for long enough.
   func promoteDelayed(_ now: Int64, in transaction: WriteTransaction) throws {
+    try correctDelayed(now, in: transaction)
     var due: [DelayedKey] = []
     try transaction.scan(QueueTables.delayed) { key, _ in
       guard key.notBefore <= UInt64(max(0, now)) else { return false }
       due.append(key)
-      return due.count < 256
+      return due.count < Self.promotedBatch
     }
     for key in due {
       try transaction.delete(QueueTables.delayed, key)
       guard let job = try transaction.get(QueueTables.jobs, key.job), job.state == .pending else { continue }
       try transaction.put(QueueTables.ready, job.readyKey, job.id)
+    }
+  }
+
+  /// A clock that was set back would hold up what backs off for as much longer: what was put back at a time that has not
+  /// come yet waits from now on.
+  private func correctDelayed(_ now: Int64, in transaction: WriteTransaction) throws {
+    var ahead: [(key: DelayedKey, wait: Int64)] = []
+    try transaction.scan(QueueTables.delayed) { key, _ in
+      let notBefore = Int64(clamping: key.notBefore)
+      guard notBefore > now, let job = try transaction.get(QueueTables.jobs, key.job),
+        let endedAt = try transaction.get(QueueTables.attempts, job.attemptKey)?.endedAt, endedAt > now
+      else { return false }
+      ahead.append((key, notBefore - min(endedAt, notBefore)))
+      return ahead.count < Self.promotedBatch
+    }
+    for (key, wait) in ahead {
+      guard var job = try transaction.get(QueueTables.jobs, key.job) else { continue }
+      try transaction.delete(QueueTables.delayed, key)
+      job.notBefore = now + min(wait, .max - now)
+      try transaction.put(QueueTables.jobs, job.id, job)
+      try transaction.put(QueueTables.delayed, DelayedKey(notBefore: job.notBefore, job: job.id), NoValue())
+      guard var attempt = try transaction.get(QueueTables.attempts, job.attemptKey) else { continue }
+      attempt.endedAt = now
+      try transaction.put(QueueTables.attempts, job.attemptKey, attempt)
     }
   }
 

@@ -97,7 +97,7 @@ package final class BlobReader: Sendable {
     while true {
       do {
         return try state.withLock { $0.stream }.read()
-      } catch let error as RegistryError where error.code == .connectionLost || error.code == .timeout {
+      } catch let error as RegistryError where [.connectionLost, .timeout, .stalled].contains(error.code) {
         try resume(after: error)
       }
     }
@@ -107,7 +107,7 @@ package final class BlobReader: Sendable {
   private func resume(after error: RegistryError) throws {
     let place: (offset: Int64, resume: Int)? = state.withLock { state in
       guard state.resumes < Self.resumesMax, state.byteCount < descriptor.size else { return nil }
-      if error.code == .timeout {
+      if error.code != .connectionLost {
         guard state.stalls < Self.stallsMax else { return nil }
         state.stalls += 1
       }

@@ -4,10 +4,13 @@ extension RegistryError {
 }
 
 extension RegistryError.Code {
-  fileprivate var advice: String {
+  /// What holds for every error of the code.
+  package var advice: String {
     switch self {
     case .unreachable: "check the integration's url, the name's DNS entry, and that the registry runs"
     case .timeout: "the registry or the way to it is slow: test the integration"
+    case .stalled:
+      "see why the registry is so slow; the daemon's setting scanner.blobBytesPerSecondMinimum says how slow it may be"
     case .tlsFailed: "give the registry's certificate authority with --ca-file"
     case .connectionLost: "try again; if it stays, look at the registry's log and at proxies before it"
     case .unauthorized: "check the integration's user name and password or key"

@@ -8,8 +8,10 @@ package struct RegistryError: Error, Sendable, Equatable, CustomStringConvertibl
   package enum Code: String, Sendable, CaseIterable {
     /// The name does not resolve, or nothing accepts connections at the address.
     case unreachable = "UNREACHABLE"
-    /// No connection, no answer, or too few bytes within the time allowed.
+    /// No connection, no answer, or nothing more of it within the time allowed.
     case timeout = "TIMEOUT"
+    /// A blob came more slowly than the floor rate.
+    case stalled = "STALLED"
     /// The TLS handshake failed, or the certificate did not verify.
     case tlsFailed = "TLS_FAILED"
     /// The connection ended before the answer did.

@@ -4,7 +4,7 @@ import Posix
 
 /// Why the store could not do what it was asked.
 package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
-  package enum Code: String, Sendable {
+  package enum Code: String, Sendable, CaseIterable {
     /// The file system has no room for a commit. What is stored stays readable.
     case diskFull = "DISK_FULL"
     /// The map chosen at open is used up.

@@ -26,6 +26,7 @@ final class Bench: Sendable {
   let poller: Poller
   let scheduler: Scheduler
   let removals: Removals
+  let control: QueueControl
   let uploads: Uploads
   let imports: Imports
   let integrations: IntegrationsHandler
@@ -80,10 +81,13 @@ final class Bench: Sendable {
     images = ImagesHandler(
       store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
       ledger: ledger, clock: .system, reader: thread)
+    control = QueueControl(queue: queue, scanner: scanner, log: events.logger)
+    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: .system)
     jobs = QueueHandler(
-      store: store, queue: queue, poller: poller, progress: progress, events: watchers, reader: thread)
+      store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
+      events: watchers, reader: thread, clock: .system, scannerSlots: 1)
     system = SystemHandler(
-      store: store, queue: queue, advisories: advisories, metrics: Metrics(),
+      store: store, queue: queue, describer: describer, advisories: advisories, metrics: Metrics(),
       configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
       events: watchers,
       catalogue: catalogue)

@@ -1,4 +1,5 @@
 import Glibc
+import Pipeline
 import RPC
 import TestSupport
 import Testing
@@ -81,10 +82,15 @@ struct ConfigurationTests {
 
   @Test(arguments: [
     ("scanner: {slots: 0}", "scanner.slots"), ("scanner: {slots: 257}", "scanner.slots"),
+    ("scanner: {blobIdleSeconds: 0}", "scanner.blobIdleSeconds"),
     ("scanner: {workers: -1}", "scanner.workers"), ("store: {mapSizeBytes: 1}", "store.mapSizeBytes"),
     ("advisories: {mapSizeBytes: 99999999999999999}", "advisories.mapSizeBytes"),
     ("advisories: {uploadBytesMaximum: 5}", "advisories.uploadBytesMaximum"), ("drainSeconds: 3601", "drainSeconds"),
     ("rpc:\n\n  userBytes: 8388607", "rpc.userBytes"), ("socketMode: rwx", "socketMode"),
+    ("retention: {jobsDays: 0}", "retention.jobsDays"), ("retention: {layersDays: 36501}", "retention.layersDays"),
+    ("retention: {eventsMaximum: 999}", "retention.eventsMaximum"),
+    ("retention: {pollsMinimum: 0}", "retention.pollsMinimum"),
+    ("retention: {reportsMaximum: none}", "retention.reportsMaximum"),
     ("scanner: {slots: many}", "scanner.slots"), ("log: {format: [json]}", "log.format"),
   ])
   func `A value that cannot be is named with its line`(file: String, field: String) throws {
@@ -125,10 +131,29 @@ struct ConfigurationTests {
           outputSeconds: 8
           idleSeconds: 9
         store: {mapSizeBytes: 1048577}
-        scanner: {slots: 256, workers: 255}
+        scanner:
+          slots: 256
+          workers: 255
+          imageBytesMaximum: 1048580
+          blobBytesPerSecondMinimum: 10
+          blobIdleSeconds: 11
         advisories: {mapSizeBytes: 1048578, uploadBytesMaximum: 1048579}
         log: {level: debug, format: json}
+        retention:
+          jobsDays: 1
+          eventsDays: 2
+          eventsMaximum: 1003
+          reportsDays: 4
+          reportsMaximum: 5
+          layersDays: 6
+          pollsDays: 7
+          pollsMinimum: 8
+          tagsDays: 9
         """)
+    let kept = all.retention
+    #expect((kept.jobsDays, kept.eventsDays, kept.eventsMaximum) == (1, 2, 1_003))
+    #expect((kept.reportsDays, kept.reportsMaximum, kept.layersDays) == (4, 5, 6))
+    #expect((kept.pollsDays, kept.pollsMinimum, kept.tagsDays) == (7, 8, 9))
     #expect((all.stateDirectory, all.socket, all.socketGroup, all.socketMode) == ("/a", "/b", "c", 0o600))
     let access = try #require(all.access)
     #expect(
@@ -142,6 +167,8 @@ struct ConfigurationTests {
     #expect((rpc.frameSeconds, rpc.outputSeconds, rpc.idleSeconds, all.drainSeconds) == (7, 8, 9, 0))
     #expect((all.storeMapBytes, all.advisoriesMapBytes, all.uploadBytesMaximum) == (1_048_577, 1_048_578, 1_048_579))
     #expect((all.scannerSlots, all.scannerWorkers, all.logLevel, all.logFormat) == (256, 255, .debug, .json))
+    #expect(all.scannerImageBytesMaximum == 1_048_580)
+    #expect((all.scannerBlobBytesPerSecondMinimum, all.scannerBlobIdleSeconds) == (10, 11))
   }
 
   @Test(arguments: [

@@ -35,6 +35,8 @@ private struct History {
   var begun: [ImageKey: Int64] = [:]
   var goneTags: [TagKey: Int64] = [:]
   var events: [UInt64: Int64] = [:]
+  /// How many rows of each kind went.
+  var removed: [RetentionOutcome.Kind: UInt64] = [:]
 
   init(_ house: Warehouse, seed: UInt64) {
     self.house = house
@@ -136,6 +138,7 @@ private struct History {
   mutating func collect() async throws {
     let outcome = try await house.collect()
     let now = outcome.startedAt
+    for one in outcome.removed { removed[one.kind, default: 0] += one.count }
     let (quarter, week) = (now - 90 * Self.day, now - 7 * Self.day)
     // Times here are taken a moment after those in the store.
     let slack: Int64 = 1_000_000_000
@@ -188,6 +191,10 @@ struct RetentionPropertyTests {
     for number in 1...600 {
       try await history.step()
       if number % 25 == 0 { try await history.collect() }
+    }
+    // Else it would have shown nothing.
+    for kind in [RetentionOutcome.Kind.images, .reports, .layers, .events, .tagHistory, .tags] {
+      #expect(history.removed[kind] ?? 0 > 0, "\(kind)")
     }
   }
 }

@@ -110,6 +110,23 @@ struct RetentionTests {
     #expect(try await house.collect().count(.images) == 1)
   }
 
+  @Test func `Jobs go with their attempts ninety days after their end, others never`() async throws {
+    let house = try await Warehouse()
+    let queue = house.plant.queue
+    let ended = try await house.queue(house.image("sha256:a"), isBegun: false)
+    let lease = try #require(try await queue.lease { _ in .open })
+    #expect(lease.job.id == ended)
+    let pending = try await house.queue(house.image("sha256:b"), isBegun: false)
+    _ = try await queue.cancel([ended], actor: "uid:1")
+    house.advance(days: 89)
+    #expect(try await house.collect().count(.jobs) == 0)
+    house.advance(days: 2)
+    let outcome = try await house.collect()
+    #expect(outcome.count(.jobs) == 1 && outcome.summary.contains("jobs: 1"))
+    #expect(try queue.job(ended) == nil && queue.attempts(of: ended).isEmpty)
+    #expect(try queue.job(pending)?.state == .pending)
+  }
+
   @Test func `A layer stays for an attempt that may go on with it, however long that takes`() async throws {
     let house = try await Warehouse()
     try await house.analyse("sha256:before")

@@ -243,6 +243,20 @@ import Testing
 
   // MARK: - Cancelling and stale leases
 
+  @Test("a clock that is set back holds up no back-off") func clockSetBack() async throws {
+    for number in 0..<3 { try await fixture.enqueue(image(number)) }
+    for _ in 0..<3 { _ = try await fixture.giveBack(try await take(), after: .seconds(10)) }
+    fixture.clock.advance(by: .seconds(-3600))
+    #expect(try await fixture.lease() == nil)
+    #expect(try queue.nextDelayed() == fixture.clock.now + 10_000_000_000)
+    try fixture.audit()
+    fixture.clock.advance(by: .seconds(9))
+    #expect(try await fixture.lease() == nil)
+    fixture.clock.advance(by: .seconds(1))
+    for number in 0..<3 { #expect(try await take().job.repository == "team/app\(number)") }
+    try fixture.audit()
+  }
+
   @Test("cancelled in any state but the final ones") func cancel() async throws {
     let waiting = try await fixture.enqueue(image(1)).job
     #expect(try await fixture.cancel(waiting.id))

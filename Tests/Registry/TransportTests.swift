@@ -118,6 +118,26 @@ struct TransportTests {
       let error = try await registryError {
         try await readBlob(client(server, transport: transport), descriptor(of: layer))
       }
+      #expect(error.code == .stalled)
+      #expect(error.isTransient)
+    }
+  }
+
+  /// H04.
+  @Test func `without a floor rate a slow blob comes to its end, and one that stands still does not`() async throws {
+    var timeouts = hasty
+    timeouts.bytesPerSecondMin = 0
+    let transport = HTTPTransport(timeouts: timeouts)
+    let slow = [UInt8](repeating: UInt8(ascii: "x"), count: 100)
+    let start = head("HTTP/1.1 200 OK\nContent-Length: 100")
+    try await withServer(Self.registry { _ in .drip(start, milliseconds: 10) }) { server in
+      let bytes = try await readBlob(client(server, transport: transport), descriptor(of: slow))
+      #expect(bytes == slow)
+    }
+    try await withServer(Self.registry { _ in .silence(after: start + slow.prefix(10)) }) { server in
+      let error = try await registryError {
+        try await readBlob(client(server, transport: transport), descriptor(of: slow))
+      }
       #expect(error.code == .timeout)
       #expect(error.isTransient)
     }

@@ -15,8 +15,7 @@ final class Console: Sendable {
   let colours: Bool
   /// Columns of standard output; nil when it is no terminal: nothing is cut then.
   let width: Int?
-  /// Lines of the terminal behind standard output.
-  let height: Int?
+  private let canMove: Bool
   /// Columns of the terminal behind standard error, for progress; nil when there is none.
   let progressWidth: Int?
   private let outputClosed = Atomic<Bool>(false)
@@ -25,13 +24,15 @@ final class Console: Sendable {
     self.format = format
     let output = Self.terminalSize(STDOUT_FILENO)
     let terminal = getenv("TERM").map { String(cString: $0) } ?? ""
-    let canMove = !terminal.isEmpty && terminal != "dumb"
+    canMove = !terminal.isEmpty && terminal != "dumb"
     width = output?.columns
-    height = canMove ? output?.lines : nil
     let noColourWished = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
     colours = output != nil && canMove && !noColour && !noColourWished
     progressWidth = canMove ? Self.terminalSize(STDERR_FILENO)?.columns : nil
   }
+
+  /// What the terminal behind standard output shows now; nil where there is none whose cursor can be moved.
+  var screen: (columns: Int, lines: Int)? { canMove ? Self.terminalSize(STDOUT_FILENO) : nil }
 
   private static func terminalSize(_ descriptor: Int32) -> (columns: Int, lines: Int)? {
     guard isatty(descriptor) == 1 else { return nil }

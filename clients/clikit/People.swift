@@ -23,6 +23,17 @@ package enum People {
     return "\(tenths / 10)\(fraction) \(units[unit])"
   }
 
+  /// `0.52`, `7.6`, `120`: three digits at most before they become whole.
+  package static func decimal(_ number: Double) -> String {
+    guard number.isFinite, number >= 0, number < 1e15 else { return "-" }
+    let factor = number < 1 ? 100.0 : number < 100 ? 10 : 1
+    let rounded = (number * factor).rounded()
+    let (whole, rest) = Int(rounded).quotientAndRemainder(dividingBy: Int(factor))
+    if rest == 0 { return String(whole) }
+    let digits = String(rest)
+    return "\(whole)." + String(repeating: "0", count: factor == 100 ? 2 - digits.count : 0) + digits
+  }
+
   static func name(_ state: JobState) -> String { state.name.replacing("_", with: " ") }
 
   /// The first twelve digits of a digest; the text itself when it is none.

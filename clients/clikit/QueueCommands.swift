@@ -6,16 +6,25 @@ import TidewaiterClient
 struct QueueCommand: CommandGroup {
   static let configuration = CommandConfiguration(
     commandName: "queue",
-    abstract: "Look at the scan jobs.",
+    abstract: "Look at the scan jobs, and decide what becomes of them.",
     discussion: "Example:\n  tidewaiter queue list --state error",
-    subcommands: [QueueList.self, QueueShow.self, QueueWatch.self])
+    subcommands: [
+      QueueList.self, QueueShow.self, QueueWatch.self, QueueStatistics.self, QueueCancel.self, QueueRetry.self,
+      QueuePrioritize.self, PauseCommand.self, ResumeCommand.self, QueueClear.self,
+    ])
 }
 
 struct QueueList: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
     abstract: "List scan jobs.",
-    discussion: "Example:\n  tidewaiter queue list --state pending --state in_progress")
+    discussion: """
+      Those that are pending, in the order in which they will run; those that ended, the newest end first; different ones \
+      together by their numbers.
+
+      Example:
+        tidewaiter queue list --state pending --limit 10
+      """)
 
   @Option(
     help: ArgumentHelp(
@@ -23,23 +32,43 @@ struct QueueList: AsyncParsableCommand {
     transform: JobState.init(named:))
   var state: [JobState] = []
 
-  @Option(help: ArgumentHelp("Only jobs of this integration.", valueName: "NAME"))
-  var integration: String?
+  @OptionGroup var filter: JobFilter
+
+  @Option(help: ArgumentHelp("Only so many, the first (default: all).", valueName: "N"))
+  var limit: Int?
 
   @OptionGroup(title: "Global options") var global: GlobalOptions
 
+  func validate() throws {
+    guard limit ?? 1 > 0 else { throw ValidationError("--limit must be 1 or more.") }
+  }
+
   func run() async throws {
     try await global.perform { session in
-      let jobs = try await session.jobs(states: state, integration: integration ?? "")
-      if jobs.isEmpty { session.console.remark("There is no such job.") }
-      try session.console.show(list: "jobs", jobs.map(\.json)) { session.console.render(JobView.table(of: jobs)) }
+      let console = session.console
+      if console.format == .jsonl {
+        // A million jobs need not be held to be printed.
+        return try await session.jobs(states: state, filter, limit: limit) { page in
+          for job in page { try console.print(job.json.text() + "\n") }
+          return !console.isOutputClosed
+        }
+      }
+      var jobs: [Job] = []
+      try await session.jobs(states: state, filter, limit: limit) { page in
+        jobs += page
+        return true
+      }
+      if jobs.isEmpty { console.remark("There is no such job.") }
+      try console.show(list: "jobs", jobs.map(\.json)) { console.render(JobView.table(of: jobs)) }
     }
   }
 }
 
 struct QueueShow: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Show one scan job.", discussion: "Example:\n  tidewaiter queue show 42")
+    commandName: "show",
+    abstract: "Show one scan job: its attempts, its place in the line, what it waits for, and when it will be done.",
+    discussion: "Example:\n  tidewaiter queue show 42")
 
   @Argument(help: ArgumentHelp("Number of the job.", valueName: "JOB"))
   var job: UInt64
@@ -51,38 +80,7 @@ struct QueueShow: AsyncParsableCommand {
     request.id = job
     try await global.perform { session in
       let found = try await session.queue.getJob(request)
-      try session.console.show(list: "jobs", [found.json]) { session.console.render(JobView.facts(of: found)) }
-    }
-  }
-}
-
-struct QueueWatch: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "watch",
-    abstract: "Show the jobs that wait and run, until interrupted.",
-    discussion: """
-      A terminal shows the jobs as they are now. Through a pipe, and with -o json or jsonl, every change is a line.
-
-      Example:
-        tidewaiter queue watch -o jsonl --timeout 10m
-      """)
-
-  @Option(help: ArgumentHelp("Only jobs of this integration.", valueName: "NAME"))
-  var integration: String?
-
-  @OptionGroup(title: "Global options") var global: GlobalOptions
-
-  func run() async throws {
-    try await global.perform { session in
-      var view = QueueWatchView(session.console)
-      var request = WatchJobsRequest()
-      request.integration = integration ?? ""
-      try await session.wait(orFail: "--timeout ended the watch") { rest in
-        for try await update in session.queue.watchJobs(request, timeout: rest) {
-          try view.take(update)
-          if session.console.isOutputClosed { return }
-        }
-      }
+      try session.console.show(list: "jobs", [found.json]) { JobView.render(found, session.console) }
     }
   }
 }
@@ -99,16 +97,23 @@ extension JobState {
 }
 
 extension Session {
-  /// Every job of that kind, page by page.
-  func jobs(states: [JobState], integration: String) async throws -> [Job] {
-    try await allPages { token in
-      var request = ListJobsRequest()
-      request.states = states
-      request.integration = integration
-      request.pageSize = Self.pageSize
+  /// Every job of that kind, page by page, until `take` answers false or there are `limit`.
+  fileprivate func jobs(
+    states: [JobState], _ filter: JobFilter, limit: Int?, _ take: ([Job]) throws -> Bool
+  ) async throws {
+    var request = ListJobsRequest()
+    request.states = states
+    request.integration = filter.integration ?? ""
+    request.pollId = filter.poll ?? 0
+    request.repository = filter.repository ?? ""
+    var left = limit ?? .max
+    let _: [Job] = try await allPages { token in
+      request.pageSize = UInt32(clamping: min(left, Int(Self.pageSize)))
       request.pageToken = token
       let page = try await queue.listJobs(request)
-      return (page.jobs, page.nextPageToken)
+      left -= page.jobs.count
+      let goesOn = try take(page.jobs) && left > 0
+      return ([], goesOn ? page.nextPageToken : "")
     }
   }
 

@@ -17,6 +17,12 @@ struct TerminalDialogue: ~Copyable {
   /// Whether somebody sits in front of this command: then it may ask.
   static var isInteractive: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1 }
 
+  /// Whether the person at the terminal says yes. Nobody there is no.
+  static func confirms(_ question: String) throws -> Bool {
+    guard let dialogue = TerminalDialogue() else { return false }
+    return ["y", "yes"].contains(try dialogue.ask(question + "? (yes, no)", proposal: "no").lowercased())
+  }
+
   func say(_ line: String) throws { try write(line + "\n") }
 
   /// The answer without blanks around it; `proposal` where only the return key was pressed, "" where `-` was answered.

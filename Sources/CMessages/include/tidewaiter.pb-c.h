@@ -1306,7 +1306,7 @@ struct  Tidewaiter__V1__CancelJobsResponse
   ProtobufCMessage base;
   size_t n_jobs;
   Tidewaiter__V1__JobChange **jobs;
-  uint64_t cancelled;
+  uint64_t matched_maximum;
 };
 #define TIDEWAITER__V1__CANCEL_JOBS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__cancel_jobs_response__descriptor) \
@@ -1372,11 +1372,13 @@ struct  Tidewaiter__V1__ClearJobsRequest
 struct  Tidewaiter__V1__ClearJobsResponse
 {
   ProtobufCMessage base;
+  size_t n_jobs;
+  Tidewaiter__V1__JobChange **jobs;
   uint64_t cleared;
 };
 #define TIDEWAITER__V1__CLEAR_JOBS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__clear_jobs_response__descriptor) \
-    , 0 }
+    , 0,NULL, 0 }
 
 
 struct  Tidewaiter__V1__PauseQueueRequest

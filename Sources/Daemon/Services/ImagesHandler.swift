@@ -123,14 +123,18 @@ struct ImagesHandler: ImagesService {
 
   static func repositoryPattern(_ text: String) throws -> Selection.Pattern? {
     if text.isEmpty { return nil }
-    do {
+    if let problem = repositoryProblem(text) { throw RPCError.invalidArgument([("repository", problem)]) }
+    return try Selection.Pattern(parsing: text)
+  }
+
+  /// Why a text is no pattern for repositories; nil for one that is, and for none.
+  static func repositoryProblem(_ text: String) -> String? {
+    if text.isEmpty { return nil }
+    do throws(PatternError) {
       let pattern = try Selection.Pattern(parsing: text)
-      guard pattern.tag == nil else {
-        throw RPCError.invalidArgument([("repository", "\"\(text.excerpt())\" names a tag; give a repository pattern")])
-      }
-      return pattern
-    } catch let error as PatternError {
-      throw RPCError.invalidArgument([("repository", "\(error)")])
+      return pattern.tag == nil ? nil : "\"\(text.excerpt())\" names a tag; give a repository pattern"
+    } catch {
+      return "\(error)"
     }
   }
 

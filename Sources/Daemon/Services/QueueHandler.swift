@@ -11,44 +11,44 @@ struct QueueHandler: QueueService {
   let store: StateStore
   let queue: JobQueue
   let poller: Poller
-  let progress: ScanProgress
+  let control: QueueControl
+  let scanner: Scanner
+  let describer: JobDescriber
   let events: EventReader
   /// Long scans of tables run here, not on the RPC loop.
   let reader: SerialThread
+  let clock: WallClock
+  let scannerSlots: Int
 
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse {
-    let states = try Self.states(request.states)
-    var after: UInt64 = 0
-    if !request.pageToken.isEmpty {
-      guard let position = UInt64(try Paging.position(request.pageToken)) else { throw Paging.malformed() }
-      after = position
-    }
-    let integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
-    var last = UInt64.max
+    var filter = JobListing.Filter()
+    filter.states = Set(try Self.states(request.states).map { StorageMessages.JobState(rawValue: $0) })
+    filter.repository = try ImagesHandler.repositoryPattern(request.repository)
+    filter.integration = request.integration.isEmpty ? nil : try store.integration(named: request.integration).id
     if request.pollId != 0 {
-      let poll = try poll(request.pollId, of: request.integration, id: integration)
-      if poll.isEnded { last = poll.lastJobId }
-      after = max(after, max(poll.firstJobId, 1) - 1)
+      let poll = try poll(request.pollId, of: request.integration, id: filter.integration)
+      filter.poll = poll.id
+      filter.after = max(poll.firstJobId, 1) - 1
+      if poll.isEnded { filter.last = poll.lastJobId }
     }
-    let size = Paging.size(request.pageSize)
-    return try await reader.run { [after, last] in
-      let jobs = try queue.jobs(after: after, through: last, limit: size + 1) { job in
-        (states.isEmpty || states.contains(job.state.rawValue))
-          && (integration.map { job.integrationId == $0 } ?? true)
-          && (request.pollId == 0 || job.pollId == request.pollId)
-      }
+    let position = request.pageToken.isEmpty ? nil : try JobPosition(Paging.position(request.pageToken))
+    let listing = JobListing(queue: queue, filter: filter, size: Paging.size(request.pageSize))
+    return try await reader.run { [describer] in
+      let page = try listing.page(after: position)
       var response = ListJobsResponse()
-      response.jobs = try convert(Array(jobs.prefix(size)))
-      if jobs.count > size { response.nextPageToken = Paging.token(String(jobs[size - 1].id)) }
+      response.jobs = try describer.describe(page.jobs)
+      response.nextPageToken = page.next.map { Paging.token($0.text) } ?? ""
       return response
     }
   }
 
-  func getJob(_ request: GetJobRequest, _ context: CallContext) throws -> API.Job {
-    guard let job = try queue.job(request.id), let converted = try convert([job]).first else {
-      throw Self.unknown(request.id)
+  func getJob(_ request: GetJobRequest, _ context: CallContext) async throws -> API.Job {
+    try await reader.run { [queue, describer] in
+      guard let job = try queue.job(request.id), let described = try describer.describeWhole(job) else {
+        throw Self.unknown(request.id)
+      }
+      return described
     }
-    return converted
   }
 
   static func unknown(_ id: UInt64) -> RPCError {
@@ -72,16 +72,5 @@ struct QueueHandler: QueueService {
       throw IntegrationsHandler.unknownPoll(poll, of: name)
     }
     return record
-  }
-
-  private func convert(_ jobs: [JobRecord]) throws -> [API.Job] {
-    try store.read { transaction in
-      var names: [UInt64: String] = [:]
-      return try jobs.map { job in
-        let name = try names[job.integrationId] ?? store.integrationName(job.integrationId, in: transaction)
-        names[job.integrationId] = name
-        return API.Job(job, integration: name, progress: progress.counts(of: job.id))
-      }
-    }
   }
 }

@@ -13,6 +13,7 @@ import Store
 struct SystemHandler: SystemService {
   let store: StateStore
   let queue: JobQueue
+  let describer: JobDescriber
   let advisories: AdvisoryDatabase
   let metrics: Metrics
   let configuration: Configuration
@@ -52,13 +53,8 @@ struct SystemHandler: SystemService {
     status.stateDirectory = configuration.stateDirectory
     status.integrations = UInt64(try store.integrationCount())
     status.images = UInt64(try store.imageCount())
-    let counts = try queue.counts()
-    status.jobs = StorageMessages.JobState.all.map { state in
-      var count = StateCount()
-      count.state = API.JobState(rawValue: state.rawValue)
-      count.count = counts[state] ?? 0
-      return count
-    }
+    status.jobs = API.StateCount.all(of: try queue.counts())
+    status.pauses = try describer.pauses()
     let ecosystems = try advisories.status().ecosystems
     status.advisories = ecosystems.reduce(0) { $0 + $1.advisories }
     status.advisoriesUpdatedAt = API.Timestamp(nanoseconds: ecosystems.map(\.updatedAt).max() ?? 0)

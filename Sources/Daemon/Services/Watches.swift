@@ -54,7 +54,7 @@ extension QueueHandler {
       key = PollKey(integration: poll.integrationId, poll: poll.id)
     }
     var watch = JobWatch(
-      reader: events, queue: queue, progress: progress, filter: filter, poll: key, untilEnded: request.untilEnded,
+      reader: events, queue: queue, describer: describer, filter: filter, poll: key, untilEnded: request.untilEnded,
       responses: responses)
     try await watch.run()
   }

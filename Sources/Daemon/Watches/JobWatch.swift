@@ -15,7 +15,7 @@ struct JobWatch {
 
   let reader: EventReader
   let queue: JobQueue
-  let progress: ScanProgress
+  let describer: JobDescriber
   let filter: JobFilter
   /// The poll whose jobs are watched, if that was asked for.
   let poll: PollKey?
@@ -39,12 +39,12 @@ struct JobWatch {
   private var nextProgress = ContinuousClock.now
 
   init(
-    reader: EventReader, queue: JobQueue, progress: ScanProgress, filter: JobFilter, poll: PollKey?, untilEnded: Bool,
+    reader: EventReader, queue: JobQueue, describer: JobDescriber, filter: JobFilter, poll: PollKey?, untilEnded: Bool,
     responses: ResponseStream<WatchJobsResponse>
   ) {
     self.reader = reader
     self.queue = queue
-    self.progress = progress
+    self.describer = describer
     self.filter = filter
     self.poll = poll
     self.untilEnded = untilEnded
@@ -126,12 +126,11 @@ struct JobWatch {
   }
 
   private mutating func tell(_ job: JobRecord, _ integration: String, isPast: Bool) async throws {
-    let counts = progress.counts(of: job.id)
-    let isRunning = job.state == .inProgress || job.state == .parsingResults
-    let isWatched = isRunning && filter.shows(job.state)
+    let counts = describer.progress.counts(of: job.id)
+    let isWatched = job.isRunning && filter.shows(job.state)
     running[job.id] = isWatched ? Running(job: job, integration: integration, told: counts) : nil
     var response = WatchJobsResponse()
-    response.job = API.Job(job, integration: integration, progress: isRunning ? counts : nil)
+    response.job = try describer.describe(job, integration: integration)
     // The client sets the pace for what is past; one that does not keep up with the present loses its stream.
     if isPast { try await responses.sendWhenReady(response) } else { try responses.send(response) }
   }
@@ -140,16 +139,17 @@ struct JobWatch {
     guard !running.isEmpty, ContinuousClock.now >= nextProgress else { return }
     nextProgress = .now + Self.progressInterval
     for (id, var entry) in running {
-      guard let counts = progress.counts(of: id), counts != entry.told else { continue }
+      guard let counts = describer.progress.counts(of: id), counts != entry.told else { continue }
       // The totals are known only after the job has begun, and that is no event.
       if let now = try queue.job(id), now.lease == entry.job.lease {
         entry.job.bytesTotal = now.bytesTotal
         entry.job.layersTotal = now.layersTotal
+        entry.job.layersKnown = now.layersKnown
       }
       entry.told = counts
       running[id] = entry
       var response = WatchJobsResponse()
-      response.job = API.Job(entry.job, integration: entry.integration, progress: counts)
+      response.job = try describer.describe(entry.job, integration: entry.integration)
       try responses.send(response)
     }
   }

@@ -12,12 +12,14 @@ struct PlatformImage: Sendable {
 
 /// Why an image cannot be scanned, beside what the registry says.
 package struct ImageProblem: Error, Sendable, Equatable {
-  package enum Code: String, Sendable {
+  package enum Code: String, Sendable, CaseIterable {
     /// None of the wanted platforms is in the index.
     case noPlatform = "NO_PLATFORM"
     /// What the queue holds is no image that can be asked for.
     case malformed = "MALFORMED"
     case integrationRemoved = "INTEGRATION_REMOVED"
+    /// Its layers are declared to be larger than is read.
+    case tooLarge = "IMAGE_TOO_LARGE"
   }
   package let code: Code
   package let message: String

@@ -16,7 +16,8 @@ struct ImageScan: Sendable {
   let queue: JobQueue
   let layers: LayerAnalyses
   let matcher: ReportMatcher
-  let progress: ScanProgress
+  let progress: AttemptProgress
+  let admission: Admission
   let clock: WallClock
 
   private var job: JobRecord { lease.job }
@@ -28,10 +29,16 @@ struct ImageScan: Sendable {
     }
     let fetch = ImageFetch(client: client, repository: repository, platforms: integration.platformSelection)
     let found = try await fetch.images(of: digest)
+    progress.advance()
     let analyses = try await analyse(
       found.images,
       LayerAnalyses.Source(
         client: client, integration: integration, repository: repository))
+    try await progress.working { try await report(on: found, analyses) }
+  }
+
+  /// Nothing of what follows needs the registry.
+  private func report(on found: ImageFetch.Result, _ analyses: [Digest: LayerAnalyses.Outcome]) async throws {
     try await queue.beginParsing(lease)
     let scannedAt = clock.now
     let notes =
@@ -56,20 +63,23 @@ struct ImageScan: Sendable {
     } while try await !finish(reports, scannedAt: scannedAt)
   }
 
-  /// Analyses each layer once, several at a time. Layers kept off registries are left out.
+  /// Analyses each layer once, several at a time; what is known from an earlier attempt or another image is not fetched
+  /// again. Layers kept off registries are left out.
   private func analyse(
     _ images: [PlatformImage], _ source: LayerAnalyses.Source
   ) async throws -> [Digest: LayerAnalyses.Outcome] {
     var seen: Set<Digest> = []
     let unique = images.flatMap(\.image.layers).filter { !$0.isForeignLayer && seen.insert($0.digest).inserted }
+    try admission.admit(unique)
     let unknown = try unique.filter { try !layers.isKnown($0.digest) }
     try await queue.describe(
-      lease, bytesTotal: unknown.reduce(0) { $0 &+ UInt64($1.size) }, layersTotal: UInt32(unique.count))
+      lease, bytesTotal: Admission.total(unknown), layersTotal: UInt32(unique.count),
+      layersKnown: UInt32(unique.count - unknown.count))
     return try await withThrowingTaskGroup(of: (Digest, LayerAnalyses.Outcome).self) { group in
       for layer in unique {
-        group.addTask { [layers, progress, id = job.id] in
-          let outcome = try await layers.analysis(of: layer, from: source) { progress.add(bytes: $0, to: id) }
-          progress.addLayer(to: id)
+        group.addTask { [layers, progress] in
+          let outcome = try await layers.analysis(of: layer, from: source, for: progress)
+          progress.layerDone()
           return (layer.digest, outcome)
         }
       }
@@ -83,10 +93,10 @@ struct ImageScan: Sendable {
   /// stored reports may have passed this image by: looked at in the transaction, since that match waits for those before.
   private func finish(_ reports: [ReportRecord], scannedAt: Int64) async throws -> Bool {
     let image = job.imageKey
-    return try await store.write { [store, queue, lease, matcher, clock] transaction in
+    return try await store.write { [store, queue, lease, matcher, progress, clock] transaction in
       if matcher.isOutdated(reports) { return false }
       let counts = reports.imageCounts
-      try queue.finish(lease, in: transaction)
+try queue.finish(lease, progress.reached, in: transaction)
       try store.putReports(reports, of: image, now: clock.now, in: transaction)
       try store.changeImage(image, in: transaction) { record in
         record.status = record.untagged ? .gone : .scanned

@@ -35,26 +35,28 @@ final class LayerAnalyses: Sendable {
 
   private let store: StateStore
   private let workerProgram: String
-  private let workers: Permits
-  /// An integration has all workers but one, so that a registry that hands out bytes slowly leaves room for another.
+  /// One whose blob does not come is lent to another layer.
+  private let workers: LendingSlots
+  /// An integration has all workers but one, stalled or not, so that a registry that hands out bytes slowly leaves room for
+  /// another.
   private let shares: KeyedPermits<UInt64>
   private let flights = KeyedPermits<FlightKey>(1)
   private let clock: WallClock
 
-  init(store: StateStore, workerProgram: String, workersMaximum: Int, clock: WallClock) {
+  init(store: StateStore, settings: Scanner.Settings, clock: WallClock) {
     self.store = store
-    self.workerProgram = workerProgram
-    workers = Permits(workersMaximum)
-    shares = KeyedPermits(max(1, workersMaximum - 1))
+    workerProgram = settings.workerProgram
+    workers = LendingSlots(settings.workers, patience: settings.patience, clock: settings.clock)
+    shares = KeyedPermits(max(1, settings.workers - 1))
     self.clock = clock
   }
 
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
   func isKnown(_ digest: Digest) throws -> Bool { try store.layerAnalysis(LayerKey(digest)) != nil }
 
-  /// `received` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
+  /// `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
   func analysis(
-    of layer: Descriptor, from source: Source, received: @escaping @Sendable (Int) -> Void
+    of layer: Descriptor, from source: Source, for attempt: AttemptProgress
   ) async throws -> Outcome {
     let known = try await knownAnalysis(of: layer.digest, source)
     if case .confirmed(let outcome) = known { return outcome }
@@ -65,7 +67,7 @@ final class LayerAnalyses: Sendable {
       if case .unknown = known, case .confirmed(let outcome) = try await knownAnalysis(of: layer.digest, source) {
         return outcome
       }
-      let fetched = try await fetch(layer, from: source, received)
+      let fetched = try await fetch(layer, from: source, attempt)
       if fetched.isLasting {
         try await store.putLayerAnalysis(
           fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
@@ -98,11 +100,14 @@ final class LayerAnalyses: Sendable {
   }
 
   private func fetch(
-    _ layer: Descriptor, from source: Source, _ received: @escaping @Sendable (Int) -> Void
+    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress
   ) async throws -> Fetched {
     // Its share first: who waits there must not keep a worker from others.
     try await shares.withPermit(for: source.integration.id) {
-      try await workers.withPermit {
+      // All are busy then: that is not the registry's fault.
+      let slot = try await attempt.working { try await workers.acquire(for: source.integration.id) }
+      defer { slot.release() }
+      do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
         let worker = WorkerProcess(
           program: workerProgram, answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax)
@@ -112,7 +117,7 @@ final class LayerAnalyses: Sendable {
             // waiting for it all block.
             do throws(PosixError) {
               try startThreadIfPossible(named: "layer") {
-                continuation.resume(with: Result { try Self.run(worker, blob, received) })
+                continuation.resume(with: Result { try Self.run(worker, blob, slot, attempt) })
               }
             } catch {
               blob.cancel()
@@ -128,13 +133,29 @@ final class LayerAnalyses: Sendable {
   }
 
   private static func run(
-    _ worker: WorkerProcess, _ blob: BlobReader, _ received: @Sendable (Int) -> Void
+    _ worker: WorkerProcess, _ blob: BlobReader, _ slot: LendingSlots.Slot, _ attempt: AttemptProgress
   ) throws -> Fetched {
     // However the worker ends, the connection is not kept for a blob that nobody reads on.
     defer { blob.cancel() }
+    func beginWork() {
+      slot.beginWork()
+      attempt.beginWork()
+    }
+    func endWork() {
+      slot.endWork()
+      attempt.endWork()
+    }
+    // All but reading the blob is the worker's and ours.
+    beginWork()
+    defer { endWork() }
     let answer = try worker.run {
+      endWork()
+      defer { beginWork() }
       let bytes = try blob.read()
-      if let bytes { received(bytes.count) }
+      if let bytes {
+        slot.received(bytes.count)
+        attempt.received(bytes.count)
+      }
       return bytes
     }
     switch answer {

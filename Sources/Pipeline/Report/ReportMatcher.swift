@@ -14,9 +14,10 @@ package final class ReportMatcher: Sendable {
     self.clock = clock
   }
 
-  /// The reports with their vulnerabilities as the advisories now say; what else was found stays.
+  /// The reports with their vulnerabilities as the advisories now say; what else was found stays. Who is cancelled does not
+  /// wait.
   package func match(_ reports: [ReportRecord]) async throws -> [ReportRecord] {
-    try await thread.run { [advisories, clock] in
+    try await thread.runWhileWanted { [advisories, clock] in
       let snapshot = advisories.snapshot()
       return try reports.map { report in
         var report = report

@@ -7,15 +7,20 @@ package final class ScanProgress: Sendable {
     package var layersDone: UInt32 = 0
   }
 
-  private let jobs = Mutex<[UInt64: Counts]>([:])
+  /// By job: its newest attempt.
+  private let attempts = Mutex<[UInt64: AttemptProgress]>([:])
 
   package init() {}
 
   /// Nil for a job that does not run.
-  package func counts(of job: UInt64) -> Counts? { jobs.withLock { $0[job] } }
+  package func counts(of job: UInt64) -> Counts? { attempts.withLock { $0[job] }?.counts }
 
-  func begin(_ job: UInt64) { jobs.withLock { $0[job] = Counts() } }
-  func end(_ job: UInt64) { jobs.withLock { _ = $0.removeValue(forKey: job) } }
-  func add(bytes: Int, to job: UInt64) { jobs.withLock { $0[job]?.bytesFetched += UInt64(bytes) } }
-  func addLayer(to job: UInt64) { jobs.withLock { $0[job]?.layersDone += 1 } }
+  func begin(_ attempt: AttemptProgress, of job: UInt64) { attempts.withLock { $0[job] = attempt } }
+
+  /// Does nothing where the job has begun another attempt.
+  func end(_ attempt: AttemptProgress, of job: UInt64) {
+    attempts.withLock { attempts in
+      if attempts[job] === attempt { attempts[job] = nil }
+    }
+  }
 }

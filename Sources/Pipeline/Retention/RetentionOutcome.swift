@@ -53,11 +53,11 @@ package struct RetentionOutcome: Sendable, Equatable {
     }
   }
 
-  /// For a log or an event: "12 events, 3 layers".
+  /// For a log or an event: "events: 12, layers: 3".
   package var summary: String {
     Kind.allCases.compactMap { kind in
       let count = removed.filter { $0.kind == kind }.reduce(0) { $0 + $1.count }
-      return count == 0 ? nil : "\(count) \(kind.rawValue)"
+      return count == 0 ? nil : "\(kind.rawValue): \(count)"
     }.joined(separator: ", ")
   }
 }

@@ -118,9 +118,10 @@ package struct TransportTimeouts: Sendable {
   package var firstByte: Duration = .seconds(60)
   /// From the beginning to the end of a request whose body is collected.
   package var total: Duration = .seconds(180)
-  /// A streamed body must bring `idleBytesMin` in each period of this length in which its reader was willing.
+  /// A streamed body must bring something in each period of this length in which its reader was willing …
   package var idle: Duration = .seconds(30)
-  package var idleBytesMin = 30 * 1024
+  /// … and so many bytes a second over all of it. 0: whatever comes will do, as long as something does.
+  package var bytesPerSecondMin = 1024
 
   package init() {}
 }

@@ -243,13 +243,19 @@ final class Transfer {
         isTransient: true)
     }
     // A reader that is busy does not make the registry slow.
-    guard isPaused || bytesInPeriod >= timeouts.idleBytesMin else {
+    defer { beginPeriod(now) }
+    if isPaused { return nil }
+    if bytesInPeriod == 0 {
       return RegistryError(
-        .timeout,
-        "\(request.subject) brought \(bytesInPeriod) bytes in \(timeouts.idle), too few to go on",
-        isTransient: true)
+        .timeout, "\(request.subject) brought nothing in \(timeouts.idle)", isTransient: true)
     }
-    beginPeriod(now)
+    let bytesMin = timeouts.idle * timeouts.bytesPerSecondMin / .seconds(1)
+    if Double(bytesInPeriod) < bytesMin {
+      return RegistryError(
+        .stalled,
+        "\(request.subject) brought \(bytesInPeriod) bytes in \(timeouts.idle), fewer than"
+          + " \(timeouts.bytesPerSecondMin) a second", isTransient: true)
+    }
     return nil
   }
 

@@ -25,6 +25,7 @@ class Reply:
     status: int = 200
     headers: tuple = ()
     body: bytes = b""
+    drip_seconds: float = 0  # between each two bytes of the body
 
 
 class Gate:
@@ -87,6 +88,7 @@ class ScriptedRegistry:
         self.accounts = accounts
         self.manifests, self.blobs, self.repositories = {}, {}, {}
         self.seen, self.rules, self.holds = [], [], []
+        self.stopped = threading.Event()
         self.page_size = None
         self.lock = threading.Lock()
         self.blobs_gate, self.blobs_free = Gate(), 0
@@ -124,6 +126,7 @@ class ScriptedRegistry:
 
     def stop(self):
         self.blobs_gate.open()
+        self.stopped.set()
         for hold in self.holds:
             hold.release()
         self.server.shutdown()
@@ -187,16 +190,23 @@ class ScriptedRegistry:
                     break
         self.send(request, reply or self.usual(request, authorization))
 
-    @staticmethod
-    def send(request, reply):
+    def send(self, request, reply):
         request.send_response(reply.status)
         headers = dict(reply.headers)
         headers.setdefault("Content-Length", str(len(reply.body)))
         for name, value in headers.items():
             request.send_header(name, value)
         request.end_headers()
-        if request.command != "HEAD":
+        if request.command == "HEAD":
+            return
+        if not reply.drip_seconds:
             request.wfile.write(reply.body)
+            return
+        for byte in reply.body:
+            request.wfile.write(bytes([byte]))
+            if self.stopped.wait(reply.drip_seconds):
+                request.close_connection = True
+                return
 
     def usual(self, request, authorization):
         path = urllib.parse.unquote(urllib.parse.urlsplit(request.path).path)

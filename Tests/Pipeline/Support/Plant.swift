@@ -11,6 +11,7 @@ import Store
 import Synchronization
 import TestSupport
 import Testing
+import Zones
 
 @testable import Pipeline
 
@@ -77,7 +78,10 @@ final class Plant: Sendable {
     func poke() { scanner.withLock { $0 }?.poke() }
   }
 
-  init(clock: TestClock = TestClock(), mapSizeBytes: Int = 1 << 30) async throws {
+  init(
+    clock: TestClock = TestClock(), mapSizeBytes: Int = 1 << 30, matcherClock: WallClock? = nil,
+    pacing: PacingClock? = nil
+  ) async throws {
     // As the daemon does: a worker that stops reading is no reason to end.
     signal(SIGPIPE, SIG_IGN)
     self.clock = clock
@@ -95,9 +99,9 @@ final class Plant: Sendable {
     var timeouts = TransportTimeouts()
     timeouts.connect = .seconds(30)
     transport = HTTPTransport(timeouts: timeouts, retries: .none)
-    registries = RegistryClients(store: store, transport: transport, clock: clock.pacing)
+    registries = RegistryClients(store: store, transport: transport, clock: pacing ?? clock.pacing)
     advisories = try AdvisoryDatabase(directory: directory.path + "/advisories", mapSizeBytes: 1 << 28)
-    matcher = ReportMatcher(advisories: advisories, clock: clock.wall)
+    matcher = ReportMatcher(advisories: advisories, clock: matcherClock ?? clock.wall)
     intake = Intake(store: store, queue: queue, clock: clock.wall) { [events, scanner] in
       events.record("queued")
       scanner.poke()
@@ -143,12 +147,15 @@ final class Plant: Sendable {
 
   /// Runs a scanner while `body` runs, and stops it.
   func scanning(
-    worker: String = FakeWorker.echo.path, slots: Int = 4, workers: Int = 3,
+    worker: String = FakeWorker.echo.path, slots: Int = 4, workers: Int = 3, time: ManualTime? = nil,
     _ body: (Scanner) async throws -> Void
   ) async throws {
     var settings = Scanner.Settings(slots: slots, workers: workers, workerProgram: worker)
     settings.backOff = .nanoseconds(1)...(.nanoseconds(2))
     settings.storeRetry = .milliseconds(1)
+    if let time { settings.clock = time.clock }
+    // The node's clocks show UTC.
+    settings.zones = ZoneDatabase(localFile: "/nowhere", variable: nil)
     let scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: ScanProgress(),
       settings: settings, clock: clock.wall, log: events.logger)

@@ -3613,8 +3613,8 @@ public struct Job: ProtoMessage, Sendable, Equatable {
   public var elapsed: ProtoDuration? = nil
   /// an attempt may last so long
   public var limit: ProtoDuration? = nil
-  /// Of a pending one: "next", "behind_others", "backing_off", "queue_paused", "integration_paused", "integration_busy",
-  /// "quiet_hours", "throttled"; and what that means, for people.
+  /// Of a pending one: "in_line", "backing_off", "queue_paused", "integration_paused", "integration_busy", "quiet_hours"; and
+  /// what that means, for people.
   public var waitReason: String = ""
   public var waitDetail: String = ""
   /// Only GetJob tells what follows.
@@ -3806,9 +3806,9 @@ extension Attempt: JSONRepresentable {
 
 /// Which jobs a call changes: those that it names, or those that all of its filters take. One that names nothing is refused.
 public struct JobSelector: ProtoMessage, Sendable, Equatable {
-  /// at most 10000; nothing else can stand beside them
+  /// at most 1000; nothing else can stand beside them
   public var jobIds: [UInt64] = []
-  /// must be set where there is no filter
+  /// must be set where there is nothing else
   public var all: Bool = false
   public var integration: String = ""
   /// of that integration
@@ -3816,7 +3816,7 @@ public struct JobSelector: ProtoMessage, Sendable, Equatable {
   /// a name pattern
   public var repository: String = ""
   public var states: [JobState] = []
-  /// of jobs in error: "SCAN_TIMEOUT"
+  /// of jobs that have ended: "SCAN_TIMEOUT"
   public var errorCodes: [String] = []
 
   public init() {}
@@ -3946,8 +3946,8 @@ extension CancelJobsRequest: JSONRepresentable {
 public struct CancelJobsResponse: ProtoMessage, Sendable, Equatable {
   /// of the named ones, in their order
   public var jobs: [JobChange] = []
-  /// with filters: jobs that this ends
-  public var cancelled: UInt64 = 0
+  /// of filters, or all: at most so many jobs end by this
+  public var matchedMaximum: UInt64 = 0
 
   public init() {}
 
@@ -3960,14 +3960,14 @@ public struct CancelJobsResponse: ProtoMessage, Sendable, Equatable {
   @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
     self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
-    self.cancelled = c.pointee.cancelled
+    self.matchedMaximum = c.pointee.matched_maximum
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CancelJobsResponse.self)
     c.pointee.n_jobs = self.jobs.count
     c.pointee.jobs = arena.array(self.jobs)
-    c.pointee.cancelled = self.cancelled
+    c.pointee.matched_maximum = self.matchedMaximum
   }
 }
 
@@ -3975,7 +3975,7 @@ extension CancelJobsResponse: JSONRepresentable {
   package var json: JSONValue {
     .object([
       ("jobs", .array(self.jobs.map { $0.json })),
-      ("cancelled", .unsigned(self.cancelled)),
+      ("matchedMaximum", .unsigned(self.matchedMaximum)),
     ])
   }
 }
@@ -4152,6 +4152,8 @@ extension ClearJobsRequest: JSONRepresentable {
 }
 
 public struct ClearJobsResponse: ProtoMessage, Sendable, Equatable {
+  /// of the named ones, in their order
+  public var jobs: [JobChange] = []
   public var cleared: UInt64 = 0
 
   public init() {}
@@ -4164,11 +4166,14 @@ public struct ClearJobsResponse: ProtoMessage, Sendable, Equatable {
 
   @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    self.jobs = try readMessages(c.pointee.jobs, c.pointee.n_jobs)
     self.cleared = c.pointee.cleared
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__ClearJobsResponse.self)
+    c.pointee.n_jobs = self.jobs.count
+    c.pointee.jobs = arena.array(self.jobs)
     c.pointee.cleared = self.cleared
   }
 }
@@ -4176,6 +4181,7 @@ public struct ClearJobsResponse: ProtoMessage, Sendable, Equatable {
 extension ClearJobsResponse: JSONRepresentable {
   package var json: JSONValue {
     .object([
+      ("jobs", .array(self.jobs.map { $0.json })),
       ("cleared", .unsigned(self.cleared)),
     ])
   }
@@ -4362,7 +4368,7 @@ public struct QueueStats: ProtoMessage, Sendable, Equatable {
   /// enqueued; absent: none waits
   public var oldestPendingAt: Timestamp? = nil
   public var throughput: Throughput? = nil
-  /// jobs that are in error now, the most frequent code first; not by integration
+  /// jobs that are in error now, the most frequent code first
   public var failures: [FailureCount] = []
   public var pauses: [QueuePause] = []
   public var scannerSlots: UInt32 = 0
@@ -6111,6 +6117,56 @@ public struct QueueClient: Sendable {
   /// that leaves them is told once, in the state that it has left them for.
   func openWatchJobs(_ request: WatchJobsRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<WatchJobsResponse> {
     try channel.open("tidewaiter.v1.Queue", "WatchJobs", request, timeout: timeout)
+  }
+
+  /// Ends jobs that have not ended, and their scans at once. By filters it is answered without looking at each job: from the
+  /// answer on all of them count as cancelled, and what is left to do for that is done in the background, over restarts too.
+  public func cancelJobs(
+    _ request: CancelJobsRequest = CancelJobsRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> CancelJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "CancelJobs", request, timeout: timeout)
+  }
+
+  /// Queues jobs that have ended once more, with all their attempts and the priority of a person's wish. By filters without
+  /// states, or all: those in error.
+  public func retryJobs(
+    _ request: RetryJobsRequest = RetryJobsRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> RetryJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "RetryJobs", request, timeout: timeout)
+  }
+
+  /// Gives pending jobs another priority. Among those that have it they stand in order of receipt.
+  public func prioritizeJobs(
+    _ request: PrioritizeJobsRequest = PrioritizeJobsRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> PrioritizeJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "PrioritizeJobs", request, timeout: timeout)
+  }
+
+  /// Forgets jobs that have ended. Their images and reports stay.
+  public func clearJobs(
+    _ request: ClearJobsRequest = ClearJobsRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> ClearJobsResponse {
+    try await channel.call("tidewaiter.v1.Queue", "ClearJobs", request, timeout: timeout)
+  }
+
+  /// Starts no more scans, of all or of one integration, also after a restart. What runs goes on. To pause what is paused
+  /// changes nothing.
+  public func pauseQueue(
+    _ request: PauseQueueRequest = PauseQueueRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> QueuePauses {
+    try await channel.call("tidewaiter.v1.Queue", "PauseQueue", request, timeout: timeout)
+  }
+
+  public func resumeQueue(
+    _ request: ResumeQueueRequest = ResumeQueueRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> QueuePauses {
+    try await channel.call("tidewaiter.v1.Queue", "ResumeQueue", request, timeout: timeout)
+  }
+
+  public func getQueueStats(
+    _ request: GetQueueStatsRequest = GetQueueStatsRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> QueueStats {
+    try await channel.call("tidewaiter.v1.Queue", "GetQueueStats", request, timeout: timeout)
   }
 }
 

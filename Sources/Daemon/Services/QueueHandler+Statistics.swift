@@ -1,0 +1,59 @@
+import API
+import Pipeline
+import Posix
+import Queue
+import RPC
+import StorageMessages
+import Store
+
+/// The queue in numbers.
+extension QueueHandler {
+  func getQueueStats(_ request: GetQueueStatsRequest, _ context: CallContext) async throws -> QueueStats {
+    let integration = try integration(request.integration)
+    return try await reader.run { [self] in try statistics(of: integration) }
+  }
+
+  private func statistics(of integration: UInt64?) throws -> QueueStats {
+    var stats = QueueStats()
+    stats.states = API.StateCount.all(of: try queue.counts(of: integration))
+    stats.oldestPendingAt = API.Timestamp(nanoseconds: try queue.oldestPending(of: integration) ?? 0)
+    let failures = try queue.failureCounts(of: integration).filter { $0.value > 0 }
+    stats.failures = failures.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { code, jobs in
+      var failure = FailureCount()
+      failure.code = code
+      failure.jobs = jobs
+      return failure
+    }
+    let counts = try queue.integrationCounts().filter { integration == nil || $0.key == integration }
+    stats.integrations = try store.read { transaction in
+      try counts.filter { $0.value.values.contains { $0 > 0 } }.map { id, states in
+        var one = IntegrationQueue()
+        one.integration = try store.integrationName(id, in: transaction)
+        one.states = API.StateCount.all(of: states)
+        return (id, one)
+      }
+    }
+    .map { id, one in
+      var one = one
+      one.oldestPendingAt = API.Timestamp(nanoseconds: try queue.oldestPending(of: id) ?? 0)
+      return one
+    }
+    .sorted { $0.integration < $1.integration }
+    stats.pauses = try describer.pauses()
+    stats.scannerSlots = UInt32(scannerSlots)
+    stats.slotsBusy = UInt32(scanner.liveLeases.count)
+    return stats
+  }
+}
+
+extension API.StateCount {
+  /// One for each state, those without jobs too.
+  static func all(of counts: [StorageMessages.JobState: UInt64]) -> [StateCount] {
+    StorageMessages.JobState.all.map { state in
+      var count = StateCount()
+      count.state = API.JobState(rawValue: state.rawValue)
+      count.count = counts[state] ?? 0
+      return count
+    }
+  }
+}
