@@ -44,6 +44,7 @@ def witness(daemon, registry, folder):
     return Witness(daemon, references, Journal(folder / f"journal-{daemon.folder.name}"))
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant(make_daemon, registry, seed, tmp_path):
     chance = random.Random(seed)
     for begin in range(0, ROUNDS, ROUNDS_OF_ONE):
@@ -62,6 +63,7 @@ def test_killed_at_any_instant(make_daemon, registry, seed, tmp_path):
         daemon.stop()
 
 
+@pytest.mark.slow
 def test_stopped_at_any_instant(make_daemon, registry, seed, tmp_path):
     """H114: the same with SIGTERM, at times two of them: exit 0, and all that holds of a killed one."""
     chance = random.Random(seed)

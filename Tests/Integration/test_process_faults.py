@@ -1,10 +1,14 @@
 """What happens to the daemon's process and to those around it: readers that die, limits that are reached, clocks that
 jump, signals that come at any time. Rows of the catalogue's section 8; test_disk_faults.py says where the others are."""
+import dataclasses
 import datetime
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +47,7 @@ def reader(daemon):
     return held
 
 
+@pytest.mark.slow
 def test_readers_that_die_and_readers_that_stay(daemon, team):
     """H108: one that was killed with its slot held is cleared away; one that lives is warned of."""
     for number in range(30):
@@ -124,8 +129,11 @@ def test_a_clock_that_is_wrong_at_the_next_start(daemon, team, registry, jump):
     assert team.scan("team/team/app6:1")["packages"]
 
 
-def limit(process, **limits):
-    subprocess.run(["prlimit", f"--pid={process.pid}", *(f"--{name}={value}" for name, value in limits.items())], check=True)
+SOMEBODY = ["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups"]
+
+
+def limit(process, *prefix, **limits):
+    subprocess.run([*prefix, "prlimit", f"--pid={process.pid}", *(f"--{name}={value}" for name, value in limits.items())], check=True)
 
 
 def test_no_descriptors_left(daemon, team, registry):
@@ -147,19 +155,34 @@ def test_no_descriptors_left(daemon, team, registry):
     assert {one["status"] for one in team.images()} == {"scanned"}
 
 
-def test_no_address_space_left(daemon, team, registry):
-    """H113: a daemon that may not grow still answers, and its scans end when it may again."""
-    team.run("image", "add", "team/team/app0:1", "--wait")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody whose processes are counted")
+def test_no_processes_left(binaries, make_daemon, registry):
+    """H113: as before, where the daemon's user may have no more threads and processes."""
+    daemon = make_daemon()
+    os.chown(daemon.folder, 65533, 65533)
+    folder = daemon.folder / "programs"
+    folder.mkdir(mode=0o755)
+    for program in (binaries.daemon, binaries.worker):
+        shutil.copy(program, folder)
+    wrapper = folder / "as-somebody"
+    wrapper.write_text(f"#!/bin/sh\nexec {' '.join(SOMEBODY)} {folder}/{Path(binaries.daemon).name} \"$@\"\n")
+    wrapper.chmod(0o755)
+    daemon.binaries = dataclasses.replace(binaries, daemon=str(wrapper))
+    daemon.start()
+    cli = daemon.cli
+    cli.add_integration("team", registry.url)
     registry.blobs_gate.close()
-    for number in range(1, 4):
-        team.run("image", "add", f"team/team/app{number}:1")
+    for number in range(4):
+        cli.run("image", "add", f"team/team/app{number}:1")
     eventually(lambda: registry.blobs_gate.held, "scans to be under way")
-    limit(daemon.process, nproc="0:unlimited")
+    limit(daemon.process, *SOMEBODY, nproc="1:")
     registry.blobs_gate.open()
-    assert team("status")["version"]
-    limit(daemon.process, nproc="unlimited:unlimited")
-    jobs = team.wait_idle()
+    eventually(lambda: "tried again" in daemon.tail(), "a worker that could not be started")
+    assert cli("status")["version"]
+    limit(daemon.process, *SOMEBODY, nproc=f"{resource.getrlimit(resource.RLIMIT_NPROC)[0]}:")
+    jobs = cli.wait_idle()
     assert {job["state"] for job in jobs} == {"finished"}, jobs
+    assert {one["status"] for one in cli.images()} == {"scanned"}
 
 
 @pytest.mark.parametrize("phase", ["starting", "idle", "fetching", "polling", "stopping"])
@@ -169,6 +192,8 @@ def test_a_stop_in_every_phase(daemon, team, registry, phase):
     if phase == "starting":
         daemon.stop()
         process = daemon.spawn()
+        # Before that it has not said yet what is to become of signals.
+        eventually(lambda: (daemon.state / "lock").read_text() == str(process.pid), "the daemon to hold its state")
     elif phase == "fetching":
         registry.blobs_gate.close()
         for number in range(5):
