@@ -96,7 +96,7 @@ struct ImageScan: Sendable {
     return try await store.write { [store, queue, lease, matcher, progress, clock] transaction in
       if matcher.isOutdated(reports) { return false }
       let counts = reports.imageCounts
-try queue.finish(lease, progress.reached, in: transaction)
+      try queue.finish(lease, progress.reached, in: transaction)
       try store.putReports(reports, of: image, now: clock.now, in: transaction)
       try store.changeImage(image, in: transaction) { record in
         record.status = record.untagged ? .gone : .scanned
