@@ -138,7 +138,7 @@ let package = Package(
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML", "Zones",
+        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "CCrypto", "YAML", "Zones",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),

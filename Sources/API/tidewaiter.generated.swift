@@ -4374,7 +4374,7 @@ package struct QueueStats: ProtoMessage {
   package var pauses: [QueuePause] = []
   package var scannerSlots: UInt32 = 0
   package var slotsBusy: UInt32 = 0
-  /// of the busy ones: nothing has come for them for a while
+  /// beside them: scans that only wait for a registry, and lend their slots meanwhile
   package var slotsStalled: UInt32 = 0
   /// of all that waits and runs; absent: nothing was measured
   package var estimatedEndAt: Timestamp? = nil
@@ -5672,9 +5672,14 @@ extension CollectGarbageRequest: JSONRepresentable {
 }
 
 package struct CollectGarbageResponse: ProtoMessage {
+  package var dryRun: Bool = false
+  /// of each kind and rule that something was found by
   package var removed: [GarbageCount] = []
-  /// afterwards
+  package var storeBytesUsedBefore: UInt64 = 0
   package var storeBytesUsed: UInt64 = 0
+  package var storeBytesLimit: UInt64 = 0
+  /// does not shrink: what is free in it is used again
+  package var storeFileBytes: UInt64 = 0
   package var duration: ProtoDuration? = nil
 
   package init() {}
@@ -5687,16 +5692,24 @@ package struct CollectGarbageResponse: ProtoMessage {
 
   package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    self.dryRun = c.pointee.dry_run != 0
     self.removed = try readMessages(c.pointee.removed, c.pointee.n_removed)
+    self.storeBytesUsedBefore = c.pointee.store_bytes_used_before
     self.storeBytesUsed = c.pointee.store_bytes_used
+    self.storeBytesLimit = c.pointee.store_bytes_limit
+    self.storeFileBytes = c.pointee.store_file_bytes
     self.duration = try readMessage(c.pointee.duration)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    c.pointee.dry_run = self.dryRun ? 1 : 0
     c.pointee.n_removed = self.removed.count
     c.pointee.removed = arena.array(self.removed)
+    c.pointee.store_bytes_used_before = self.storeBytesUsedBefore
     c.pointee.store_bytes_used = self.storeBytesUsed
+    c.pointee.store_bytes_limit = self.storeBytesLimit
+    c.pointee.store_file_bytes = self.storeFileBytes
     c.pointee.duration = arena.pointer(self.duration)
   }
 }
@@ -5704,21 +5717,23 @@ package struct CollectGarbageResponse: ProtoMessage {
 extension CollectGarbageResponse: JSONRepresentable {
   package var json: JSONValue {
     .object([
+      ("dryRun", .bool(self.dryRun)),
       ("removed", .array(self.removed.map { $0.json })),
+      ("storeBytesUsedBefore", .unsigned(self.storeBytesUsedBefore)),
       ("storeBytesUsed", .unsigned(self.storeBytesUsed)),
+      ("storeBytesLimit", .unsigned(self.storeBytesLimit)),
+      ("storeFileBytes", .unsigned(self.storeFileBytes)),
       ("duration", self.duration?.json ?? .null),
     ])
   }
 }
 
 package struct GarbageCount: ProtoMessage {
-  /// "jobs", "events", "reports", "layer_analyses", …
+  /// "jobs", "events", "images", "reports", "layers", …
   package var kind: String = ""
   package var count: UInt64 = 0
-  /// of their records
-  package var bytes: UInt64 = 0
-  /// absent where age does not decide
-  package var oldest: Timestamp? = nil
+  /// why, for people
+  package var rule: String = ""
 
   package init() {}
 
@@ -5732,16 +5747,14 @@ package struct GarbageCount: ProtoMessage {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
     self.kind = try readText(c.pointee.kind, "tidewaiter.v1.GarbageCount.kind")
     self.count = c.pointee.count
-    self.bytes = c.pointee.bytes
-    self.oldest = try readMessage(c.pointee.oldest)
+    self.rule = try readText(c.pointee.rule, "tidewaiter.v1.GarbageCount.rule")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
     c.pointee.kind = arena.copy(self.kind)
     c.pointee.count = self.count
-    c.pointee.bytes = self.bytes
-    c.pointee.oldest = arena.pointer(self.oldest)
+    c.pointee.rule = arena.copy(self.rule)
   }
 }
 
@@ -5750,8 +5763,7 @@ extension GarbageCount: JSONRepresentable {
     .object([
       ("kind", .string(self.kind)),
       ("count", .unsigned(self.count)),
-      ("bytes", .unsigned(self.bytes)),
-      ("oldest", self.oldest?.json ?? .null),
+      ("rule", .string(self.rule)),
     ])
   }
 }
@@ -5820,7 +5832,6 @@ package struct BackupEnd: ProtoMessage {
   package var size: UInt64 = 0
   /// hexadecimal
   package var sha256: String = ""
-  /// the instant that the backup shows
   package var takenAt: Timestamp? = nil
   package var schemaVersion: UInt32 = 0
 
@@ -6316,6 +6327,11 @@ package protocol SystemService: Sendable {
   /// What happened after a cursor, in order, each event once; then what happens, if asked to follow.
   func watchEvents(_ request: WatchEventsRequest, _ responses: ResponseStream<Event>, _ context: CallContext) async throws
   func getDescriptors(_ request: GetDescriptorsRequest, _ context: CallContext) async throws -> Descriptors
+  /// Removes what is kept no longer, as the daemon does by itself once a day.
+  func collectGarbage(_ request: CollectGarbageRequest, _ context: CallContext) async throws -> CollectGarbageResponse
+  /// Everything the daemon has but its advisories, as it is at one instant, with the key of its secrets: to be written to a
+  /// file that nobody else can read, for tidewaiterd --restore.
+  func backup(_ request: BackupRequest, _ responses: ResponseStream<BackupResponse>, _ context: CallContext) async throws
   /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
   func rotateKey(_ request: RotateKeyRequest, _ context: CallContext) async throws -> RotateKeyResponse
 }
@@ -6330,6 +6346,8 @@ extension SystemService {
       rpcMethod("tidewaiter.v1.System", "Cancel") { try await cancel($0, $1) },
       serverStreamingMethod("tidewaiter.v1.System", "WatchEvents") { try await watchEvents($0, $1, $2) },
       rpcMethod("tidewaiter.v1.System", "GetDescriptors") { try await getDescriptors($0, $1) },
+      rpcMethod("tidewaiter.v1.System", "CollectGarbage") { try await collectGarbage($0, $1) },
+      serverStreamingMethod("tidewaiter.v1.System", "Backup") { try await backup($0, $1, $2) },
       rpcMethod("tidewaiter.v1.System", "RotateKey") { try await rotateKey($0, $1) },
     ]
   }
@@ -6366,6 +6384,17 @@ package struct SystemClient: Sendable {
 
   package func getDescriptors(_ request: GetDescriptorsRequest, timeout: Duration?) async throws -> Descriptors {
     try await channel.call("tidewaiter.v1.System", "GetDescriptors", request, timeout: timeout)
+  }
+
+  /// Removes what is kept no longer, as the daemon does by itself once a day.
+  package func collectGarbage(_ request: CollectGarbageRequest, timeout: Duration?) async throws -> CollectGarbageResponse {
+    try await channel.call("tidewaiter.v1.System", "CollectGarbage", request, timeout: timeout)
+  }
+
+  /// Everything the daemon has but its advisories, as it is at one instant, with the key of its secrets: to be written to a
+  /// file that nobody else can read, for tidewaiterd --restore.
+  package func backup(_ request: BackupRequest, timeout: Duration?) -> ResponseSequence<BackupResponse> {
+    channel.stream("tidewaiter.v1.System", "Backup", request, timeout: timeout)
   }
 
   /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.

@@ -14967,11 +14967,23 @@ const ProtobufCMessageDescriptor tidewaiter__v1__collect_garbage_request__descri
   (ProtobufCMessageInit) tidewaiter__v1__collect_garbage_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__collect_garbage_response__field_descriptors[3] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__collect_garbage_response__field_descriptors[7] =
 {
   {
-    "removed",
+    "dry_run",
     1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, dry_run),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "removed",
+    2,
     PROTOBUF_C_LABEL_REPEATED,
     PROTOBUF_C_TYPE_MESSAGE,
     offsetof(Tidewaiter__V1__CollectGarbageResponse, n_removed),
@@ -14982,8 +14994,20 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__collect_garbage_response__
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "store_bytes_used_before",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, store_bytes_used_before),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "store_bytes_used",
-    2,
+    4,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
     0,   /* quantifier_offset */
@@ -14994,8 +15018,32 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__collect_garbage_response__
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "store_bytes_limit",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, store_bytes_limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "store_file_bytes",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__CollectGarbageResponse, store_file_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "duration",
-    3,
+    7,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_MESSAGE,
     0,   /* quantifier_offset */
@@ -15007,14 +15055,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__collect_garbage_response__
   },
 };
 static const unsigned tidewaiter__v1__collect_garbage_response__field_indices_by_name[] = {
-  2,   /* field[2] = duration */
-  0,   /* field[0] = removed */
-  1,   /* field[1] = store_bytes_used */
+  0,   /* field[0] = dry_run */
+  6,   /* field[6] = duration */
+  1,   /* field[1] = removed */
+  4,   /* field[4] = store_bytes_limit */
+  3,   /* field[3] = store_bytes_used */
+  2,   /* field[2] = store_bytes_used_before */
+  5,   /* field[5] = store_file_bytes */
 };
 static const ProtobufCIntRange tidewaiter__v1__collect_garbage_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__collect_garbage_response__descriptor =
 {
@@ -15024,14 +15076,14 @@ const ProtobufCMessageDescriptor tidewaiter__v1__collect_garbage_response__descr
   "Tidewaiter__V1__CollectGarbageResponse",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__CollectGarbageResponse),
-  3,
+  7,
   tidewaiter__v1__collect_garbage_response__field_descriptors,
   tidewaiter__v1__collect_garbage_response__field_indices_by_name,
   1,  tidewaiter__v1__collect_garbage_response__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__collect_garbage_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__garbage_count__field_descriptors[4] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__garbage_count__field_descriptors[3] =
 {
   {
     "kind",
@@ -15058,40 +15110,27 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__garbage_count__field_descr
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "bytes",
+    "rule",
     3,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
+    PROTOBUF_C_TYPE_BYTES,
     0,   /* quantifier_offset */
-    offsetof(Tidewaiter__V1__GarbageCount, bytes),
+    offsetof(Tidewaiter__V1__GarbageCount, rule),
     NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "oldest",
-    4,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
-    offsetof(Tidewaiter__V1__GarbageCount, oldest),
-    &google__protobuf__timestamp__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
 static const unsigned tidewaiter__v1__garbage_count__field_indices_by_name[] = {
-  2,   /* field[2] = bytes */
   1,   /* field[1] = count */
   0,   /* field[0] = kind */
-  3,   /* field[3] = oldest */
+  2,   /* field[2] = rule */
 };
 static const ProtobufCIntRange tidewaiter__v1__garbage_count__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__garbage_count__descriptor =
 {
@@ -15101,7 +15140,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__garbage_count__descriptor =
   "Tidewaiter__V1__GarbageCount",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__GarbageCount),
-  4,
+  3,
   tidewaiter__v1__garbage_count__field_descriptors,
   tidewaiter__v1__garbage_count__field_indices_by_name,
   1,  tidewaiter__v1__garbage_count__number_ranges,

@@ -70,6 +70,10 @@ package struct Access: Sendable, Equatable {
     "tidewaiter.v1.System/WatchEvents": .viewer,
     "tidewaiter.v1.System/GetDescriptors": .viewer,
     "tidewaiter.v1.System/RotateKey": .admin,
+    // It holds the secrets and their key.
+    "tidewaiter.v1.System/Backup": .admin,
+    // What it removes is gone.
+    "tidewaiter.v1.System/CollectGarbage": .admin,
 
     // Nothing is for everybody: a watch costs the daemon memory, whatever it tells.
     "grpc.health.v1.Health/Check": .viewer,

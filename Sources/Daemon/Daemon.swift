@@ -112,11 +112,12 @@ package final class Daemon: Sendable {
     let events = EventReader(store: store, thread: watchers)
     let catalogue = Catalogue()
     let metrics = Metrics()
-    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: clock)
+    let describer = JobDescriber(
+      store: store, queue: queue, progress: progress, scanner: scanner, clock: clock)
     let system = SystemHandler(
-      store: store, queue: queue, describer: describer, advisories: advisories, metrics: metrics,
+      store: store, queue: queue, describer: describer, retention: retention, advisories: advisories, metrics: metrics,
       configuration: configuration,
-      startedAt: startedAt, clock: clock, events: events, catalogue: catalogue)
+      startedAt: startedAt, clock: clock, events: events, catalogue: catalogue, files: files)
     let served =
       system.systemMethods
       + IntegrationsHandler(
@@ -132,7 +133,7 @@ package final class Daemon: Sendable {
       .imagesMethods
       + QueueHandler(
         store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
-        events: events, reader: reader, clock: clock, scannerSlots: configuration.scannerSlots
+        events: events, reader: reader
       )
       .queueMethods
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods

@@ -101,7 +101,7 @@ struct QueueViewTests {
     next.waitReason = "in_line"
     screen.take(Self.stats(), head: [next])
     let lines = screen.render(columns: 200, lines: 30, colours: false, now: 1_700_000_072, at: start + .seconds(3))
-    #expect(lines[0] == "jobs: 1204 pending; slots: 2 of 4 busy, 1 stalled")
+    #expect(lines[0] == "jobs: 1204 pending; slots: 2 of 4 busy, 1 more stalled")
     #expect(
       lines[1]
         == "throughput: 1880 scans in 1h: 0.52 a second, 7.6s each, 1 MiB/s; all done about 2023-11-14 22:53:20Z, in 38m 48s"

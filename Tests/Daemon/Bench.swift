@@ -83,15 +83,19 @@ final class Bench: Sendable {
       store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
       ledger: ledger, clock: .system, reader: thread)
     control = QueueControl(queue: queue, scanner: scanner, log: events.logger)
-    let describer = JobDescriber(store: store, queue: queue, progress: progress, clock: .system)
+    let describer = JobDescriber(
+      store: store, queue: queue, progress: progress, scanner: scanner, clock: .system)
     jobs = QueueHandler(
       store: store, queue: queue, poller: poller, control: control, scanner: scanner, describer: describer,
-      events: watchers, reader: thread, clock: .system, scannerSlots: 1)
+      events: watchers, reader: thread)
     system = SystemHandler(
-      store: store, queue: queue, describer: describer, advisories: advisories, metrics: Metrics(),
+      store: store, queue: queue, describer: describer,
+      retention: Retention(
+        RetentionSettings(), store: store, queue: queue, reader: thread, clock: .system, log: events.logger),
+      advisories: advisories, metrics: Metrics(),
       configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
       events: watchers,
-      catalogue: catalogue)
+      catalogue: catalogue, files: thread)
     catalogue.publish(methods)
   }
 

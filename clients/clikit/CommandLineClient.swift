@@ -90,7 +90,7 @@ struct TidewaiterCommand: CommandGroup {
     version: Build.version,
     subcommands: [
       IntegrationCommand.self, ImageCommand.self, QueueCommand.self, DatabaseCommand.self, EventsCommand.self,
-      StatusCommand.self, SystemCommand.self, VersionCommand.self,
+      StatusCommand.self, SystemCommand.self, BackupCommand.self, GarbageCommand.self, VersionCommand.self,
     ])
 
   @OptionGroup(title: "Global options") var global: GlobalOptions

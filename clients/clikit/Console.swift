@@ -47,9 +47,13 @@ final class Console: Sendable {
 
   /// Writes `text` as it is: whoever calls has escaped it.
   func print(_ text: String) throws {
-    guard !isOutputClosed, !text.isEmpty else { return }
+    try print(bytes: text.utf8)
+  }
+
+  func print(bytes: some Collection<UInt8>) throws {
+    guard !isOutputClosed, !bytes.isEmpty else { return }
     do throws(PosixError) {
-      try File.write(text.utf8, to: STDOUT_FILENO, named: "standard output")
+      try File.write(bytes, to: STDOUT_FILENO, named: "standard output")
     } catch {
       guard error.errno == EPIPE else { throw CommandFailure.local(error) }
       outputClosed.store(true, ordering: .relaxed)

@@ -30,7 +30,7 @@ package enum FileReplacement {
   }
 
   /// What the new file may have: what a file there has now, else the usual less the umask.
-  private static func permissions(for path: String) throws -> mode_t {
+  static func permissions(for path: String) throws -> mode_t {
     var status = stat()
     guard lstat(path, &status) == 0 else {
       if errno == ENOENT { return 0o666 }

@@ -56,10 +56,10 @@ enum QueueStatsView {
     return counts.isEmpty ? "none" : counts.joined(separator: ", ")
   }
 
-  /// `2 of 4 busy, 1 stalled`.
+  /// `2 of 4 busy, 1 more stalled`.
   static func slots(of stats: QueueStats) -> String {
     "\(stats.slotsBusy) of \(stats.scannerSlots) busy"
-      + (stats.slotsStalled > 0 ? ", \(stats.slotsStalled) stalled" : "")
+      + (stats.slotsStalled > 0 ? ", \(stats.slotsStalled) more stalled" : "")
   }
 
   /// `1880 scans in 1h: 0.52 a second, 7.6s each, 12.3 MiB/s`.

@@ -5,6 +5,8 @@ struct Session: Sendable {
   /// For calls that only the daemon answers, and for those that ask a registry as well.
   private static let usualTimeout = Duration.seconds(30)
   private static let registryTimeout = Duration.seconds(120)
+  /// For calls that look through everything the daemon has.
+  static let longTimeout = Duration.seconds(3600)
   /// How long what waits or watches goes on without a daemon: longer than one takes to start again.
   private static let patience = Duration.seconds(30)
 

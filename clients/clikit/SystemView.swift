@@ -41,7 +41,10 @@ struct StatusView {
     facts.add("jobs", jobs.isEmpty ? "none" : jobs.joined(separator: ", "))
     let updated = status.advisoriesUpdatedAt.map { ", updated \(People.time($0))" } ?? ""
     facts.add("advisories", "\(status.advisories)\(updated)")
-    facts.add("store", "\(People.size(status.storeBytesUsed)) of \(People.size(status.storeBytesLimit))")
+    facts.add(
+      "store",
+      "\(People.size(status.storeBytesUsed)) of \(People.size(status.storeBytesLimit)) in use, "
+        + "the file has \(People.size(status.storeFileBytes))")
     facts.add("scanner slots", String(status.scannerSlots))
     if !status.resolve.isEmpty { facts.add("resolve", status.resolve.joined(separator: ", ")) }
     return facts

@@ -59,6 +59,22 @@ extension IntegrationsClient {
   }
 }
 
+extension SystemClient {
+  /// A backup in pieces, in order, its end with size and digest last: without that message it is not whole. It holds the
+  /// secrets and their key. The daemon waits for a reader that is slow. A loss of the connection ends it: `unavailable`.
+  ///
+  /// - Parameter timeout: Limit of the whole backup; nil: none. Throws `deadlineExceeded`.
+  public func backup(
+    _ request: BackupRequest = BackupRequest(), timeout: Duration? = nil
+  ) -> Watch<BackupResponse> {
+    Watch(channel, timeout: timeout, renewal: .never) {
+      PlainSource { channel, timeout throws(TidewaiterError) in
+        try SystemClient(channel).openBackup(request, timeout: timeout)
+      }
+    }
+  }
+}
+
 extension AdvisoriesClient {
   /// The import as it stands, then as it stands after each change; ends when the import has ended. No import outlives its
   /// daemon: when the connection is lost the watch throws `unavailable`.

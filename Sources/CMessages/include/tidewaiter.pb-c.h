@@ -1858,14 +1858,18 @@ struct  Tidewaiter__V1__CollectGarbageRequest
 struct  Tidewaiter__V1__CollectGarbageResponse
 {
   ProtobufCMessage base;
+  protobuf_c_boolean dry_run;
   size_t n_removed;
   Tidewaiter__V1__GarbageCount **removed;
+  uint64_t store_bytes_used_before;
   uint64_t store_bytes_used;
+  uint64_t store_bytes_limit;
+  uint64_t store_file_bytes;
   Google__Protobuf__Duration *duration;
 };
 #define TIDEWAITER__V1__COLLECT_GARBAGE_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__collect_garbage_response__descriptor) \
-    , 0,NULL, 0, NULL }
+    , 0, 0,NULL, 0, 0, 0, 0, NULL }
 
 
 struct  Tidewaiter__V1__GarbageCount
@@ -1873,12 +1877,11 @@ struct  Tidewaiter__V1__GarbageCount
   ProtobufCMessage base;
   ProtobufCBinaryData kind;
   uint64_t count;
-  uint64_t bytes;
-  Google__Protobuf__Timestamp *oldest;
+  ProtobufCBinaryData rule;
 };
 #define TIDEWAITER__V1__GARBAGE_COUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__garbage_count__descriptor) \
-    , {0,NULL}, 0, 0, NULL }
+    , {0,NULL}, 0, {0,NULL} }
 
 
 struct  Tidewaiter__V1__BackupRequest

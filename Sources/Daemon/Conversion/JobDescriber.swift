@@ -5,6 +5,7 @@ import Posix
 import Queue
 import StorageMessages
 import Store
+import Zones
 
 /// Says of jobs what their records do not: whose they are, how far they have come, how long they may run, and what those
 /// wait for that do not run.
@@ -12,6 +13,7 @@ struct JobDescriber: Sendable {
   let store: StateStore
   let queue: JobQueue
   let progress: ScanProgress
+  let scanner: Scanner
   let clock: WallClock
 
   /// Jobs as clients see them, in their order.
@@ -19,6 +21,7 @@ struct JobDescriber: Sendable {
     if jobs.isEmpty { return [] }
     let now = clock.now
     let pauses = try queue.pauses()
+    let load = scanner.load
     var integrations: [UInt64: IntegrationRecord] = [:]
     for id in Set(jobs.map(\.integrationId)) { integrations[id] = try store.integration(id: id) }
     return jobs.map { job in
@@ -27,7 +30,7 @@ struct JobDescriber: Sendable {
         job, integration: integration?.name ?? "", progress: job.isRunning ? progress.counts(of: job.id) : nil,
         limit: integration?.scanTimeLimit, now: now)
       if job.state == .pending {
-        let wait = wait(of: job, integration, pauses, now)
+        let wait = wait(of: job, integration, pauses, load, now)
         described.waitReason = wait.reason
         described.waitDetail = wait.detail
       }
@@ -47,8 +50,36 @@ struct JobDescriber: Sendable {
   func describeWhole(_ job: JobRecord) throws -> API.Job? {
     guard var described = try describe([job]).first else { return nil }
     described.attempts = try queue.attempts(of: job.id).map { API.Attempt($0.record, number: $0.number) }
-    if job.state == .pending { described.position = try queue.position(of: job) }
+    let integration = try store.integration(id: job.integrationId)
+    let estimates = estimates(of: integration)
+    switch job.state {
+    case .pending:
+      described.position = try queue.position(of: job)
+      let start = estimates.start(position: described.position)
+      // Nobody knows when a pause ends.
+      if described.waitReason == "in_line" || described.waitReason == "integration_busy" {
+        described.estimatedStartAt = start.flatMap { API.Timestamp(nanoseconds: $0) }
+      } else if described.waitReason == "backing_off" {
+        described.estimatedStartAt = API.Timestamp(nanoseconds: job.notBefore)
+      }
+      let begin = described.estimatedStartAt.map { Model.Timestamp(seconds: $0.seconds).nanosecondsSince1970 }
+      described.estimatedEndAt = estimates.end(startingAt: begin).flatMap { API.Timestamp(nanoseconds: $0) }
+    case .inProgress, .parsingResults:
+      let end = estimates.end(
+        startedAt: job.startedAt, done: described.bytesFetched, total: job.bytesTotal,
+        limit: integration?.scanTimeLimit)
+      described.estimatedEndAt = end.flatMap { API.Timestamp(nanoseconds: $0) }
+    default: break
+    }
     return described
+  }
+
+  /// By the scans of one integration where it had any, else by all.
+  func estimates(of integration: IntegrationRecord?) -> ScanEstimates {
+    let load = scanner.load
+    let mean =
+      integration.flatMap { scanner.throughput(of: $0.id).meanDuration } ?? scanner.throughput().meanDuration
+    return ScanEstimates(now: clock.now, mean: mean, slots: load.slots, running: load.running - load.stalled)
   }
 
   /// What is paused: the whole queue first, then integrations by their names.
@@ -65,7 +96,7 @@ struct JobDescriber: Sendable {
 
   private func wait(
     of job: JobRecord, _ integration: IntegrationRecord?, _ pauses: [(integration: UInt64, record: PauseRecord)],
-    _ now: Int64
+    _ load: Scanner.Load, _ now: Int64
   ) -> (reason: String, detail: String) {
     func detail(of pause: PauseRecord) -> String {
       "since \(Self.time(pause.since))"
@@ -80,7 +111,22 @@ struct JobDescriber: Sendable {
     if job.notBefore > now {
       return ("backing_off", "until \(Self.time(job.notBefore)), after \(job.errorCode)")
     }
-    return ("in_line", "")
+    do throws(ZoneError) {
+      let isWished = job.priority == UInt32(JobQueue.Priority.person.rawValue)
+      switch try integration.flatMap({ record throws(ZoneError) in try scanner.hold(of: record, isWished: isWished) }) {
+      case .busy(let running):
+        return (
+          "integration_busy",
+          running == 1 ? "one of its images is being scanned" : "\(running) of its images are being scanned"
+        )
+      case .quiet(let end): return ("quiet_hours", "until \(Self.time(end)); what a person asks for does not wait")
+      case nil: break
+      }
+    } catch {
+      return ("quiet_hours", "the node's time cannot be told: \(error)")
+    }
+    let isFull = load.running - load.stalled >= load.slots
+    return ("in_line", isFull ? "all \(load.slots) scanner slots are busy" : "")
   }
 
   /// To the second.

@@ -35,13 +35,22 @@ extension QueueHandler {
     }
     .map { id, one in
       var one = one
+      one.throughput = API.Throughput(scanner.throughput(of: id))
       one.oldestPendingAt = API.Timestamp(nanoseconds: try queue.oldestPending(of: id) ?? 0)
       return one
     }
     .sorted { $0.integration < $1.integration }
     stats.pauses = try describer.pauses()
-    stats.scannerSlots = UInt32(scannerSlots)
-    stats.slotsBusy = UInt32(scanner.liveLeases.count)
+    let load = scanner.load
+    stats.scannerSlots = UInt32(load.slots)
+    stats.slotsBusy = UInt32(max(load.running - load.stalled, 0))
+    stats.slotsStalled = UInt32(load.stalled)
+    stats.throughput = API.Throughput(scanner.throughput(of: integration))
+    if !stats.pauses.contains(where: { $0.integration.isEmpty }) {
+      let pending = stats.states.first { $0.state == .pending }?.count ?? 0
+      let estimates = describer.estimates(of: try integration.flatMap { try store.integration(id: $0) })
+      stats.estimatedEndAt = estimates.end(ofPending: pending).flatMap { API.Timestamp(nanoseconds: $0) }
+    }
     return stats
   }
 }

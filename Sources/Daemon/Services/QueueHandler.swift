@@ -17,8 +17,6 @@ struct QueueHandler: QueueService {
   let events: EventReader
   /// Long scans of tables run here, not on the RPC loop.
   let reader: SerialThread
-  let clock: WallClock
-  let scannerSlots: Int
 
   func listJobs(_ request: ListJobsRequest, _ context: CallContext) async throws -> ListJobsResponse {
     var filter = JobListing.Filter()

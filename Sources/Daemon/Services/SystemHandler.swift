@@ -2,6 +2,7 @@ import API
 import Advisories
 import Inventory
 import Model
+import Pipeline
 import Posix
 import Queue
 import RPC
@@ -14,6 +15,7 @@ struct SystemHandler: SystemService {
   let store: StateStore
   let queue: JobQueue
   let describer: JobDescriber
+  let retention: Retention
   let advisories: AdvisoryDatabase
   let metrics: Metrics
   let configuration: Configuration
@@ -21,6 +23,8 @@ struct SystemHandler: SystemService {
   let clock: WallClock
   let events: EventReader
   let catalogue: Catalogue
+  /// What blocks on the disk for long runs here.
+  let files: SerialThread
 
   func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse {
     var response = PingResponse()
@@ -46,6 +50,12 @@ struct SystemHandler: SystemService {
     return response
   }
 
+  func collectGarbage(
+    _ request: CollectGarbageRequest, _ context: CallContext
+  ) async throws -> CollectGarbageResponse {
+    CollectGarbageResponse(try await retention.collect(dryRun: request.dryRun, actor: context.peer.actor))
+  }
+
   func getStatus(_ request: GetStatusRequest, _ context: CallContext) async throws -> Status {
     var status = Status()
     status.version = Build.version
@@ -61,6 +71,7 @@ struct SystemHandler: SystemService {
     let size = try store.size()
     status.storeBytesUsed = UInt64(size.usedBytes)
     status.storeBytesLimit = UInt64(size.limitBytes)
+    status.storeFileBytes = UInt64(size.fileBytes)
     status.resolve = configuration.resolve.map(\.description)
     status.scannerSlots = UInt32(configuration.scannerSlots)
     status.methods = metrics.snapshot.map { name, counts in
@@ -71,7 +82,7 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
-    status.problems = Problems.all(of: status, store: size, fault: store.environment.fault)
+    status.problems = Problems.all(of: status, store: size, environment: store.environment)
     return status
   }
 }

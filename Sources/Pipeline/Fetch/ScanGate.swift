@@ -41,7 +41,7 @@ final class ScanGate: Sendable {
       // One that was removed meanwhile: its job ends without the registry.
       guard let record = try store.integration(id: integration) else { return .open }
       guard slots.count(of: integration) < Self.scansMaximum(record.maxScans, slots: slotCount) else { return .closed }
-      guard let end = try quietUntil(record.quietHours) else { return .open }
+      guard let end = try Self.quietUntil(record.quietHours, now: clock.now, zones: zones) else { return .open }
       state.withLock { $0.opensAt = min($0.opensAt ?? end, end) }
       return .peopleOnly
     } catch {
@@ -50,10 +50,11 @@ final class ScanGate: Sendable {
     }
   }
 
-  /// When the quiet hours end that it is now in. What was stored was checked when it was given.
-  private func quietUntil(_ setting: String) throws -> Int64? {
+  /// When the quiet hours end that `now` is in, both in nanoseconds since 1970; nil where it is in none. What was stored was
+  /// checked when it was given.
+  static func quietUntil(_ setting: String, now: Int64, zones: ZoneDatabase) throws(ZoneError) -> Int64? {
     guard let window = DailyWindow(setting) else { return nil }
-    let now = Timestamp(nanosecondsSince1970: clock.now).seconds
+    let now = Timestamp(nanosecondsSince1970: now).seconds
     return QuietHours(window: window).end(at: now, in: try zones.zone(""))
       .map { Timestamp(seconds: $0).nanosecondsSince1970 }
   }

@@ -66,7 +66,7 @@ package final class Scanner: Sendable {
   let log: Logger
   let state = Mutex(State())
   private let progress: ScanProgress
-  private let slots: LendingSlots
+  let slots: LendingSlots
   private let wake: WakeUp
 
   package init(

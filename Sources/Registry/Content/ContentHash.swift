@@ -2,11 +2,11 @@ import CCrypto
 import Model
 
 /// A running SHA-256 or SHA-512 by libcrypto, for the algorithm of a digest.
-final class ContentHash {
+package final class ContentHash {
   private let context: OpaquePointer
   private let algorithm: Digest.Algorithm
 
-  init(_ algorithm: Digest.Algorithm) {
+  package init(_ algorithm: Digest.Algorithm) {
     guard let context = EVP_MD_CTX_new() else { preconditionFailure("out of memory for a hash") }
     self.context = context
     self.algorithm = algorithm
@@ -16,13 +16,13 @@ final class ContentHash {
 
   deinit { EVP_MD_CTX_free(context) }
 
-  func update(_ bytes: [UInt8]) {
+  package func update(_ bytes: [UInt8]) {
     let updated = bytes.withUnsafeBytes { EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
     precondition(updated == 1, "libcrypto cannot hash")
   }
 
   /// Ends the hash; call it once.
-  func finish() -> Digest {
+  package func finish() -> Digest {
     var bytes = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
     var count: UInt32 = 0
     let finished = EVP_DigestFinal_ex(context, &bytes, &count)

@@ -4373,7 +4373,7 @@ public struct QueueStats: ProtoMessage, Sendable, Equatable {
   public var pauses: [QueuePause] = []
   public var scannerSlots: UInt32 = 0
   public var slotsBusy: UInt32 = 0
-  /// of the busy ones: nothing has come for them for a while
+  /// beside them: scans that only wait for a registry, and lend their slots meanwhile
   public var slotsStalled: UInt32 = 0
   /// of all that waits and runs; absent: nothing was measured
   public var estimatedEndAt: Timestamp? = nil
@@ -5671,9 +5671,14 @@ extension CollectGarbageRequest: JSONRepresentable {
 }
 
 public struct CollectGarbageResponse: ProtoMessage, Sendable, Equatable {
+  public var dryRun: Bool = false
+  /// of each kind and rule that something was found by
   public var removed: [GarbageCount] = []
-  /// afterwards
+  public var storeBytesUsedBefore: UInt64 = 0
   public var storeBytesUsed: UInt64 = 0
+  public var storeBytesLimit: UInt64 = 0
+  /// does not shrink: what is free in it is used again
+  public var storeFileBytes: UInt64 = 0
   public var duration: ProtoDuration? = nil
 
   public init() {}
@@ -5686,16 +5691,24 @@ public struct CollectGarbageResponse: ProtoMessage, Sendable, Equatable {
 
   @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    self.dryRun = c.pointee.dry_run != 0
     self.removed = try readMessages(c.pointee.removed, c.pointee.n_removed)
+    self.storeBytesUsedBefore = c.pointee.store_bytes_used_before
     self.storeBytesUsed = c.pointee.store_bytes_used
+    self.storeBytesLimit = c.pointee.store_bytes_limit
+    self.storeFileBytes = c.pointee.store_file_bytes
     self.duration = try readMessage(c.pointee.duration)
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__CollectGarbageResponse.self)
+    c.pointee.dry_run = self.dryRun ? 1 : 0
     c.pointee.n_removed = self.removed.count
     c.pointee.removed = arena.array(self.removed)
+    c.pointee.store_bytes_used_before = self.storeBytesUsedBefore
     c.pointee.store_bytes_used = self.storeBytesUsed
+    c.pointee.store_bytes_limit = self.storeBytesLimit
+    c.pointee.store_file_bytes = self.storeFileBytes
     c.pointee.duration = arena.pointer(self.duration)
   }
 }
@@ -5703,21 +5716,23 @@ public struct CollectGarbageResponse: ProtoMessage, Sendable, Equatable {
 extension CollectGarbageResponse: JSONRepresentable {
   package var json: JSONValue {
     .object([
+      ("dryRun", .bool(self.dryRun)),
       ("removed", .array(self.removed.map { $0.json })),
+      ("storeBytesUsedBefore", .unsigned(self.storeBytesUsedBefore)),
       ("storeBytesUsed", .unsigned(self.storeBytesUsed)),
+      ("storeBytesLimit", .unsigned(self.storeBytesLimit)),
+      ("storeFileBytes", .unsigned(self.storeFileBytes)),
       ("duration", self.duration?.json ?? .null),
     ])
   }
 }
 
 public struct GarbageCount: ProtoMessage, Sendable, Equatable {
-  /// "jobs", "events", "reports", "layer_analyses", …
+  /// "jobs", "events", "images", "reports", "layers", …
   public var kind: String = ""
   public var count: UInt64 = 0
-  /// of their records
-  public var bytes: UInt64 = 0
-  /// absent where age does not decide
-  public var oldest: Timestamp? = nil
+  /// why, for people
+  public var rule: String = ""
 
   public init() {}
 
@@ -5731,16 +5746,14 @@ public struct GarbageCount: ProtoMessage, Sendable, Equatable {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
     self.kind = try readText(c.pointee.kind, "tidewaiter.v1.GarbageCount.kind")
     self.count = c.pointee.count
-    self.bytes = c.pointee.bytes
-    self.oldest = try readMessage(c.pointee.oldest)
+    self.rule = try readText(c.pointee.rule, "tidewaiter.v1.GarbageCount.rule")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__GarbageCount.self)
     c.pointee.kind = arena.copy(self.kind)
     c.pointee.count = self.count
-    c.pointee.bytes = self.bytes
-    c.pointee.oldest = arena.pointer(self.oldest)
+    c.pointee.rule = arena.copy(self.rule)
   }
 }
 
@@ -5749,8 +5762,7 @@ extension GarbageCount: JSONRepresentable {
     .object([
       ("kind", .string(self.kind)),
       ("count", .unsigned(self.count)),
-      ("bytes", .unsigned(self.bytes)),
-      ("oldest", self.oldest?.json ?? .null),
+      ("rule", .string(self.rule)),
     ])
   }
 }
@@ -5819,7 +5831,6 @@ public struct BackupEnd: ProtoMessage, Sendable, Equatable {
   public var size: UInt64 = 0
   /// hexadecimal
   public var sha256: String = ""
-  /// the instant that the backup shows
   public var takenAt: Timestamp? = nil
   public var schemaVersion: UInt32 = 0
 
@@ -6261,6 +6272,19 @@ public struct SystemClient: Sendable {
     _ request: GetDescriptorsRequest = GetDescriptorsRequest(), timeout: Duration? = nil
   ) async throws(TidewaiterError) -> Descriptors {
     try await channel.call("tidewaiter.v1.System", "GetDescriptors", request, timeout: timeout)
+  }
+
+  /// Removes what is kept no longer, as the daemon does by itself once a day.
+  public func collectGarbage(
+    _ request: CollectGarbageRequest = CollectGarbageRequest(), timeout: Duration? = nil
+  ) async throws(TidewaiterError) -> CollectGarbageResponse {
+    try await channel.call("tidewaiter.v1.System", "CollectGarbage", request, timeout: timeout)
+  }
+
+  /// Everything the daemon has but its advisories, as it is at one instant, with the key of its secrets: to be written to a
+  /// file that nobody else can read, for tidewaiterd --restore.
+  func openBackup(_ request: BackupRequest, timeout: Duration?) throws(TidewaiterError) -> ServerStream<BackupResponse> {
+    try channel.open("tidewaiter.v1.System", "Backup", request, timeout: timeout)
   }
 
   /// Makes a new key and seals every secret with it. Killed in the middle, the daemon ends it when it starts again.
