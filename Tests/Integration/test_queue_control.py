@@ -129,7 +129,7 @@ def test_a_terminal_asks_before_all_are_cancelled(daemon, cli, held):
     def talk(*flags):
         return Terminal(daemon.binaries.client, "--socket", daemon.socket, "queue", "cancel", "--all", *flags)
     terminal = talk()
-    terminal.answer("Cancel all 2 jobs that are pending, in progress or parsing results?", "")
+    terminal.answer("Cancel all: 2 jobs pending, in progress or parsing results?", "")
     code, text = terminal.end()
     assert code == 1 and "nothing was changed" in text
     assert listed(cli, "--state", "pending") == jobs
@@ -138,7 +138,7 @@ def test_a_terminal_asks_before_all_are_cancelled(daemon, cli, held):
     assert code == 0 and "cancelled 2 jobs" in text and "yes, no" not in text
     add(cli, "hub/app2:1")
     terminal = talk()
-    terminal.answer("Cancel all 1 jobs", "yes")
+    terminal.answer("Cancel all: 1 job ", "yes")
     assert terminal.end()[0] == 0
     assert listed(cli, "--state", "pending") == []
 
@@ -302,7 +302,7 @@ def test_the_keys_that_programs_rely_on(cli, held):
     now = eventually(lambda: (job := show(cli, running))["layersTotal"] and job, "the manifest to be read")
     assert (now["limit"], now["layersTotal"], now["layersDone"], now["attempt"], now["maxAttempts"]) == (600, 1, 0, 1, 3)
     assert now["elapsed"] >= 0 and now["bytesTotal"] > 0 and now["actor"] == "uid:0"
-    assert [attempt["outcome"] for attempt in now["attempts"]] == ["running"]
+    assert [(attempt["outcome"], attempt["layersTotal"]) for attempt in now["attempts"]] == [("running", 1)]
     next_one = show(cli, waiting)
     assert (next_one["position"], next_one["waitReason"]) == (1, "integration_busy")
     stats = cli("queue", "stats", "--integration", "hub")

@@ -66,6 +66,17 @@ extension API.Attempt {
   }
 }
 
+extension API.Attempt {
+  /// Makes it as far as its job, which runs, has come.
+  mutating func takeProgress(of job: API.Job) {
+    bytesFetched = job.bytesFetched
+    bytesTotal = job.bytesTotal
+    layersDone = job.layersDone
+    layersTotal = job.layersTotal
+    layersKnown = job.layersKnown
+  }
+}
+
 extension API.QueuePause {
   /// `integration` is the integration's name, "" for the whole queue.
   init(_ record: PauseRecord, integration: String) {
