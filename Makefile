@@ -8,7 +8,7 @@ export SWIFT
 RELEASE_FLAGS := -c release --static-swift-stdlib
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build proto lint format test test-fast demo simulators bench fuzz tsan clean
+.PHONY: help deps build proto lint format test test-fast soak demo simulators bench fuzz tsan clean
 
 help: ## what can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -37,6 +37,12 @@ test: deps ## install, build, lint, run every test
 
 test-fast: deps ## the part of the tests that takes less than eight minutes
 	Tests/run --fast
+
+soak: deps ## 1,000,000 commands against the queue's model, 5,000 deaths, 500 power cuts: some hours
+	$(SWIFT) build --build-tests
+	TIDEWAITER_MODEL_COMMANDS=1000000 $(SWIFT) test --skip-build --filter QueueModelTests
+	TIDEWAITER_KILL_ROUNDS=5000 TIDEWAITER_POWER_CUTS=500 PYTHONDONTWRITEBYTECODE=1 \
+	  /usr/bin/python3 -m pytest -s Tests/Integration/test_kill_rounds.py Tests/Integration/test_power_cut.py
 
 demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it running)
 	Tests/demo/run

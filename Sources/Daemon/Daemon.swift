@@ -121,7 +121,8 @@ package final class Daemon: Sendable {
     let served =
       system.systemMethods
       + IntegrationsHandler(
-        store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger,
+        store: store, registries: registries, poller: poller, scheduler: scheduler, scanner: scanner,
+        removals: removals, ledger: ledger,
         previewer: Previewer(store: store, registries: registries, clock: clock), clock: clock
       )
       .integrationsMethods

@@ -3,10 +3,18 @@ import Store
 
 /// What an operator should know, for `tidewaiter status`, each with what to do.
 enum Problems {
-  /// `fault` is the store's.
-  static func all(of status: Status, store: StoreSize, fault: StoreError?) -> [Problem] {
+  /// A program that reads the store and is so many commits behind keeps the file growing.
+  private static let commitsBehindMaximum: UInt64 = 1000
+
+  static func all(of status: Status, store: StoreSize, environment: Store.Environment) -> [Problem] {
     var found: [Problem] = []
-    if let fault {
+    if let reader = environment.oldestForeignReader, reader.commitsBehind > commitsBehindMaximum {
+      found.append(
+        Problem(
+          "process \(reader.process) reads the store as it was \(reader.commitsBehind) commits ago, and its file grows",
+          hint: "end that process"))
+    }
+    if let fault = environment.fault {
       found.append(Problem("the store takes no changes: \(fault.message)", hint: fault.hint))
     }
     if status.advisories == 0 {

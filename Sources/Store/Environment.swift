@@ -17,6 +17,9 @@ import Synchronization
 package final class Environment: Sendable {
   /// Most closures in one commit, so that a commit stays moderate.
   private static let groupMaximum = 512
+  /// Readers of other processes that are gone are looked for after so many commits: until then their places keep pages
+  /// from being used again.
+  private static let readerCheckInterval: UInt64 = 256
 
   package struct Options: Sendable {
     /// Address space reserved for the file, in bytes; the file itself grows as needed.
@@ -170,6 +173,25 @@ package final class Environment: Sendable {
     }
   }
 
+  /// Another program that reads the file.
+  package struct ForeignReader: Sendable, Equatable {
+    package let process: Int32
+    /// What was committed since the commit that it reads: none of the pages given up since are used again.
+    package let commitsBehind: UInt64
+  }
+
+  /// The one that reads the oldest commit; nil when no other program reads the file.
+  package var oldestForeignReader: ForeignReader? {
+    do {
+      let file = try enter()
+      defer { leave() }
+      return file.oldestForeignReader
+    } catch {
+      // Nobody reads a file that is not open.
+      return nil
+    }
+  }
+
   /// Makes everything written so far durable; for environments opened without synchronous commits.
   package func sync() throws(StoreError) {
     let file = try enter()
@@ -295,6 +317,7 @@ package final class Environment: Sendable {
       }
       let newest = file.newestCommit
       state.withLock { $0.reopening.newestCommit = newest }
+      if newest % Self.readerCheckInterval == 0 { file.clearDeadReaders() }
       if view.announced > 0 { announce(view.announced) }
       for (index, pending) in group.enumerated() { pending.finish(outcomes[index]) }
       return

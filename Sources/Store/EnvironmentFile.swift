@@ -89,6 +89,38 @@ struct EnvironmentFile: @unchecked Sendable {
     return (information.me_last_pgno + 1) * Int(statistics.ms_psize)
   }
 
+  /// Frees the places of readers whose processes are gone.
+  func clearDeadReaders() {
+    var dead: Int32 = 0
+    // Where it fails the places stay taken until the next time.
+    mdb_reader_check(environment, &dead)
+  }
+
+  /// The reader of another process that reads the oldest commit; nil when there is none.
+  var oldestForeignReader: Environment.ForeignReader? {
+    final class Listing { var text = "" }
+    let listing = Listing()
+    mdb_reader_list(
+      environment,
+      { text, context in
+        guard let text, let context else { return 0 }
+        Unmanaged<Listing>.fromOpaque(context).takeUnretainedValue().text += String(cString: text)
+        return 0
+      }, Unmanaged.passUnretained(listing).toOpaque())
+    // A line for each: its process, its thread, and the commit it reads, "-" for one that reads none.
+    let newest = newestCommit
+    var oldest: Environment.ForeignReader?
+    for line in listing.text.split(separator: "\n") {
+      let words = line.split(separator: " ")
+      guard words.count == 3, let process = Int32(words[0]), process != getpid(), let commit = UInt64(words[2]) else {
+        continue
+      }
+      let behind = newest - min(newest, commit)
+      if behind >= oldest?.commitsBehind ?? 0 { oldest = .init(process: process, commitsBehind: behind) }
+    }
+    return oldest
+  }
+
   /// Whether LMDB refuses everything until the environment is opened anew, as it does after a meta page that could not be
   /// written.
   var isPanicked: Bool {

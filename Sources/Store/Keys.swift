@@ -1,3 +1,5 @@
+import Glibc
+
 /// How a type is written as an LMDB key. Keys of one table sort by their bytes, so numbers are big-endian and every
 /// text but the last ends with a NUL (which no text of ours holds: a key with one is refused, since it could be read as
 /// another key).
@@ -12,8 +14,13 @@ package struct KeyWriter {
   /// Longest key that LMDB takes.
   static let lengthMaximum = 511
 
+  /// Of most keys.
+  private static let lengthUsual = 160
+
   package private(set) var bytes: [UInt8] = []
   private var holdsNUL = false
+
+  init() { bytes.reserveCapacity(Self.lengthUsual) }
 
   /// Whether a table can hold the key.
   var isStorable: Bool { !bytes.isEmpty && bytes.count <= Self.lengthMaximum && !holdsNUL }
@@ -29,8 +36,12 @@ package struct KeyWriter {
   }
   /// A text at the key's end.
   package mutating func append(last text: String) {
-    bytes.append(contentsOf: text.utf8)
-    if text.utf8.contains(0) { holdsNUL = true }
+    var text = text
+    text.withUTF8 { utf8 in
+      guard let start = utf8.baseAddress else { return }
+      bytes.append(contentsOf: utf8)
+      if memchr(start, 0, utf8.count) != nil { holdsNUL = true }
+    }
   }
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from daemon import Daemon
 from idle import silent_registry
 from measure import median, memory, spread
-from place import HERE, SCRATCH, Problem, fingerprint, run
+from place import HERE, SCRATCH, fingerprint, run
 from support import ttrpc
 
 ROUNDS = max(1, int(os.environ.get("TIDEWAITER_BENCH_ROUNDS", "5")))
@@ -159,13 +159,18 @@ class Million:
             self.page_ms = [self.timed(lambda: caller.call(QUEUE + "ListJobs", page_size=100)) for _ in range(PAGES)]
             if QUEUE + "CancelJobs" in caller.schema.methods:
                 self.cancel_ms = self.timed(lambda: self.cancel(caller))
+                left = caller.call(QUEUE + "ListJobs", page_size=100, states=[1]).jobs
+                if left:
+                    raise AssertionError(f"all jobs were cancelled, and the job {left[0].id} is pending")
             time.sleep(SETTLE_SECONDS)
             self.worked_held = memory(daemon.pid).private
         shutil.rmtree(state)
         self.lease(self.state("leased"))
 
     def cancel(self, caller):
-        raise Problem("not measured")
+        answer = caller.call(QUEUE + "CancelJobs", jobs={"all": True})
+        if answer.cancelled != PENDING:
+            raise AssertionError(f"{PENDING} jobs were to be cancelled, and {answer.cancelled} are")
 
     def timed(self, call):
         start = time.monotonic()

@@ -7,12 +7,13 @@ import importlib
 import shutil
 import struct
 import sys
+import time
 
 from place import HERE, SCRATCH, TOP, Problem, fingerprint, run
 
-SCHEMA_VERSION = 1  # StateStore.schemaVersion
-TABLES = ("meta integrations integration_names secrets images tags reports layers confirmations polls "
-          "jobs jobs_active jobs_ready jobs_delayed jobs_running job_counts").split()
+SCHEMA_VERSION = 2  # StateStore.schemaVersion
+TABLES = ("meta integrations integration_names secrets images tags reports layers layer_uses confirmations polls "
+          "jobs jobs_active jobs_ready jobs_delayed jobs_running jobs_ended job_counts job_failures").split()
 MAP_BYTES = 4 << 30
 
 JOBS = 100_000
@@ -72,19 +73,25 @@ class Writer:
                     credential_generation=1, created_at=FIRST_DAY, updated_at=FIRST_DAY, revision=1)
                 self.put("integrations", number(id), record)
                 self.put("integration_names", name.encode(), number(id))
+            # Its jobs are old: none is to be removed as such while it is looked at.
+            self.put("meta", b"collected_at", number(int(time.time())))
         self.environment.close()
 
     def write(self):
-        counts = {}
+        counts, failures = {}, 0
         with self.environment.begin(write=True) as self.transaction:
             for id in range(1, JOBS + 1):
                 job = self.job(id)
-                counts[job.state] = counts.get(job.state, 0) + 1
+                counted = number(job.integration_id) + bytes([job.state])
+                counts[counted] = counts.get(counted, 0) + 1
+                failures += bool(job.error_code) and job.state == self.messages.JOB_STATE_ERROR
                 self.put_job(job)
                 self.put_image(job)
-            for state, count in counts.items():
-                self.put("job_counts", number(state), number(count))
+            for counted, count in counts.items():
+                self.put("job_counts", counted, number(count))
+            self.put("job_failures", number(ANSWERING) + b"NOT_FOUND", number(failures))
             for name, value in (("schema_version", SCHEMA_VERSION), ("next_job", JOBS + 1), ("next_lease", JOBS + 1),
+                                ("next_sequence", JOBS + 1), ("layer_uses", 1),
                                 ("next_integration", SILENT + 1)):
                 self.put("meta", name.encode(), number(value))
         self.environment.sync(True)
@@ -123,6 +130,7 @@ class Writer:
         elif job.state == self.messages.JOB_STATE_IN_PROGRESS:
             self.put("jobs_running", number(job.id), number(job.lease))
         else:
+            self.put("jobs_ended", bytes([job.state]) + number(job.finished_at) + number(job.id), b"")
             return
         self.put("jobs_active", image, number(job.id))
 
@@ -135,11 +143,13 @@ class Writer:
             record.status, record.scanned_at, record.created_at = m.IMAGE_STATUS_SCANNED, job.finished_at, job.enqueued_at - DAY
             record.platforms.append("linux/amd64")
             self.put("reports", key + b"\0linux/amd64", self.a_report(job))
+            self.put("layer_uses", job.digest.encode(), number(1) + number(0))
         elif job.state == m.JOB_STATE_ERROR:
             record.status, record.status_reason = m.IMAGE_STATUS_FAILED, f"{job.error_code}: {job.error_message}"
         self.put("images", key, record)
         self.put("tags", number(job.integration_id) + job.repository.encode() + b"\0" + job.tag.encode(),
-                 m.TagRecord(digest=job.digest, seen_at=job.enqueued_at))
+                 m.TagRecord(digest=job.digest, since=job.enqueued_at, first_seen_at=job.enqueued_at, taken=True,
+                             decision=m.TAG_DECISION_SELECTED))
 
     def a_report(self, job):
         m = self.messages

@@ -76,8 +76,9 @@ final class Bench: Sendable {
     watchers = EventReader(store: store, thread: thread)
     let ledger = Ledger(store: store, reader: thread)
     integrations = IntegrationsHandler(
-      store: store, registries: registries, poller: poller, scheduler: scheduler, removals: removals, ledger: ledger,
-      previewer: Previewer(store: store, registries: registries, clock: .system), clock: .system)
+      store: store, registries: registries, poller: poller, scheduler: scheduler, scanner: scanner,
+      removals: removals, ledger: ledger, previewer: Previewer(store: store, registries: registries, clock: .system),
+      clock: .system)
     images = ImagesHandler(
       store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
       ledger: ledger, clock: .system, reader: thread)

@@ -1,5 +1,6 @@
 """What goes with time, and what never does: the daemon's time of day is another's."""
 import datetime
+import json
 
 import pytest
 
@@ -37,7 +38,8 @@ def later(daemon, count):
 
 def collections(cli):
     """What the daemon's collections tell that they have removed."""
-    return [event["detail"] for event in cli("events", output="jsonl") if event["kind"] == "store.collected"]
+    told = map(json.loads, cli.run("events", output="jsonl").out.splitlines())
+    return [event["detail"] for event in told if event["kind"] == "store.collected"]
 
 
 def test_a_gone_image_goes_by_itself_and_a_tagged_one_stays(daemon):

@@ -42,7 +42,8 @@ struct ScanLimitTests {
   func `A registry that dribbles costs three attempts, and the next image is not delayed`(place: Place) async throws {
     let plant = try await Plant()
     let slow = try await integration(plant)
-    let image = FakeImage(layers: [Layers.plain("a")])
+    // Hours of it.
+    let image = FakeImage(layers: [[UInt8](repeating: 1, count: 1 << 20)])
     registry.put(image, "app")
     let held = Array("HTTP/1.1 200 OK\r\nContent-Type: \(FakeImage.manifestType)\r\nContent-Length: 9999\r\n\r\n".utf8)
     registry.intercept { [events = registry.events] request in
@@ -88,6 +89,10 @@ struct ScanLimitTests {
     #expect(ended.errorCode == "SCAN_TIMEOUT")
     #expect(ended.errorMessage.contains("100"))
     #expect(!ended.errorHint.isEmpty)
+    let attempts = try plant.queue.attempts(of: job).map(\.record)
+    #expect(attempts.map(\.outcome) == [.timedOut, .timedOut, .timedOut])
+    #expect(attempts.map(\.errorCode) == ["SCAN_TIMEOUT", "SCAN_TIMEOUT", "SCAN_TIMEOUT"])
+    #expect(attempts.map(\.attempt) == [1, 2, 3])
     let finished = try plant.job(nextJob)
     #expect(finished.state == .finished)
     #expect(finished.finishedAt < ended.finishedAt)
@@ -195,7 +200,13 @@ struct ScanLimitTests {
     let report = try #require(try plant.reports(plant.key(image, slow)).first)
     #expect(report.layers.count { $0.cached } == 3)
     // Of the last attempt: what it had to fetch.
-    #expect(ended.bytesTotal == UInt64(image.layers[0].count))
+    let size = UInt64(image.layers[0].count)
+    #expect((ended.bytesTotal, ended.layersTotal, ended.layersKnown) == (size, 4, 3))
+    let attempts = try plant.queue.attempts(of: job).map(\.record)
+    #expect(attempts.map(\.outcome) == [isKilled ? .interrupted : .timedOut, .finished])
+    #expect(attempts.map(\.bytesFetched) == [3 * size, size])
+    #expect(attempts.map(\.layersDone) == [3, 4])
+    #expect(attempts.map(\.layersKnown) == [0, 3])
   }
 
   // MARK: - Cancelled from outside

@@ -13,6 +13,7 @@ struct IntegrationsHandler: IntegrationsService {
   let registries: RegistryClients
   let poller: Poller
   let scheduler: Scheduler
+  let scanner: Scanner
   let removals: Removals
   let ledger: Ledger
   let previewer: Previewer
@@ -113,6 +114,8 @@ struct IntegrationsHandler: IntegrationsService {
     }
     registries.forget(updated.id)
     if current.isAutomatic || updated.isAutomatic { scheduler.changed() }
+    // More scans at a time, or other quiet hours.
+    scanner.poke()
     return updated
   }
 

@@ -82,7 +82,7 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
-    status.problems = Problems.all(of: status, store: size, fault: store.environment.fault)
+    status.problems = Problems.all(of: status, store: size, environment: store.environment)
     return status
   }
 }
