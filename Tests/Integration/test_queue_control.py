@@ -149,7 +149,7 @@ def test_what_failed_is_retried_by_its_code(cli, make_scripted):
     scripted = make_scripted()
     for number in range(3):
         scripted.push(f"app{number}", sample(f"1.{number}-r0"), "1", blobs=number == 0)
-    cli.add_integration("hub", scripted.url)
+    cli.add_integration("hub", scripted.url, "--max-scans", "1")
     whole, *broken = add(cli, "hub/app0:1", "hub/app1:1", "hub/app2:1")
     cli.wait_idle()
     error = show(cli, broken[0])["error"]
