@@ -95,10 +95,10 @@ def test_backup_while_much_is_written(daemon, cli, kept, binaries, make_daemon, 
 def test_a_client_that_stops_reading(daemon, cli, make_scripted):
     """H108, H115: nobody waits for it, and a stop ends it."""
     scripted = make_scripted()
-    for number in range(8):
+    for number in range(16):
         scripted.push(f"big/app{number}", image([layer(alpine(*((f"lib{number}-{part}", "1.0-r0") for part in range(8000))))]), "1")
     cli.add_integration("big", scripted.url)
-    for number in range(8):
+    for number in range(16):
         cli.run("image", "add", f"big/big/app{number}:1")
     cli.wait_idle()
     assert (daemon.state / "state.mdb").stat().st_size > 16 << 20, "too small to fill all buffers on the way"
@@ -114,7 +114,7 @@ def test_a_client_that_stops_reading(daemon, cli, make_scripted):
         assert daemon.process.wait(60) == 0, daemon.tail()
     daemon.process = None
     daemon.start()
-    assert len(cli.images()) == 8
+    assert len(cli.images()) == 16
 
 
 @pytest.mark.parametrize("damage", ["cut in the middle", "cut at the end", "altered", "newer schema", "no backup"])
