@@ -42,7 +42,7 @@ import Testing
   @Test("it goes through all jobs in steps") func steps() async throws {
     for number in 0..<10 { try await fixture.enqueue(QueueFixture.image(number)) }
     let last = try #require(try queue.job(10))
-    try await fixture.store.write { try $0.delete(QueueTables.ready, ready(last)) }
+    _ = try await fixture.store.write { try $0.delete(QueueTables.ready, ready(last)) }
     var (position, found, steps): (ImageKey?, [UInt64], Int) = (nil, [], 0)
     repeat {
       let looked = try queue.orphans(after: position, limit: 3)

@@ -49,7 +49,8 @@ struct RetentionRules: Sendable {
     if sweeper.isDryRun {
       for state in JobState.all where state.isFinal {
         count += try await sweeper.sweep(QueueTables.ended, prefix: { $0.append(UInt8(clamping: state.rawValue)) }) {
-          key, _, _ in key.endedAt < UInt64(max(0, limit)) ? .remove : .end
+          key, _, _ in
+          key.endedAt < UInt64(max(0, limit)) ? .remove : .end
         } remove: { _, _, _ in
         }
       }
