@@ -149,13 +149,15 @@ def test_what_failed_is_retried_by_its_code(cli, make_scripted):
     scripted = make_scripted()
     for number in range(3):
         scripted.push(f"app{number}", sample(f"1.{number}-r0"), "1", blobs=number == 0)
-    cli.add_integration("hub", scripted.url)
+    cli.add_integration("hub", scripted.url, "--max-scans", "1")
     whole, *broken = add(cli, "hub/app0:1", "hub/app1:1", "hub/app2:1")
     cli.wait_idle()
     error = show(cli, broken[0])["error"]
     assert show(cli, whole)["state"] == "finished" and error["hint"]
     assert [attempt["outcome"] for attempt in show(cli, broken[0])["attempts"]][-1] == "failed"
-    assert {one["code"]: one["jobs"] for one in cli("queue", "stats")["failures"]} == {error["code"]: 2}
+    failure, = cli("queue", "stats")["failures"]
+    assert (failure["code"], failure["jobs"], failure["retry"]) == (error["code"], 2, "permanent") and failure["hint"]
+    assert "permanent" in cli.run("queue", "stats", output="table").out
     assert listed(cli, "--state", "error") == sorted(broken, reverse=True)
     for number in range(1, 3):
         scripted.push(f"app{number}", sample(f"1.{number}-r0"), "1")

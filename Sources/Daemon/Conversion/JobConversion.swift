@@ -57,7 +57,8 @@ extension API.Attempt {
     outcome = API.AttemptOutcome(rawValue: record.outcome.rawValue)
     startedAt = API.Timestamp(nanoseconds: record.startedAt)
     endedAt = API.Timestamp(nanoseconds: record.endedAt)
-    error = ErrorDetail(code: record.errorCode, message: record.errorMessage, hint: "")
+    error = ErrorDetail(
+      code: record.errorCode, message: record.errorMessage, hint: ScanErrors.entry(record.errorCode)?.hint ?? "")
     bytesFetched = record.bytesFetched
     bytesTotal = record.bytesTotal
     layersDone = record.layersDone
