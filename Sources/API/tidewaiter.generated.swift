@@ -4533,6 +4533,10 @@ extension Throughput: JSONRepresentable {
 package struct FailureCount: ProtoMessage {
   package var code: String = ""
   package var jobs: UInt64 = 0
+  /// "retryable": tried again by itself; "permanent"; "varies"; "": not known
+  package var retry: String = ""
+  /// what a person can do
+  package var hint: String = ""
 
   package init() {}
 
@@ -4546,12 +4550,16 @@ package struct FailureCount: ProtoMessage {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
     self.code = try readText(c.pointee.code, "tidewaiter.v1.FailureCount.code")
     self.jobs = c.pointee.jobs
+    self.retry = try readText(c.pointee.retry, "tidewaiter.v1.FailureCount.retry")
+    self.hint = try readText(c.pointee.hint, "tidewaiter.v1.FailureCount.hint")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
     c.pointee.code = arena.copy(self.code)
     c.pointee.jobs = self.jobs
+    c.pointee.retry = arena.copy(self.retry)
+    c.pointee.hint = arena.copy(self.hint)
   }
 }
 
@@ -4560,6 +4568,8 @@ extension FailureCount: JSONRepresentable {
     .object([
       ("code", .string(self.code)),
       ("jobs", .unsigned(self.jobs)),
+      ("retry", .string(self.retry)),
+      ("hint", .string(self.hint)),
     ])
   }
 }

@@ -13194,7 +13194,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__throughput__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__throughput__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__failure_count__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__failure_count__field_descriptors[4] =
 {
   {
     "code",
@@ -13220,15 +13220,41 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__failure_count__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "retry",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__FailureCount, retry),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hint",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__FailureCount, hint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__failure_count__field_indices_by_name[] = {
   0,   /* field[0] = code */
+  3,   /* field[3] = hint */
   1,   /* field[1] = jobs */
+  2,   /* field[2] = retry */
 };
 static const ProtobufCIntRange tidewaiter__v1__failure_count__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__failure_count__descriptor =
 {
@@ -13238,7 +13264,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__failure_count__descriptor =
   "Tidewaiter__V1__FailureCount",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__FailureCount),
-  2,
+  4,
   tidewaiter__v1__failure_count__field_descriptors,
   tidewaiter__v1__failure_count__field_indices_by_name,
   1,  tidewaiter__v1__failure_count__number_ranges,

@@ -139,7 +139,8 @@ extension JobQueue {
     try fail(&job, failure, in: transaction)
   }
 
-  /// After a transient failure or a timeout: back to the queue after `delay`, or, after the third attempt, final.
+  /// After a transient failure or a timeout: back to the queue after `delay`, or, after the third attempt, final. One that
+  /// used up its time goes behind all that waits in its priority.
   /// Returns the job as it now stands.
   @discardableResult
   package func giveBack(
@@ -155,6 +156,8 @@ extension JobQueue {
       try fail(&job, failure, in: transaction)
       return job
     }
+    // It had its turn: one that takes long would hold up all behind it three times over.
+    if isTimeout { job.sequence = try Self.takeSequence(in: transaction) }
     // What went wrong stays visible while the job waits.
     job.take(failure)
     try putBack(&job, notBefore: delay > .zero ? instant(after: delay) : 0, in: transaction)

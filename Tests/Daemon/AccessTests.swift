@@ -43,7 +43,7 @@ struct AccessTests {
       Set(told.methods.filter(\.serverStreaming).map(\.name)) == [
         "tidewaiter.v1.Integrations/WatchPoll", "tidewaiter.v1.Integrations/PreviewIntegration",
         "tidewaiter.v1.Advisories/WatchImport", "tidewaiter.v1.Queue/WatchJobs", "tidewaiter.v1.System/WatchEvents",
-        "grpc.health.v1.Health/Watch",
+        "tidewaiter.v1.System/Backup", "grpc.health.v1.Health/Watch",
       ])
   }
 

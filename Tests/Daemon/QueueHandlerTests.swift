@@ -212,6 +212,8 @@ struct QueueHandlerTests {
     let stats = try await bench.jobs.getQueueStats(GetQueueStatsRequest(), bench.context)
     #expect(stats.failures.map(\.code) == ["NOT_FOUND", "SCAN_TIMEOUT"])
     #expect(stats.failures.map(\.jobs) == [2, 1])
+    #expect(stats.failures.map(\.retry) == ["permanent", "retryable"])
+    #expect(stats.failures.allSatisfy { !$0.hint.isEmpty })
     // The newest end first.
     #expect(try await list([.error], pageSize: 2) == ids.reversed())
     #expect(try await retry { $0.errorCodes = ["NOT_FOUND"] }.queued == 2)
@@ -354,6 +356,10 @@ struct QueueHandlerTests {
     #expect(stats.oldestPendingAt != nil && stats.scannerSlots == 1)
     var one = GetQueueStatsRequest()
     one.integration = "other"
+    var pause = PauseQueueRequest()
+    pause.integration = "hub"
+    _ = try await bench.jobs.pauseQueue(pause, bench.context)
+    #expect(try await bench.jobs.getQueueStats(one, bench.context).pauses.isEmpty)
     #expect(try await bench.jobs.getQueueStats(one, bench.context).integrations.map(\.integration) == ["other"])
   }
 

@@ -1,5 +1,6 @@
 """`tidewaiter backup` and `tidewaiterd --restore`: a whole instant of a busy daemon, put in place whole or not at all."""
 import os
+import signal
 import stat
 import subprocess
 import threading
@@ -7,9 +8,12 @@ import threading
 import pytest
 
 from support.daemon import CANARY
+from support.images import image, layer
+from support.packages import alpine
 from support.samples import sample
 from support.ttrpc import Caller
 
+BACKUP = "tidewaiter.v1.System/Backup"
 PASSWORD = "password-" + CANARY
 
 
@@ -86,6 +90,31 @@ def test_backup_while_much_is_written(daemon, cli, kept, binaries, make_daemon, 
         assert {job["state"] for job in jobs} == {"finished"}, jobs
         assert {one["status"] for one in other.cli.images()} == {"scanned"}
         other.stop()
+
+
+def test_a_client_that_stops_reading(daemon, cli, make_scripted):
+    """H108, H115: nobody waits for it, and a stop ends it."""
+    scripted = make_scripted()
+    for number in range(16):
+        scripted.push(f"big/app{number}", image([layer(alpine(*((f"lib{number}-{part}", "1.0-r0") for part in range(8000))))]), "1")
+    cli.add_integration("big", scripted.url)
+    for number in range(16):
+        cli.run("image", "add", f"big/big/app{number}:1")
+    cli.wait_idle()
+    assert (daemon.state / "state.mdb").stat().st_size > 16 << 20, "too small to fill all buffers on the way"
+    with Caller(daemon.socket) as reader:
+        if BACKUP not in reader.schema.methods:
+            pytest.skip("this daemon has no call for backups")
+        stream = reader.open(BACKUP)
+        assert stream.next().data
+        for number in range(3):
+            cli.run("image", "add", f"big/big/app{number}:1", "--wait")
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(60) == 0, daemon.tail()
+    daemon.process = None
+    daemon.start()
+    assert len(cli.images()) == 16
 
 
 @pytest.mark.parametrize("damage", ["cut in the middle", "cut at the end", "altered", "newer schema", "no backup"])

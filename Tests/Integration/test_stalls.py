@@ -2,8 +2,11 @@
 import pytest
 
 from support.events import Events
+from support.images import image, layer
+from support.packages import alpine
 from support.samples import sample
 from support.scripted import Reply
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -30,9 +33,9 @@ def following():
         one.close()
 
 
-def dribble_layers(registry, image):
+def dribble_layers(registry, slow):
     """Has the registry hand out the image's layers byte by byte."""
-    layers = {layer.digest: layer.blob for layer in image.layers}
+    layers = {one.digest: one.blob for one in slow.layers}
 
     def dribble(request):
         blob = layers.get(request.path.rpartition("/")[2])
@@ -109,6 +112,26 @@ def test_a_registry_below_the_floor_rate(start, following, make_scripted):
     assert (job["state"], job["attempt"]) == ("finished", 2), job
 
 
+def test_layers_that_the_dead_have_analysed(daemon, cli, make_scripted):
+    """Killed between two layers, the daemon goes on with the next one."""
+    registry = make_scripted()
+    layers = [layer(alpine((f"lib{number}", "1.0-r0"))) for number in range(3)]
+    registry.push("large/app", image(layers), "1")
+    held = registry.hold(3, "GET", "/blobs/")  # the config and two layers pass
+    cli.add_integration("large", registry.url)
+    cli.run("image", "add", "large/large/app:1")
+    held.wait()
+    eventually(lambda: cli.job("large/large/app:1")["layersDone"] == 2, "two layers to be analysed")
+    daemon.kill()
+    held.release()
+    daemon.start()
+    job, = cli.wait_idle()
+    assert (job["state"], job["attempt"]) == ("finished", 1), job
+    asked = sorted(len(registry.requests("GET", one.digest)) for one in layers)
+    assert asked == [1, 1, 2]
+    assert len(cli.report("large/large/app:1")["layers"]) == 3
+
+
 def test_an_image_that_is_too_large(start, make_scripted):
     """Refused by what its manifest declares, before a byte of a layer is asked for."""
     cli = start(imageBytesMaximum=16).cli
@@ -119,4 +142,7 @@ def test_an_image_that_is_too_large(start, make_scripted):
     job = cli.job("large/large/app:1")
     assert (job["state"], job["attempt"], job["error"]["code"]) == ("error", 1, "IMAGE_TOO_LARGE"), job
     assert "scanner.imageBytesMaximum" in job["error"]["message"] and "16" in job["error"]["message"], job
-    assert not any(registry.requests("GET", layer.digest) for layer in made.layers)
+    assert not any(registry.requests("GET", one.digest) for one in made.layers)
+    # An integration's own limit counts instead, and what was refused can be asked for again.
+    cli.run("integration", "edit", "large", "--max-image-size", "1MiB")
+    assert cli.scan("large/large/app:1")["packages"]

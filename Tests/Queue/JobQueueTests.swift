@@ -257,6 +257,35 @@ import Testing
     try fixture.audit()
   }
 
+  @Test("a scan that took too long goes behind what waits, one that failed keeps its place") func timeoutGoesBehind()
+    async throws
+  {
+    for number in 0..<3 { try await fixture.enqueue(image(number)) }
+    let (slow, failing) = (try await take(), try await take())
+    for (lease, isTimeout) in [(slow, true), (failing, false)] {
+      _ = try await fixture.store.write { [queue] in
+        try queue.giveBack(lease, after: .zero, QueueFixture.failure, isTimeout: isTimeout, in: $0)
+      }
+    }
+    for number in [1, 2, 0] { #expect(try await take().job.repository == "team/app\(number)") }
+    #expect(try queue.attempts(of: slow.job.id).map(\.record.outcome) == [.timedOut, .running])
+  }
+
+  @Test("the last twenty attempts at a job are kept, whatever a person retries") func attemptsKept() async throws {
+    var integration = IntegrationRecord()
+    integration.name = "registry"
+    _ = try await fixture.store.createIntegration(integration, secrets: [:], now: 1)
+    let job = try await fixture.enqueue(image(1)).job
+    for _ in 1...25 {
+      try await fixture.fail(try await take())
+      #expect(try await queue.retry([job.id], actor: "uid:1").map(\.isChanged) == [true])
+    }
+    #expect(try queue.attempts(of: job.id).map(\.number) == Array(6...25))
+    #expect(try await fixture.cancel(job.id))
+    #expect(try await queue.clear([job.id]).map(\.isChanged) == [true])
+    #expect(try queue.attempts(of: job.id).isEmpty)
+  }
+
   @Test("cancelled in any state but the final ones") func cancel() async throws {
     let waiting = try await fixture.enqueue(image(1)).job
     #expect(try await fixture.cancel(waiting.id))

@@ -101,6 +101,9 @@ struct QueueModel {
     } else {
       jobs[id]?.putBack(isTimeout ? .timedOut : .retried, notBefore: notBefore)
       jobs[id]?.code = code
+      guard isTimeout else { return }
+      jobs[id]?.sequence = nextSequence
+      nextSequence += 1
     }
   }
 

@@ -125,6 +125,19 @@ private final class Notices: Sendable {
     try await environment.put(4, [4])
   }
 
+  @Test("a start that cannot make sure of what the file holds is refused, and the file is left for the next")
+  func failedStart() async throws {
+    let environment = try open()
+    try await environment.put(1, [1])
+    environment.close()
+    DiskFaults.fail([.dataSync], of: path)
+    #expect(await code { _ = try open() } == .io)
+    DiskFaults.end(of: path)
+    let again = try open()
+    defer { again.close() }
+    #expect(try again.get(1) == [1])
+  }
+
   @Test("closing while the disk fails ends") func closing() async throws {
     let environment = try open()
     DiskFaults.fail([.metaWrite, .dataSync], of: path)

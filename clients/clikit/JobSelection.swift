@@ -39,7 +39,7 @@ struct JobSelection: ParsableArguments {
     guard all, !yes, TerminalDialogue.isInteractive else { return }
     let counts = try await session.queue.getQueueStats(GetQueueStatsRequest()).states
     let count = counts.reduce(0) { states.contains($1.state) ? $0 + $1.count : $0 }
-    guard try TerminalDialogue.confirms("\(verb) all \(count) jobs that are \(JobView.names(of: states))") else {
+    guard try TerminalDialogue.confirms("\(verb) all: \(People.jobs(count)) \(JobView.names(of: states))") else {
       throw CommandFailure.local("nothing was changed", hint: "name the jobs, or say which with filters")
     }
   }

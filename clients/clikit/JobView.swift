@@ -12,7 +12,9 @@ enum JobView {
     for job in jobs {
       table.add([
         .init(String(job.id)), .init(People.name(job.state), People.colour(job.state)), .init(attempt(of: job)),
-        .init(People.shortReference(job.reference)), .init(amount(of: job)), .init(People.time(job.enqueuedAt)),
+        .init(People.shortReference(job.reference)),
+        .init(job.state == .pending ? job.waitReason.replacing("_", with: " ") : amount(of: job)),
+        .init(People.time(job.enqueuedAt)),
         .init(job.error.map { "\($0.code): \($0.message)" } ?? "", .red),
       ])
     }

@@ -23,6 +23,9 @@ package enum People {
     return "\(tenths / 10)\(fraction) \(units[unit])"
   }
 
+  /// `1 job`, `12 jobs`.
+  static func jobs(_ count: UInt64) -> String { count == 1 ? "1 job" : "\(count) jobs" }
+
   /// `0.52`, `7.6`, `120`: three digits at most before they become whole.
   package static func decimal(_ number: Double) -> String {
     guard number.isFinite, number >= 0, number < 1e15 else { return "-" }
@@ -30,8 +33,8 @@ package enum People {
     let rounded = (number * factor).rounded()
     let (whole, rest) = Int(rounded).quotientAndRemainder(dividingBy: Int(factor))
     if rest == 0 { return String(whole) }
-    let digits = String(rest)
-    return "\(whole)." + String(repeating: "0", count: factor == 100 ? 2 - digits.count : 0) + digits
+    if factor == 100 && rest % 10 != 0 { return rest < 10 ? "\(whole).0\(rest)" : "\(whole).\(rest)" }
+    return "\(whole).\(factor == 100 ? rest / 10 : rest)"
   }
 
   static func name(_ state: JobState) -> String { state.name.replacing("_", with: " ") }

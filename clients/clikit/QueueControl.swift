@@ -35,7 +35,7 @@ struct QueueCancel: AsyncParsableCommand {
       try session.console.show(outcome.json) {
         let most = selection.filter.poll == nil && selection.filter.repository == nil ? "" : "at most "
         return JobChangeView.render(
-          outcome.jobs, sum: "cancelled \(most)\(outcome.matchedMaximum) jobs", session.console)
+          outcome.jobs, sum: "cancelled \(most)\(People.jobs(outcome.matchedMaximum))", session.console)
       }
     }
   }
@@ -77,7 +77,8 @@ struct QueueRetry: AsyncParsableCommand {
       let outcome = try await session.queue.retryJobs(request)
       let existed = outcome.existed > 0 ? ", \(outcome.existed) were queued already" : ""
       try session.console.show(outcome.json) {
-        JobChangeView.render(outcome.jobs, sum: "queued \(outcome.queued) jobs again\(existed)", session.console)
+        JobChangeView.render(
+          outcome.jobs, sum: "queued \(People.jobs(outcome.queued)) again\(existed)", session.console)
       }
     }
   }
@@ -112,7 +113,7 @@ struct QueuePrioritize: AsyncParsableCommand {
       try await selection.confirm("Move", [.pending], session)
       let outcome = try await session.queue.prioritizeJobs(request)
       try session.console.show(outcome.json) {
-        JobChangeView.render(outcome.jobs, sum: "moved \(outcome.changed) jobs", session.console)
+        JobChangeView.render(outcome.jobs, sum: "moved \(People.jobs(outcome.changed))", session.console)
       }
     }
   }
@@ -154,7 +155,7 @@ struct QueueClear: AsyncParsableCommand {
       try await selection.confirm("Forget", JobState.ended, session)
       let outcome = try await session.queue.clearJobs(request)
       try session.console.show(outcome.json) {
-        JobChangeView.render(outcome.jobs, sum: "forgot \(outcome.cleared) jobs", session.console)
+        JobChangeView.render(outcome.jobs, sum: "forgot \(People.jobs(outcome.cleared))", session.console)
       }
     }
   }

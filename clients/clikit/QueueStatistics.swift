@@ -30,8 +30,14 @@ enum QueueStatsView {
     var output = console.render(facts(of: stats, now: now))
     if !stats.integrations.isEmpty { output += "\n" + console.render(table(of: stats.integrations, now: now)) }
     if !stats.failures.isEmpty {
-      var table = Table([.init("FAILED WITH"), .number("JOBS")])
-      for failure in stats.failures { table.add([.init(failure.code, .red), .init(String(failure.jobs))]) }
+      var table = Table([
+        .init("FAILED WITH"), .number("JOBS"), .init("KIND", isOptional: true), .init("WHAT TO DO", cut: .end),
+      ])
+      for failure in stats.failures {
+        table.add([
+          .init(failure.code, .red), .init(String(failure.jobs)), .init(failure.retry), .init(failure.hint),
+        ])
+      }
       output += "\n" + console.render(table)
     }
     return output

@@ -1492,10 +1492,12 @@ struct  Tidewaiter__V1__FailureCount
   ProtobufCMessage base;
   ProtobufCBinaryData code;
   uint64_t jobs;
+  ProtobufCBinaryData retry;
+  ProtobufCBinaryData hint;
 };
 #define TIDEWAITER__V1__FAILURE_COUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__failure_count__descriptor) \
-    , {0,NULL}, 0 }
+    , {0,NULL}, 0, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__V1__CreateUploadRequest

@@ -57,12 +57,24 @@ extension API.Attempt {
     outcome = API.AttemptOutcome(rawValue: record.outcome.rawValue)
     startedAt = API.Timestamp(nanoseconds: record.startedAt)
     endedAt = API.Timestamp(nanoseconds: record.endedAt)
-    error = ErrorDetail(code: record.errorCode, message: record.errorMessage, hint: "")
+    error = ErrorDetail(
+      code: record.errorCode, message: record.errorMessage, hint: ScanErrors.entry(record.errorCode)?.hint ?? "")
     bytesFetched = record.bytesFetched
     bytesTotal = record.bytesTotal
     layersDone = record.layersDone
     layersTotal = record.layersTotal
     layersKnown = record.layersKnown
+  }
+}
+
+extension API.Attempt {
+  /// Makes it as far as its job, which runs, has come.
+  mutating func takeProgress(of job: API.Job) {
+    bytesFetched = job.bytesFetched
+    bytesTotal = job.bytesTotal
+    layersDone = job.layersDone
+    layersTotal = job.layersTotal
+    layersKnown = job.layersKnown
   }
 }
 

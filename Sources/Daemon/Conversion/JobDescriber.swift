@@ -49,7 +49,12 @@ struct JobDescriber: Sendable {
   /// One job in full.
   func describeWhole(_ job: JobRecord) throws -> API.Job? {
     guard var described = try describe([job]).first else { return nil }
-    described.attempts = try queue.attempts(of: job.id).map { API.Attempt($0.record, number: $0.number) }
+    described.attempts = try queue.attempts(of: job.id).map { number, record in
+      var attempt = API.Attempt(record, number: number)
+      // How far one has come is written down at its end.
+      if record.outcome == .running && record.lease == job.lease { attempt.takeProgress(of: described) }
+      return attempt
+    }
     let integration = try store.integration(id: job.integrationId)
     let estimates = estimates(of: integration)
     switch job.state {

@@ -49,8 +49,15 @@ struct JobListing: Sendable {
   }
 
   private func byNumber(after id: UInt64) throws -> (jobs: [JobRecord], next: JobPosition?) {
-    let jobs = try queue.jobs(
-      after: max(id, filter.after), through: filter.last, limit: size + 1, where: filter.matches)
+    let after = max(id, filter.after)
+    let jobs: [JobRecord]
+    if !filter.states.isEmpty && filter.states.isSubset(of: [.inProgress, .parsingResults]) {
+      // They are few, however many jobs there are.
+      let running = try queue.leases().keys.filter { $0 > after && $0 <= filter.last }.sorted()
+      jobs = try running.compactMap { try queue.job($0) }.filter(filter.matches)
+    } else {
+      jobs = try queue.jobs(after: after, through: filter.last, limit: size + 1, where: filter.matches)
+    }
     return (Array(jobs.prefix(size)), jobs.count > size ? .number(jobs[size - 1].id) : nil)
   }
 

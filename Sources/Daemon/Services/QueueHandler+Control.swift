@@ -73,7 +73,7 @@ extension QueueHandler {
   }
 
   func pauseQueue(_ request: PauseQueueRequest, _ context: CallContext) async throws -> QueuePauses {
-    guard request.reason.count <= Self.reasonLengthMaximum else {
+    guard request.reason.unicodeScalars.count <= Self.reasonLengthMaximum else {
       throw RPCError.invalidArgument([("reason", "is longer than \(Self.reasonLengthMaximum) characters")])
     }
     try await control.pause(try integration(request.integration), reason: request.reason, actor: context.peer.actor)

@@ -22,6 +22,10 @@ extension QueueHandler {
       var failure = FailureCount()
       failure.code = code
       failure.jobs = jobs
+      if let known = ScanErrors.entry(code) {
+        failure.retry = known.retry.rawValue
+        failure.hint = known.hint
+      }
       return failure
     }
     let counts = try queue.integrationCounts().filter { integration == nil || $0.key == integration }
@@ -40,13 +44,15 @@ extension QueueHandler {
       return one
     }
     .sorted { $0.integration < $1.integration }
-    stats.pauses = try describer.pauses()
+    let name = try integration.flatMap { try store.integration(id: $0)?.name }
+    stats.pauses = try describer.pauses().filter { name == nil || $0.integration.isEmpty || $0.integration == name }
     let load = scanner.load
     stats.scannerSlots = UInt32(load.slots)
     stats.slotsBusy = UInt32(max(load.running - load.stalled, 0))
     stats.slotsStalled = UInt32(load.stalled)
     stats.throughput = API.Throughput(scanner.throughput(of: integration))
-    if !stats.pauses.contains(where: { $0.integration.isEmpty }) {
+    // Nobody knows when a pause ends.
+    if !stats.pauses.contains(where: { $0.integration.isEmpty || $0.integration == name }) {
       let pending = stats.states.first { $0.state == .pending }?.count ?? 0
       let estimates = describer.estimates(of: try integration.flatMap { try store.integration(id: $0) })
       stats.estimatedEndAt = estimates.end(ofPending: pending).flatMap { API.Timestamp(nanoseconds: $0) }

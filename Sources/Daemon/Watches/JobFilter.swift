@@ -21,6 +21,11 @@ struct JobFilter: Sendable {
   /// Whether jobs in this state are told.
   func shows(_ state: JobState) -> Bool { states.isEmpty || states.contains(state.rawValue) }
 
+  /// Whether none but jobs that run are told of as they stand.
+  var isOfRunning: Bool {
+    !states.isEmpty && states.isSubset(of: [JobState.inProgress.rawValue, JobState.parsingResults.rawValue])
+  }
+
   private func contains(_ id: UInt64) -> Bool {
     var range = 0..<ids.count
     while !range.isEmpty {

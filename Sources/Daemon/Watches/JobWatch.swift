@@ -36,6 +36,8 @@ struct JobWatch {
   private var position: UInt64 = 0
   /// The instants at which the snapshot's parts were read: jobs up to an id, and the newest event of then.
   private var parts: [(through: UInt64, sequence: UInt64)] = []
+  /// The jobs that the snapshot was about; nil for all.
+  private var snapshotIDs: Set<UInt64>?
   private var nextProgress = ContinuousClock.now
 
   init(
@@ -85,10 +87,17 @@ struct JobWatch {
     }
     position = start.sequence
     isPollOver = start.isPollOver
+    var ids = filter.ids
+    if ids.isEmpty && filter.isOfRunning && !untilEnded {
+      // They are few, however many jobs there are. One that begins after this look is told by its event.
+      ids = try await reader.thread.run { [queue] in try queue.leases().keys.sorted() }
+      snapshotIDs = Set(ids)
+    }
     var after = filter.after
     while after < .max {
-      let page = try await reader.thread.run { [queue, filter, after] in
-        try queue.page(after: after, ids: filter.ids, where: filter.concerns)
+      if snapshotIDs?.isEmpty == true { break }
+      let page = try await reader.thread.run { [queue, filter, after, ids] in
+        try queue.page(after: after, ids: ids, where: filter.concerns)
       }
       for (job, integration) in page.jobs {
         if !job.state.isFinal { open += 1 }
@@ -104,7 +113,7 @@ struct JobWatch {
 
   /// Whether the snapshot told of a job as it was after this event.
   private func isInSnapshot(_ job: UInt64, _ sequence: UInt64) -> Bool {
-    guard sequence <= snapshotEnd else { return false }
+    guard sequence <= snapshotEnd, snapshotIDs?.contains(job) ?? true else { return false }
     return parts.first { job <= $0.through }.map { sequence <= $0.sequence } ?? false
   }
 

@@ -82,7 +82,8 @@ extension Scanner {
       return nil
     }
     let progress = attempt.reached
-    if Task.isCancelled {
+    // One whose time was over counts, whatever else has happened meanwhile.
+    if Task.isCancelled && !(error is TimeLimitExceeded) {
       // Either the daemon stops, and the attempt does not count, or the job was cancelled, and its lease is gone.
       try await queue.interrupt(lease, progress)
       log.info("scan interrupted")

@@ -9,7 +9,7 @@ struct SlotLedger: Sendable {
   /// All together, stalled or not, are at most so many times the slots.
   static let holdersPerSlot = 8
   /// Fewer bytes are no progress.
-  static let bytesOfProgress = 64 << 10
+  static let bytesOfProgress = 256 << 10
 
   private struct Holder {
     let integration: UInt64

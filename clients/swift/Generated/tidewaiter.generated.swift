@@ -4532,6 +4532,10 @@ extension Throughput: JSONRepresentable {
 public struct FailureCount: ProtoMessage, Sendable, Equatable {
   public var code: String = ""
   public var jobs: UInt64 = 0
+  /// "retryable": tried again by itself; "permanent"; "varies"; "": not known
+  public var retry: String = ""
+  /// what a person can do
+  public var hint: String = ""
 
   public init() {}
 
@@ -4545,12 +4549,16 @@ public struct FailureCount: ProtoMessage, Sendable, Equatable {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
     self.code = try readText(c.pointee.code, "tidewaiter.v1.FailureCount.code")
     self.jobs = c.pointee.jobs
+    self.retry = try readText(c.pointee.retry, "tidewaiter.v1.FailureCount.retry")
+    self.hint = try readText(c.pointee.hint, "tidewaiter.v1.FailureCount.hint")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__FailureCount.self)
     c.pointee.code = arena.copy(self.code)
     c.pointee.jobs = self.jobs
+    c.pointee.retry = arena.copy(self.retry)
+    c.pointee.hint = arena.copy(self.hint)
   }
 }
 
@@ -4559,6 +4567,8 @@ extension FailureCount: JSONRepresentable {
     .object([
       ("code", .string(self.code)),
       ("jobs", .unsigned(self.jobs)),
+      ("retry", .string(self.retry)),
+      ("hint", .string(self.hint)),
     ])
   }
 }
