@@ -313,9 +313,8 @@ private final class Run {
     selection.states = [[], [.pending], running][number(0...2)]
     let states = selection.states.isEmpty ? running.union([.pending]) : selection.states
     let wanted = model.matching(selection, states: states)
-    let isFull =
-      selection.states != running
-      && (try queue.openCancellationCount()) == JobQueue.openCancellationsMaximum
+    let open = try queue.openCancellationCount()
+    let isFull = open == JobQueue.openCancellationsMaximum && selection.states != running
     do {
       let outcome = try await queue.cancel(selection, actor: "uid:9")
       try require(!isFull, "a cancellation too many was taken")
