@@ -41,9 +41,11 @@ package struct Restore {
   }
 
   private func refuseUnlessEmpty() throws(StoreError) {
-    let isUnfinished = access(spool, F_OK) == 0
-    var ours: Set = [StateDirectory.lockName, StateDirectory.restoreName, "lost+found"]
-    if isUnfinished { ours.formUnion(Self.keyNames) }
+    var status = stat()
+    // A link of that name is nobody's spool.
+    let isUnfinished = lstat(spool, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    var ours: Set = [StateDirectory.lockName, "lost+found"]
+    if isUnfinished { ours.formUnion(Self.keyNames + [StateDirectory.restoreName]) }
     let found = try names(in: directory).filter { !ours.contains($0) }.sorted()
     guard found.isEmpty else {
       throw StoreError(
@@ -153,6 +155,10 @@ package struct Restore {
       try File.syncDirectory(of: spool)
       try File.syncDirectory(of: directory)
     } catch {
+      // Keys without the state that they are of are worse than none.
+      if access(directory + "/" + StateDirectory.stateName, F_OK) != 0 {
+        for name in Self.keyNames { unlink(directory + "/" + name) }
+      }
       throw StoreError(error, path: directory)
     }
   }

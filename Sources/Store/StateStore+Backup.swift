@@ -14,15 +14,19 @@ extension StateStore {
   package func backup(
     now: Int64, on thread: SerialThread, to sink: @Sendable ([UInt8]) async throws -> Void
   ) async throws -> BackupInfo {
-    let (copy, keysBefore) = try await thread.run { [self] in (try environment.copy(), try keys.filed()) }
+    let (keysBefore, copy) = try await thread.run { [self] in
+      let keys = try keys.filed()
+      return (keys, try environment.copy())
+    }
+    let info: BackupInfo
     do {
-      let info = try await write(copy, keysBefore, now, thread, sink)
-      try await thread.run { try copy.end() }
-      return info
+      info = try await write(copy, keysBefore, now, thread, sink)
     } catch {
       copy.giveUp(because: StoreError(.closed, "the backup was given up", hint: "make it again"))
       throw await failure(of: copy, thread) ?? error
     }
+    try await thread.run { try copy.end() }
+    return info
   }
 
   /// What ended a copy by itself, which its reader only sees as an early end; nil when it was we who gave it up.

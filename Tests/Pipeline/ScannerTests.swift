@@ -258,6 +258,24 @@ struct ScannerTests {
     #expect(try plant.store.image(plant.key(image, hub))?.status == .failed)
   }
 
+  @Test func `A job that is queued again has its image back, and retention counts anew`() async throws {
+    let image = FakeImage(layers: [Layers.plain("a")])
+    registry.put(image, "app")
+    let job = try await plant.add(image, to: hub)
+    let key = plant.key(image, hub)
+    _ = try await plant.queue.cancel([job], actor: "uid:7")
+    #expect(try plant.store.image(key)?.status == .skipped)
+    // As retention does with one that no tag points to any more.
+    _ = try await plant.store.write { [store = plant.store] in try store.removeImage(key, now: 5, in: $0) }
+    #expect(try plant.store.image(key) == nil)
+    #expect(try await plant.queue.retry([job], actor: "uid:7").map(\.isChanged) == [true])
+    let record = try #require(try plant.store.image(key))
+    #expect(record.status == .queued && record.lastJobId == job)
+    #expect(record.untagged && record.untaggedAt == (try plant.job(job).enqueuedAt))
+    try await plant.scanning { _ in try await plant.waitUntilIdle() }
+    #expect(try plant.reports(key).count == 1)
+  }
+
   @Test func `A removal ends the scan, and nothing is stored for it any more`() async throws {
     let image = FakeImage(layers: [Layers.plain("a"), Layers.plain("b")])
     registry.put(image, "app")

@@ -6,14 +6,8 @@ extension StateStore {
   /// What the image of a job becomes that ended without a report, or is queued again (`failure` nil): told by the queue, in
   /// its transaction.
   package func noteEnd(of job: JobRecord, _ failure: JobQueue.Failure?, in transaction: WriteTransaction) throws {
+    guard let failure else { return try noteRetry(of: job, in: transaction) }
     try changeImage(job.imageKey, in: transaction) { record in
-      guard let failure else {
-        record.lastJobId = job.id
-        record.status = .queued
-        record.statusReason = ""
-        record.isRetried = false
-        return
-      }
       // A report that there was is still what is known.
       let isKnown = job.state == .cancelled && record.scannedAt != 0
       record.status =
@@ -22,9 +16,23 @@ extension StateStore {
       record.isRetried = failure.isTransient
       record.statusReason = isKnown ? "" : "\(failure.code): \(failure.message)"
     }
-    if let failure, job.state == .error {
+    if job.state == .error {
       try append(.imageFailed, job, "\(failure.code): \(failure.message)", time: job.finishedAt, in: transaction)
     }
+  }
+
+  /// Retention may have removed the image, or be about to: what is scanned anew is kept as long as what was just untagged.
+  private func noteRetry(of job: JobRecord, in transaction: WriteTransaction) throws {
+    let isUntagged = try transaction.get(Self.images, job.imageKey)?.untagged ?? true
+    _ = try remember(job.imageKey, now: job.enqueuedAt, in: transaction)
+    try changeImage(job.imageKey, in: transaction) { record in
+      record.lastJobId = job.id
+      record.status = .queued
+      record.statusReason = ""
+      record.isRetried = false
+      record.untaggedAt = 0
+    }
+    if isUntagged { try setUntagged(job.imageKey, now: job.enqueuedAt, in: transaction) }
   }
 
   /// An event of the image that a job was about.
