@@ -4904,12 +4904,12 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__job_record__field
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "spared",
+    "put_back_at",
     25,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
+    PROTOBUF_C_TYPE_INT64,
     0,   /* quantifier_offset */
-    offsetof(Tidewaiter__Storage__V1__JobRecord, spared),
+    offsetof(Tidewaiter__Storage__V1__JobRecord, put_back_at),
     NULL,
     NULL,
     0,             /* flags */
@@ -4936,9 +4936,9 @@ static const unsigned tidewaiter__storage__v1__job_record__field_indices_by_name
   10,   /* field[10] = not_before */
   16,   /* field[16] = poll_id */
   8,   /* field[8] = priority */
+  24,   /* field[24] = put_back_at */
   2,   /* field[2] = repository */
   20,   /* field[20] = sequence */
-  24,   /* field[24] = spared */
   11,   /* field[11] = started_at */
   5,   /* field[5] = state */
   4,   /* field[4] = tag */

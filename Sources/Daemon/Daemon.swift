@@ -72,7 +72,7 @@ package final class Daemon: Sendable {
       credentials: configuration.credentialsDirectory, eventsMaximum: configuration.retention.eventsMaximum)
     let advisories = try AdvisoryDatabase(
       directory: directory.advisoriesDirectory, mapSizeBytes: configuration.advisoriesMapBytes)
-    let queue = JobQueue(store: store, clock: clock, matchesPattern: QueueControl.matches) { [store] in
+    let queue = JobQueue(store: store, clock: clock, readPattern: QueueControl.readPattern) { [store] in
       try store.noteEnd(of: $0, $1, in: $2)
     }
     let returned = try await queue.recover()

@@ -1,18 +1,22 @@
 import API
+import Glibc
 import Store
 
 /// What an operator should know, for `tidewaiter status`, each with what to do.
 enum Problems {
-  /// A program that reads the store and is so many commits behind keeps the file growing.
+  /// Who reads the store and is so many commits behind keeps the file growing. Of this process that is a backup: nothing
+  /// else reads for so long.
   private static let commitsBehindMaximum: UInt64 = 1000
 
   static func all(of status: Status, store: StoreSize, environment: Store.Environment) -> [Problem] {
     var found: [Problem] = []
-    if let reader = environment.oldestForeignReader, reader.commitsBehind > commitsBehindMaximum {
+    if let reader = environment.oldestReader, reader.commitsBehind > commitsBehindMaximum {
+      let isOurs = reader.process == getpid()
       found.append(
         Problem(
-          "process \(reader.process) reads the store as it was \(reader.commitsBehind) commits ago, and its file grows",
-          hint: "end that process"))
+          (isOurs ? "a backup" : "process \(reader.process)")
+            + " reads the store as it was \(reader.commitsBehind) commits ago, and its file grows meanwhile",
+          hint: isOurs ? "have the client that takes it read faster, or end it" : "end that process"))
     }
     if let fault = environment.fault {
       found.append(Problem("the store takes no changes: \(fault.message)", hint: fault.hint))

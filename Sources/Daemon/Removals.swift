@@ -8,7 +8,6 @@ import Synchronization
 /// Removes integrations: at once for everybody who asks, in the background on disk (D7). A removal that a stop cuts short
 /// goes on at the next start.
 final class Removals: Sendable {
-  private static let jobsBatch = 500
   /// How long to wait before trying again after the store refused.
   private static let retry = Duration.seconds(30)
 
@@ -91,12 +90,7 @@ final class Removals: Sendable {
   }
 
   private func remove(_ id: UInt64) async throws {
-    var jobs = try queue.jobIDs(of: id)[...]
-    while !jobs.isEmpty {
-      try Task.checkCancellation()
-      _ = try await queue.clear(Array(jobs.prefix(Self.jobsBatch)))
-      jobs = jobs.dropFirst(Self.jobsBatch)
-    }
+    _ = try await queue.clear(JobQueue.Selection(integration: id))
     while try await store.removeRemains(of: id, now: clock.now) { try Task.checkCancellation() }
   }
 

@@ -32,7 +32,7 @@ extension JobQueue {
     if pauses.contains(0) { return .none }
     let cancellations = try openCancellations(in: transaction)
     for _ in 0..<Self.lookedAtMaximum {
-      guard let key = try nextReady({ pauses.contains($0) ? .closed : gate($0) }, in: transaction),
+      guard let key = try nextReady({ pauses.contains($0) ? .closed : gate($0) }, cancellations, in: transaction),
         let id = try transaction.get(QueueTables.ready, key)
       else { return .none }
       guard let job = try transaction.get(QueueTables.jobs, id) else {
@@ -76,26 +76,39 @@ extension JobQueue {
   }
 
   /// One seek an integration: the first ready key of each, and the best of those that may run.
-  private func nextReady(_ gate: (UInt64) -> Gate, in transaction: ReadTransaction) throws -> ReadyKey? {
+  private func nextReady(
+    _ gate: (UInt64) -> Gate, _ cancellations: OpenCancellations, in transaction: ReadTransaction
+  ) throws -> ReadyKey? {
     var best: ReadyKey?
-    var from: ReadyKey? = nil
-    while true {
-      var first: ReadyKey?
-      try transaction.scan(QueueTables.ready, from: from) { key, _ in
-        first = key
+    for integration in try waitingIntegrations(in: transaction) {
+      guard let first = try head(of: integration, past: cancellations.wholeThrough(of: integration), in: transaction),
+        best.map({ (first.priority, first.sequence) < ($0.priority, $0.sequence) }) ?? true
+      else { continue }
+      switch gate(integration) {
+      case .closed: break
+      case .peopleOnly: if first.priority == Priority.person.rawValue { best = first }
+      case .open: best = first
+      }
+    }
+    return best
+  }
+
+  /// The first of an integration's line that was received after `sequence`.
+  private func head(
+    of integration: UInt64, past sequence: UInt64, in transaction: ReadTransaction
+  ) throws -> ReadyKey? {
+    for priority in Priority.allCases {
+      let first = ReadyKey(integration: integration, priority: priority.rawValue, sequence: sequence + 1)
+      var found: ReadyKey?
+      try transaction.scan(QueueTables.ready, prefix: { $0.append(integration) }, startingAt: first) { key, _ in
+        found = key
         return false
       }
-      guard let first else { return best }
-      if best.map({ (first.priority, first.sequence) < ($0.priority, $0.sequence) }) ?? true {
-        switch gate(first.integration) {
-        case .closed: break
-        case .peopleOnly: if first.priority == Priority.person.rawValue { best = first }
-        case .open: best = first
-        }
-      }
-      guard first.integration < UInt64.max else { return best }
-      from = ReadyKey(integration: first.integration + 1, priority: 0, sequence: 0)
+      // Without anything to pass over, the first of any priority is the first.
+      guard let found else { return nil }
+      if found.priority == priority.rawValue || sequence == 0 { return found }
     }
+    return nil
   }
 
   /// Records what a scan will have to read, for progress: the bytes of the layers that are to be fetched, and how many
@@ -160,6 +173,7 @@ extension JobQueue {
     if isTimeout { job.sequence = try Self.takeSequence(in: transaction) }
     // What went wrong stays visible while the job waits.
     job.take(failure)
+    job.putBackAt = clock.now
     try putBack(&job, notBefore: delay > .zero ? instant(after: delay) : 0, in: transaction)
     return job
   }
@@ -176,8 +190,11 @@ extension JobQueue {
   package func recover() async throws -> Int {
     try await store.write { transaction in
       let held = try leases(in: transaction)
-      for (id, _) in held {
-        guard var job = try transaction.get(QueueTables.jobs, id) else {
+      for (id, lease) in held {
+        // What is none of its job's leases owns nothing; the sweep finds who does not.
+        guard var job = try transaction.get(QueueTables.jobs, id), job.lease == lease, !job.state.isFinal,
+          job.state != .pending
+        else {
           try transaction.delete(QueueTables.running, id)
           continue
         }

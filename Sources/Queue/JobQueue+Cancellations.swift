@@ -34,21 +34,42 @@ extension JobQueue {
   /// Too many selections are being cancelled at once.
   package struct TooManyCancellations: Error, Equatable {}
 
-  /// The selections that are not carried out yet, as one transaction sees them.
-  struct OpenCancellations {
-    let records: [(number: UInt64, record: CancellationRecord)]
-    let matchesPattern: PatternMatch
+  /// What a cancellation is about, its pattern read.
+  fileprivate struct Extent: Sendable {
+    let record: CancellationRecord
+    let matchesRepository: (@Sendable (String) -> Bool)?
 
-    var isEmpty: Bool { records.isEmpty }
+    init(_ record: CancellationRecord, _ readPattern: PatternReader) throws {
+      self.record = record
+      matchesRepository = record.repository.isEmpty ? nil : try readPattern(record.repository)
+    }
+
+    /// Every job of an integration, or of all.
+    var isWhole: Bool { record.pollId == 0 && matchesRepository == nil }
+
+    func concerns(integration: UInt64) -> Bool { record.integrationId == 0 || record.integrationId == integration }
+
+    func concerns(_ job: JobRecord) -> Bool {
+      concerns(integration: job.integrationId) && (record.pollId == 0 || record.pollId == job.pollId)
+        && (matchesRepository?(job.repository) ?? true)
+    }
+  }
+
+  /// The selections that are not carried out yet, as one transaction sees them.
+  struct OpenCancellations: Sendable {
+    fileprivate let extents: [(number: UInt64, extent: Extent)]
 
     /// The one that makes a pending job a cancelled one; nil for a job that none covers.
     func covering(_ job: JobRecord) -> CancellationRecord? {
-      guard !records.isEmpty, job.state == .pending else { return nil }
-      return records.first { number, record in
-        job.sequence <= record.throughSequence && job.spared < number
-          && JobQueue.concerns(record, job, matchesPattern)
-      }?
-      .record
+      guard !extents.isEmpty, job.state == .pending else { return nil }
+      return extents.first { job.sequence <= $0.extent.record.throughSequence && $0.extent.concerns(job) }?
+        .extent.record
+    }
+
+    /// Whatever of an integration was received up to here is cancelled; 0 where that cannot be said of all of it.
+    func wholeThrough(of integration: UInt64) -> UInt64 {
+      extents.filter { $0.extent.isWhole && $0.extent.concerns(integration: integration) }
+        .map(\.extent.record.throughSequence).max() ?? 0
     }
 
     /// The job as it is shown: what is covered is cancelled since it was asked for.
@@ -64,12 +85,12 @@ extension JobQueue {
   }
 
   func openCancellations(in transaction: ReadTransaction) throws -> OpenCancellations {
-    var records: [(number: UInt64, record: CancellationRecord)] = []
+    var extents: [(number: UInt64, extent: Extent)] = []
     try transaction.scan(QueueTables.cancellations) { number, record in
-      records.append((number, record))
+      extents.append((number, try Extent(record, readPattern)))
       return true
     }
-    return OpenCancellations(records: records, matchesPattern: matchesPattern)
+    return OpenCancellations(extents: extents)
   }
 
   /// What cancelling a selection did at once.
@@ -80,18 +101,22 @@ extension JobQueue {
     package let leases: [UInt64]
   }
 
-  /// Cancels every job of `selection` that has not ended. Those that run end now; pending ones are covered from now on.
-  package func cancel(_ selection: Selection, actor: String) async throws -> SelectionCancelled {
+  /// Cancels every job of `selection` that has not ended. Those that run end now, their attempts as far as `progress` says; pending ones are covered from now on.
+  package func cancel(
+    _ selection: Selection, actor: String,
+    progress: @escaping @Sendable (_ job: UInt64) -> Progress = { _ in Progress() }
+  ) async throws -> SelectionCancelled {
     try await store.write { transaction in
-      guard try transaction.count(QueueTables.cancellations) < Self.openCancellationsMaximum else {
-        throw TooManyCancellations()
-      }
       var record = CancellationRecord()
       record.integrationId = selection.integration ?? 0
       record.pollId = selection.poll ?? 0
       record.repository = selection.repository
       record.actor = actor
-      let outcome = try cancel(record, selection.states, in: transaction)
+      let opens = selection.states.isEmpty || selection.states.contains(.pending)
+      if opens, try transaction.count(QueueTables.cancellations) >= Self.openCancellationsMaximum {
+        throw TooManyCancellations()
+      }
+      let outcome = try cancel(record, selection.states, progress, in: transaction)
       var event = EventRecord(.queueCancelled, time: clock.now)
       if let integration = selection.integration {
         event.integrationId = integration
@@ -111,49 +136,40 @@ extension JobQueue {
     var record = CancellationRecord()
     record.integrationId = integration
     record.isRemoval = true
-    _ = try cancel(record, [], in: transaction)
+    _ = try cancel(record, [], { _ in Progress() }, in: transaction)
     try transaction.delete(QueueTables.pauses, integration)
   }
 
   private func cancel(
-    _ wanted: CancellationRecord, _ states: Set<JobState>, in transaction: WriteTransaction
+    _ wanted: CancellationRecord, _ states: Set<JobState>, _ progress: (UInt64) -> Progress,
+    in transaction: WriteTransaction
   ) throws -> SelectionCancelled {
     var record = wanted
     record.requestedAt = clock.now
     record.throughSequence = (try transaction.get(StateStore.meta, "next_sequence") ?? 1) - 1
     record.throughId = (try transaction.get(StateStore.meta, "next_job") ?? 1) - 1
-    let number = try Self.take("next_cancellation", in: transaction)
+    let extent = try Extent(record, readPattern)
     let wantsPending = states.isEmpty || states.contains(.pending)
-    var leases: [UInt64] = []
-    for id in try self.leases(in: transaction).keys.sorted() {
-      guard var job = try transaction.get(QueueTables.jobs, id), concerns(record, job) else { continue }
+    var ended: [UInt64] = []
+    for id in try leases(in: transaction).keys.sorted() {
+      guard var job = try transaction.get(QueueTables.jobs, id), extent.concerns(job) else { continue }
       if states.isEmpty || states.contains(job.state) {
-        leases.append(job.lease)
-        _ = try cancel(job, Failure(record), actor: record.actor, in: transaction)
+        ended.append(job.lease)
+        _ = try cancel(job, Failure(record), progress(id), actor: record.actor, in: transaction)
       } else if wantsPending {
-        job.spared = number
+        // Should it come back to the queue, it is none of those that were pending.
+        job.sequence = try Self.takeSequence(in: transaction)
         try transaction.put(QueueTables.jobs, id, job)
       }
     }
-    var matched = UInt64(leases.count)
+    var matched = UInt64(ended.count)
     if wantsPending {
-      try transaction.put(QueueTables.cancellations, number, record)
+      try transaction.put(
+        QueueTables.cancellations, try Self.take("next_cancellation", in: transaction), record)
       let integration = record.integrationId == 0 ? nil : record.integrationId
       matched += try counts(of: integration, in: transaction)[.pending] ?? 0
     }
-    return SelectionCancelled(matchedMaximum: matched, leases: leases)
-  }
-
-  private func concerns(_ record: CancellationRecord, _ job: JobRecord) -> Bool {
-    Self.concerns(record, job, matchesPattern)
-  }
-
-  fileprivate static func concerns(
-    _ record: CancellationRecord, _ job: JobRecord, _ matchesPattern: PatternMatch
-  ) -> Bool {
-    (record.integrationId == 0 || record.integrationId == job.integrationId)
-      && (record.pollId == 0 || record.pollId == job.pollId)
-      && (record.repository.isEmpty || matchesPattern(record.repository, job.repository))
+    return SelectionCancelled(matchedMaximum: matched, leases: ended)
   }
 
   /// Selections that are not carried out to their end.
@@ -163,9 +179,9 @@ extension JobQueue {
   package func carryOutCancellations() async throws -> Bool {
     if try openCancellationCount() == 0 { return false }
     return try await store.write { transaction in
-      let open = try openCancellations(in: transaction)
-      guard let (number, first) = open.records.first else { return false }
-      let one = OpenCancellations(records: [(number, first)], matchesPattern: matchesPattern)
+      guard let (number, extent) = try openCancellations(in: transaction).extents.first else { return false }
+      let first = extent.record
+      let one = OpenCancellations(extents: [(number, extent)])
       var record = first
       var covered: [JobRecord] = []
       var lookedAt = 0
@@ -195,13 +211,24 @@ extension JobQueue {
     }
   }
 
-  /// Whether a job, as it is shown, is one of a selection.
-  func matches(_ job: JobRecord, _ selection: Selection) -> Bool {
-    (selection.integration.map { job.integrationId == $0 } ?? true)
-      && (selection.poll.map { job.pollId == $0 } ?? true)
-      && (selection.states.isEmpty || selection.states.contains(job.state))
-      && (selection.errorCodes.isEmpty || selection.errorCodes.contains(job.errorCode))
-      && (selection.repository.isEmpty || matchesPattern(selection.repository, job.repository))
+  /// A selection with its pattern read.
+  struct Filter: Sendable {
+    private let selection: Selection
+    private let matchesRepository: (@Sendable (String) -> Bool)?
+
+    init(_ selection: Selection, _ readPattern: PatternReader) throws {
+      self.selection = selection
+      matchesRepository = selection.repository.isEmpty ? nil : try readPattern(selection.repository)
+    }
+
+    /// Whether a job, as it is shown, is one of the selection.
+    func matches(_ job: JobRecord) -> Bool {
+      (selection.integration.map { job.integrationId == $0 } ?? true)
+        && (selection.poll.map { job.pollId == $0 } ?? true)
+        && (selection.states.isEmpty || selection.states.contains(job.state))
+        && (selection.errorCodes.isEmpty || selection.errorCodes.contains(job.errorCode))
+        && (matchesRepository?(job.repository) ?? true)
+    }
   }
 }
 

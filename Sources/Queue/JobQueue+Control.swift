@@ -25,12 +25,16 @@ extension JobQueue {
 
   // MARK: - Cancelling
 
-  /// Ends jobs that a person does not want any more, all of them or, when one is unknown, none.
-  package func cancel(_ ids: [UInt64], actor: String) async throws -> [Change] {
+  /// Ends jobs that a person does not want any more, all of them or, when one is unknown, none. `progress` says how far
+  /// the attempt at a job has come.
+  package func cancel(
+    _ ids: [UInt64], actor: String, progress: @escaping @Sendable (_ job: UInt64) -> Progress = { _ in Progress() }
+  ) async throws -> [Change] {
     try await change(ids) { job, transaction in
       guard !job.state.isFinal else { return Change(job: job.id, state: job.state) }
       let lease = job.lease
-      let ended = try cancel(job, .cancelled(by: actor), actor: actor, in: transaction)
+      let ended = try cancel(
+        job, .cancelled(by: actor), lease == 0 ? Progress() : progress(job.id), actor: actor, in: transaction)
       return Change(job: job.id, isChanged: true, state: ended.state, lease: lease)
     }
   }
@@ -48,8 +52,10 @@ extension JobQueue {
     var outcome: (changed: UInt64, existed: UInt64) = (0, 0)
     let states: Set<JobState> = selection.states.isEmpty ? [.error] : selection.states.filter(\.isFinal)
     try await changeAll(Selection(of: selection, states: states)) { job, transaction in
-      let change = try retry(job, actor: actor, in: transaction)
-      return change
+      // One that is being removed is none of the caller's business.
+      let integration = try transaction.get(StateStore.integrations, job.integrationId)
+      guard let integration, !integration.deleting else { return Change(job: job.id, state: job.state) }
+      return try retry(job, actor: actor, in: transaction)
     } told: { change in
       if change.isChanged { outcome.changed += 1 } else if change.existing != 0 { outcome.existed += 1 }
     }
@@ -68,6 +74,8 @@ extension JobQueue {
     job.take(nil)
     job.attempt = 0
     job.interruptions = 0
+    job.enqueuedAt = clock.now
+    job.startedAt = 0
     job.finishedAt = 0
     job.sequence = try Self.takeSequence(in: transaction)
     job.priority = UInt32(Priority.person.rawValue)
@@ -104,12 +112,20 @@ extension JobQueue {
     guard job.state == .pending, job.priority != UInt32(priority.rawValue) else {
       return Change(job: job.id, state: job.state)
     }
+    let moved = try move(job, to: priority, actor: actor, in: transaction)
+    return Change(job: job.id, isChanged: true, state: moved.state)
+  }
+
+  /// Moves a pending job to another priority.
+  func move(
+    _ job: JobRecord, to priority: Priority, actor: String, in transaction: WriteTransaction
+  ) throws -> JobRecord {
     var job = job
     let wasReady = try transaction.delete(QueueTables.ready, job.readyKey)
     job.priority = UInt32(priority.rawValue)
     if wasReady { try transaction.put(QueueTables.ready, job.readyKey, job.id) }
     try put(job, .jobChanged, from: job.state, actor: actor, in: transaction)
-    return Change(job: job.id, isChanged: true, state: job.state)
+    return job
   }
 
   // MARK: - Off the list
@@ -130,24 +146,29 @@ extension JobQueue {
     return cleared
   }
 
-  /// Forgets jobs that ended before an instant, at most `limit` of them; returns how many.
-  package func clear(endedBefore instant: Int64, limit: Int) async throws -> Int {
+  /// Forgets jobs that ended before an instant, looking at `limit` of them; returns how many, and whether to go on.
+  package func clear(endedBefore instant: Int64, limit: Int) async throws -> (cleared: Int, isMore: Bool) {
     try await store.write { transaction in
-      var doomed: [UInt64] = []
-      for state in JobState.all where state.isFinal {
-        try transaction.scan(QueueTables.ended, from: EndedKey(state: state, endedAt: 0, job: 0)) { key, _ in
-          guard key.state == UInt8(clamping: state.rawValue), key.endedAt < UInt64(max(0, instant)) else {
-            return false
-          }
-          doomed.append(key.job)
+      var doomed: [EndedKey] = []
+      for state in JobState.all where state.isFinal && doomed.count < limit {
+        let first = EndedKey(state: state, endedAt: 0, job: 0)
+        try transaction.scan(QueueTables.ended, from: first) { key, _ in
+          guard key.state == first.state, key.endedAt < UInt64(max(0, instant)) else { return false }
+          doomed.append(key)
           return doomed.count < limit
         }
-        if doomed.count == limit { break }
       }
-      for id in doomed {
-        if let job = try transaction.get(QueueTables.jobs, id) { _ = try clear(job, in: transaction) }
+      var cleared = 0
+      for key in doomed {
+        if let job = try transaction.get(QueueTables.jobs, key.job), job.state.isFinal, job.endedKey == key {
+          _ = try clear(job, in: transaction)
+          cleared += 1
+        } else {
+          // Nobody's: it must not stand in the way.
+          try transaction.delete(QueueTables.ended, key)
+        }
       }
-      return doomed.count
+      return (cleared, doomed.count == limit)
     }
   }
 
@@ -250,31 +271,37 @@ extension JobQueue {
     }
   }
 
-  /// Changes every job of a selection, in batches between which others have their turn. What is queued meanwhile is left.
+  /// Changes every job of a selection, whose states are named, in batches between which others have their turn. What is queued meanwhile is left.
   private func changeAll(
     _ selection: Selection, _ body: @escaping @Sendable (JobRecord, WriteTransaction) throws -> Change,
     told: (Change) -> Void
   ) async throws {
+    if selection.states.isEmpty { return }
     let last = try store.read { (try $0.get(StateStore.meta, "next_job") ?? 1) - 1 }
+    let wanted = try Filter(selection, readPattern)
     var position: UInt64 = 0
     while position < last {
       try Task.checkCancellation()
       let (changes, next) = try await store.write { [position] transaction in
         let cancellations = try openCancellations(in: transaction)
-        var matching: [JobRecord] = []
+        var matching: [UInt64] = []
         var (lookedAt, next) = (0, last)
         try transaction.scan(QueueTables.jobs, from: position + 1) { id, job in
           guard id <= last else { return false }
           lookedAt += 1
-          if matches(cancellations.view(job), selection) { matching.append(job) }
+          if wanted.matches(cancellations.view(job)) { matching.append(job.id) }
           guard lookedAt < Self.lookedAtBatch, matching.count < Self.changedBatch else {
             next = id
             return false
           }
           return true
         }
-        let changes = try matching.map { job in
-          try body(try settled(job, cancellations, in: transaction), transaction)
+        let changes = try matching.compactMap { id throws -> Change? in
+          // A change before this one may have settled it.
+          guard let job = try transaction.get(QueueTables.jobs, id), wanted.matches(cancellations.view(job)) else {
+            return nil
+          }
+          return try body(try settled(job, cancellations, in: transaction), transaction)
         }
         return (changes, next)
       }

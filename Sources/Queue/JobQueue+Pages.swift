@@ -29,18 +29,6 @@ extension JobQueue {
     }
   }
 
-  /// Ids of all jobs of an integration, ended or not.
-  package func jobIDs(of integration: UInt64) throws -> [UInt64] {
-    try store.read { transaction in
-      var found: [UInt64] = []
-      try transaction.scan(QueueTables.jobs) { id, job in
-        if job.integrationId == integration { found.append(id) }
-        return true
-      }
-      return found
-    }
-  }
-
   // MARK: - For who follows changes
 
   /// Jobs as they stood at one instant, with the newest event of that instant: what happened to them since is in the

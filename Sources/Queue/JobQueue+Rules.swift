@@ -6,6 +6,8 @@ import Store
 extension JobQueue {
   /// Jobs that one transaction brings into line.
   private static let promotedBatch = 256
+  /// Jobs that back off whose time is looked at for a clock that was set back.
+  private static let correctedBatch = 64
 
   func putBack(_ job: inout JobRecord, notBefore: Int64, in transaction: WriteTransaction) throws {
     try transaction.delete(QueueTables.running, job.id)
@@ -35,13 +37,14 @@ extension JobQueue {
 
   /// Ends a job that is not wanted any more, whatever it does. `actor` is who does not.
   func cancel(
-    _ job: JobRecord, _ failure: Failure, actor: String, in transaction: WriteTransaction
+    _ job: JobRecord, _ failure: Failure, _ progress: Progress = Progress(), actor: String,
+    in transaction: WriteTransaction
   ) throws -> JobRecord {
     var job = job
     if job.state == .pending {
       try takeFromLine(job, in: transaction)
     } else {
-      try record(.cancelled, failure, Progress(), of: job, in: transaction)
+      try record(.cancelled, failure, progress, of: job, in: transaction)
     }
     let previous = try change(&job, .cancel, in: transaction)
     job.take(failure)
@@ -109,24 +112,21 @@ extension JobQueue {
   /// A clock that was set back would hold up what backs off for as much longer: what was put back at a time that has not
   /// come yet waits from now on.
   private func correctDelayed(_ now: Int64, in transaction: WriteTransaction) throws {
-    var ahead: [(key: DelayedKey, wait: Int64)] = []
+    var ahead: [DelayedKey] = []
+    var lookedAt = 0
     try transaction.scan(QueueTables.delayed) { key, _ in
-      let notBefore = Int64(clamping: key.notBefore)
-      guard notBefore > now, let job = try transaction.get(QueueTables.jobs, key.job),
-        let endedAt = try transaction.get(QueueTables.attempts, job.attemptKey)?.endedAt, endedAt > now
-      else { return false }
-      ahead.append((key, notBefore - min(endedAt, notBefore)))
-      return ahead.count < Self.promotedBatch
+      lookedAt += 1
+      if let job = try transaction.get(QueueTables.jobs, key.job), job.putBackAt > now { ahead.append(key) }
+      return lookedAt < Self.correctedBatch
     }
-    for (key, wait) in ahead {
+    for key in ahead {
       guard var job = try transaction.get(QueueTables.jobs, key.job) else { continue }
       try transaction.delete(QueueTables.delayed, key)
+      let wait = max(0, job.notBefore - job.putBackAt)
+      job.putBackAt = now
       job.notBefore = now + min(wait, .max - now)
       try transaction.put(QueueTables.jobs, job.id, job)
       try transaction.put(QueueTables.delayed, DelayedKey(notBefore: job.notBefore, job: job.id), NoValue())
-      guard var attempt = try transaction.get(QueueTables.attempts, job.attemptKey) else { continue }
-      attempt.endedAt = now
-      try transaction.put(QueueTables.attempts, job.attemptKey, attempt)
     }
   }
 

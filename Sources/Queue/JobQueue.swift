@@ -82,31 +82,36 @@ package struct JobQueue: Sendable {
   /// Told of a job that ended in error or was cancelled, with why, and of one that a person queued again (nil), in the
   /// transaction that does it: the job's image goes with it.
   package typealias Observer = @Sendable (JobRecord, Failure?, WriteTransaction) throws -> Void
-  /// Whether a pattern for repositories matches one.
-  package typealias PatternMatch = @Sendable (_ pattern: String, _ repository: String) -> Bool
+  /// Reads a pattern for repositories: what it gives says which it matches.
+  package typealias PatternReader = @Sendable (_ pattern: String) throws -> @Sendable (_ repository: String) -> Bool
 
   package let store: StateStore
   let clock: WallClock
   let observer: Observer
-  let matchesPattern: PatternMatch
+  let readPattern: PatternReader
 
   package init(
-    store: StateStore, clock: WallClock = .system, matchesPattern: @escaping PatternMatch = { $0 == $1 },
+    store: StateStore, clock: WallClock = .system,
+    readPattern: @escaping PatternReader = { pattern in { $0 == pattern } },
     observer: @escaping Observer = { _, _, _ in }
   ) {
     self.store = store
     self.clock = clock
-    self.matchesPattern = matchesPattern
+    self.readPattern = readPattern
     self.observer = observer
   }
 
-  /// Queues an image inside a transaction; an image already pending or in progress keeps its job, which is returned.
+  /// Queues an image inside a transaction; an image already pending or in progress keeps its job, which is returned. A
+  /// pending one comes forward where this asker's priority is higher.
   /// `actor` is who wants it, for the event log.
   package func enqueue(
     _ image: ImageKey, tag: String, priority: Priority, poll: UInt64 = 0, actor: String = "",
     in transaction: WriteTransaction
   ) throws -> (job: JobRecord, existed: Bool) {
-    if let existing = try activeJob(of: image, in: transaction) { return (existing, true) }
+    if let existing = try activeJob(of: image, in: transaction) {
+      guard existing.state == .pending, UInt32(priority.rawValue) < existing.priority else { return (existing, true) }
+      return (try move(existing, to: priority, actor: actor, in: transaction), true)
+    }
     var job = JobRecord()
     job.id = try Self.take("next_job", in: transaction)
     job.sequence = try Self.takeSequence(in: transaction)

@@ -1435,7 +1435,7 @@ package struct JobRecord: ProtoMessage {
   package var bytesTotal: UInt64 = 0
   package var layersTotal: UInt32 = 0
   package var errorHint: String = ""
-  /// order of receipt inside a priority; a retry gives it a new one
+  /// order of receipt inside a priority; a retry or a timeout gives it a new one
   package var sequence: UInt64 = 0
   /// number of its newest attempt record, 0 none
   package var attemptsRecorded: UInt32 = 0
@@ -1443,8 +1443,8 @@ package struct JobRecord: ProtoMessage {
   package var layersKnown: UInt32 = 0
   /// who asked for it or wanted it again last, "" for a poll
   package var actor: String = ""
-  /// number of the newest cancellation that does not cover it, though its receipt is earlier
-  package var spared: UInt64 = 0
+  /// when a failure or a timeout sent it back to the queue, 0: it did not
+  package var putBackAt: Int64 = 0
 
   package init() {}
 
@@ -1480,7 +1480,7 @@ package struct JobRecord: ProtoMessage {
     self.attemptsRecorded = c.pointee.attempts_recorded
     self.layersKnown = c.pointee.layers_known
     self.actor = try readText(c.pointee.actor, "tidewaiter.storage.v1.JobRecord.actor")
-    self.spared = c.pointee.spared
+    self.putBackAt = c.pointee.put_back_at
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1509,7 +1509,7 @@ package struct JobRecord: ProtoMessage {
     c.pointee.attempts_recorded = self.attemptsRecorded
     c.pointee.layers_known = self.layersKnown
     c.pointee.actor = arena.copy(self.actor)
-    c.pointee.spared = self.spared
+    c.pointee.put_back_at = self.putBackAt
   }
 }
 

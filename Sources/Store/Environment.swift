@@ -173,19 +173,19 @@ package final class Environment: Sendable {
     }
   }
 
-  /// Another program that reads the file.
-  package struct ForeignReader: Sendable, Equatable {
+  /// Somebody who reads the file: another program, or this one.
+  package struct OldReader: Sendable, Equatable {
     package let process: Int32
     /// What was committed since the commit that it reads: none of the pages given up since are used again.
     package let commitsBehind: UInt64
   }
 
-  /// The one that reads the oldest commit; nil when no other program reads the file.
-  package var oldestForeignReader: ForeignReader? {
+  /// Whoever reads the oldest commit; nil when nobody reads the file.
+  package var oldestReader: OldReader? {
     do {
       let file = try enter()
       defer { leave() }
-      return file.oldestForeignReader
+      return file.oldestReader
     } catch {
       // Nobody reads a file that is not open.
       return nil

@@ -96,8 +96,8 @@ struct EnvironmentFile: @unchecked Sendable {
     mdb_reader_check(environment, &dead)
   }
 
-  /// The reader of another process that reads the oldest commit; nil when there is none.
-  var oldestForeignReader: Environment.ForeignReader? {
+  /// The reader that reads the oldest commit; nil when nobody reads.
+  var oldestReader: Environment.OldReader? {
     final class Listing { var text = "" }
     let listing = Listing()
     mdb_reader_list(
@@ -109,12 +109,10 @@ struct EnvironmentFile: @unchecked Sendable {
       }, Unmanaged.passUnretained(listing).toOpaque())
     // A line for each: its process, its thread, and the commit it reads, "-" for one that reads none.
     let newest = newestCommit
-    var oldest: Environment.ForeignReader?
+    var oldest: Environment.OldReader?
     for line in listing.text.split(separator: "\n") {
       let words = line.split(separator: " ")
-      guard words.count == 3, let process = Int32(words[0]), process != getpid(), let commit = UInt64(words[2]) else {
-        continue
-      }
+      guard words.count == 3, let process = Int32(words[0]), let commit = UInt64(words[2]) else { continue }
       let behind = newest - min(newest, commit)
       if behind >= oldest?.commitsBehind ?? 0 { oldest = .init(process: process, commitsBehind: behind) }
     }

@@ -49,7 +49,7 @@ final class Bench: Sendable {
     store = try await StateStore(
       directory: state, tables: QueueTables.all, migrations: QueueTables.migrations, options: options,
       eventsMaximum: eventsMaximum)
-    queue = JobQueue(store: store, matchesPattern: QueueControl.matches) { [store] in
+    queue = JobQueue(store: store, readPattern: QueueControl.readPattern) { [store] in
       try store.noteEnd(of: $0, $1, in: $2)
     }
     let catalogue = Catalogue()

@@ -368,6 +368,16 @@ struct QueueHandlerTests {
     #expect(try await bench.jobs.getQueueStats(one, bench.context).integrations.map(\.integration) == ["other"])
   }
 
+  @Test func `Jobs of an integration that is being removed are shown by its name`() async throws {
+    _ = try await bench.create("hub")
+    let ids = try await queue("hub", 1)
+    _ = try await bench.store.beginRemoval(named: "hub", now: 1) { [queue = bench.queue] id, transaction in
+      try queue.cancelAll(ofRemoved: id, in: transaction)
+    }
+    #expect(try await job(ids[0]).state == .cancelled)
+    #expect(try await job(ids[0]).reference.hasPrefix("hub/app:t@sha256:"))
+  }
+
   @Test func `Only what has ended is cleared, of the states that are named`() async throws {
     _ = try await bench.create("hub")
     let ids = try await queue("hub", 3)

@@ -280,6 +280,38 @@ struct WatchTests {
     #expect(try #require(try await next()) == (3, .pending))
   }
 
+  @Test func `Of what runs, each job is told from where it stands to its end, whatever began meanwhile`() async throws {
+    let served = try await Served()
+    let ids = try await served.add(0..<400)
+    let working = Task {
+      for _ in 1..<400 { try await served.finish(try await served.lease()) }
+    }
+    var last: Task<Void, any Error>?
+    var told: [UInt64: [API.JobState]] = [:]
+    var isInSnapshot = true
+    for try await message in served.watchJobs({ $0.states = [.inProgress, .parsingResults] }) {
+      if message.snapshotComplete {
+        isInSnapshot = false
+        // However slowly the watch began, there is one more.
+        last = Task {
+          try await working.value
+          try await served.finish(try await served.lease())
+        }
+      } else {
+        let job = try #require(message.job)
+        if isInSnapshot { #expect(job.state != .finished && told[job.id] == nil) }
+        told[job.id, default: []].append(job.state)
+      }
+      if told[ids[399]]?.last == .finished { break }
+    }
+    try await last?.value
+    // One job runs at a time: all but those that had ended before the watch began.
+    let first = try #require(told.keys.min())
+    #expect(told.keys.sorted() == ids.filter { $0 >= first })
+    let order: [API.JobState] = [.inProgress, .parsingResults, .finished]
+    #expect(told.values.allSatisfy { $0.elementsEqual(order.suffix($0.count)) && $0.count > 1 })
+  }
+
   @Test func `A filter by state shows only these states; one by poll ends with the poll`() async throws {
     let served = try await Served()
     var wanted = PollRecord()

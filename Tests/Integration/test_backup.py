@@ -1,5 +1,6 @@
 """`tidewaiter backup` and `tidewaiterd --restore`: a whole instant of a busy daemon, put in place whole or not at all."""
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -152,3 +153,26 @@ def test_a_state_directory_in_use_or_not_empty_is_refused(daemon, kept, binaries
     assert "No such file" in restore(binaries, daemon.state, "/nowhere/backup", code=1)
     daemon.start()
     assert daemon.cli.images()
+
+
+def test_a_restore_that_is_killed(kept, binaries, make_daemon, cli):
+    """H115: whenever that is, the state is in place or not there at all, and the next restore or start goes on."""
+    images, whole = cli.images(), 0
+    chance = random.Random()
+    for _ in range(25):
+        other = make_daemon()
+        process = subprocess.Popen([binaries.daemon, "--state-dir", str(other.state), "--restore", str(kept)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        threading.Event().wait(chance.random() * 0.06)
+        process.kill()
+        process.wait()
+        if (other.state / "state.mdb").exists():
+            whole += 1
+        else:
+            if (other.state / "restore").exists():
+                assert "--restore" in other.refuses_to_start()
+            restore(binaries, other.state, kept)
+        other.start()
+        assert other.cli.images() == images
+        other.stop()
+    print(f"{whole} of 25 were whole when they were killed")

@@ -71,6 +71,24 @@ def test_a_shorter_time_is_kept_to_and_everything_else_stays(make_daemon, script
     assert len(cli.images()) == 2 and len(cli.polls("it")) == 1
 
 
+def test_a_dry_run_tells_what_a_collection_then_removes(make_daemon, scripted, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("retention: {jobsDays: 1}\n")
+    daemon = make_daemon("--config", settings).start()
+    daemon.cli.add_integration("it", scripted.url)
+    daemon.cli.poll("it")
+    # One by hand before the time is over, so that none is due by itself when it is.
+    assert later(daemon, 0.9)("gc")["removed"] == []
+    cli = later(daemon, 1.2)
+    told = cli("gc", "--dry-run")
+    assert [(one["kind"], one["count"]) for one in told["removed"]] == [("jobs", 2)] and told["removed"][0]["rule"]
+    assert len(cli.jobs()) == 2
+    done = cli("gc")
+    assert done["removed"] == told["removed"]
+    assert cli.jobs() == [] and len(cli.images()) == 2
+    assert cli("gc")["removed"] == []
+
+
 @pytest.mark.parametrize("setting", ["jobsDays: 0", "eventsMaximum: 999", "pollsMinimum: 0", "layersDays: 36501", "jobs: 1"])
 def test_a_setting_that_cannot_be_is_refused(make_daemon, tmp_path, setting):
     settings = tmp_path / "settings.yaml"

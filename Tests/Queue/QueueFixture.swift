@@ -34,7 +34,7 @@ final class QueueFixture: Sendable {
       directory: StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all,
       migrations: QueueTables.migrations, options: options)
     queue = JobQueue(
-      store: store, clock: WallClock { [clock] in clock.now }, matchesPattern: { $1.hasPrefix($0) })
+      store: store, clock: WallClock { [clock] in clock.now }, readPattern: { pattern in { $0.hasPrefix(pattern) } })
   }
 
   deinit { store.close() }

@@ -136,6 +136,12 @@ struct QueueModel {
     active[job.image] = id
   }
 
+  /// It stays when what was pending is cancelled, and is behind that should it come back.
+  mutating func spare(_ id: UInt64) {
+    jobs[id]?.sequence = nextSequence
+    nextSequence += 1
+  }
+
   private mutating func close(_ id: UInt64) {
     if let image = jobs[id]?.image { active[image] = nil }
   }

@@ -174,8 +174,13 @@ private final class Run {
       return [id]
     case .retrySelection:
       var selection = selection()
-      if number(0...1) == 0 { selection.errorCodes = [Self.codes[number(0...2)]] }
-      let wanted = model.matching(selection, states: [.error])
+      let states: [Set<JobState>] = [
+        [], [.error], [.cancelled], [.error, .cancelled, .finished], [.cancelled, .pending],
+      ]
+      selection.states = states[number(0...4)]
+      if selection.states.isEmpty, number(0...1) == 0 { selection.errorCodes = [Self.codes[number(0...2)]] }
+      let wanted = model.matching(
+        selection, states: selection.states.isEmpty ? [.error] : selection.states.filter(\.isFinal))
       var expected: (changed: UInt64, existed: UInt64) = (0, 0)
       for id in wanted {
         if let job = model.jobs[id], model.active[job.image] == nil {
@@ -241,6 +246,9 @@ private final class Run {
     try require(existed == (active != nil), "\(image.repository) existed: \(existed)")
     if let active {
       try require(job.id == active, "job \(job.id) instead of \(active)")
+      if let known = model.jobs[active], known.state == .pending, priority.rawValue < known.priority.rawValue {
+        model.jobs[active]?.priority = priority
+      }
     } else {
       try require(model.jobs[job.id] == nil, "job \(job.id) a second time")
       model.enqueue(job.id, image, priority, poll: poll)
@@ -305,7 +313,9 @@ private final class Run {
     selection.states = [[], [.pending], running][number(0...2)]
     let states = selection.states.isEmpty ? running.union([.pending]) : selection.states
     let wanted = model.matching(selection, states: states)
-    let isFull = try queue.openCancellationCount() == JobQueue.openCancellationsMaximum
+    let isFull =
+      selection.states != running
+      && (try queue.openCancellationCount()) == JobQueue.openCancellationsMaximum
     do {
       let outcome = try await queue.cancel(selection, actor: "uid:9")
       try require(!isFull, "a cancellation too many was taken")
@@ -317,6 +327,9 @@ private final class Run {
       try require(isFull, "a cancellation was refused")
       while try await queue.carryOutCancellations() {}
       return []
+    }
+    if selection.states == [.pending] {
+      for id in model.matching(selection, states: running) { model.spare(id) }
     }
     for id in wanted { model.cancel(id) }
     return wanted

@@ -259,4 +259,20 @@ struct BackupTests {
     #expect(await code { _ = try await task.value } == .reopening)
     store.close()
   }
+
+  @Test func `One that takes long is seen`() async throws {
+    let store = try await openStore(state)
+    #expect(store.environment.oldestReader == nil)
+    for number in 0..<20 as Range<UInt64> {
+      try await store.write { try $0.put(numbers, number, RawValue([UInt8](repeating: 7, count: 1 << 20))) }
+    }
+    let copy = try await blocking { try store.environment.copy() }
+    _ = try await blocking { try copy.read(upTo: 1) }
+    for number in 0..<30 as Range<UInt64> { try await store.write { try $0.put(names, "count", number) } }
+    #expect(store.environment.oldestReader == .init(process: getpid(), commitsBehind: 30))
+    copy.giveUp(because: StoreError(.closed, "", hint: ""))
+    await #expect(throws: StoreError.self) { try await blocking { try copy.end() } }
+    #expect(store.environment.oldestReader == nil)
+    store.close()
+  }
 }

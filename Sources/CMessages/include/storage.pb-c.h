@@ -588,7 +588,7 @@ struct  Tidewaiter__Storage__V1__JobRecord
   uint32_t attempts_recorded;
   uint32_t layers_known;
   ProtobufCBinaryData actor;
-  uint64_t spared;
+  int64_t put_back_at;
 };
 #define TIDEWAITER__STORAGE__V1__JOB_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__job_record__descriptor) \

@@ -23,11 +23,16 @@ struct JobDescriber: Sendable {
     let pauses = try queue.pauses()
     let load = scanner.load
     var integrations: [UInt64: IntegrationRecord] = [:]
-    for id in Set(jobs.map(\.integrationId)) { integrations[id] = try store.integration(id: id) }
+    // One that is being removed has a name still.
+    var names: [UInt64: String] = [:]
+    for id in Set(jobs.map(\.integrationId)) {
+      integrations[id] = try store.integration(id: id)
+      names[id] = try store.read { try store.integrationName(id, in: $0) }
+    }
     return jobs.map { job in
       let integration = integrations[job.integrationId]
       var described = API.Job(
-        job, integration: integration?.name ?? "", progress: job.isRunning ? progress.counts(of: job.id) : nil,
+        job, integration: names[job.integrationId] ?? "", progress: job.isRunning ? progress.counts(of: job.id) : nil,
         limit: integration?.scanTimeLimit, now: now)
       if job.state == .pending {
         let wait = wait(of: job, integration, pauses, load, now)

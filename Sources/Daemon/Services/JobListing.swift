@@ -9,7 +9,7 @@ import StorageMessages
 /// ended by their end, the newest first, others by their numbers.
 struct JobListing: Sendable {
   /// Steps of some thousands of jobs that one page looks at; one that found too little goes on from there.
-  private static let stepsMaximum = 20
+  private static let stepsMaximum = 8
 
   struct Filter: Sendable {
     var states: Set<StorageMessages.JobState> = []

@@ -28,6 +28,7 @@ extension QueueHandler {
       }
       return failure
     }
+    let isSettled = try queue.openCancellationCount() == 0
     let counts = try queue.integrationCounts().filter { integration == nil || $0.key == integration }
     stats.integrations = try store.read { transaction in
       try counts.filter { $0.value.values.contains { $0 > 0 } }.map { id, states in
@@ -40,7 +41,8 @@ extension QueueHandler {
     .map { id, one in
       var one = one
       one.throughput = API.Throughput(scanner.throughput(of: id))
-      one.oldestPendingAt = API.Timestamp(nanoseconds: try queue.oldestPending(of: id) ?? 0)
+      // While much is being cancelled each line's head is far behind what is, and not worth the search.
+      one.oldestPendingAt = isSettled ? API.Timestamp(nanoseconds: try queue.oldestPending(of: id) ?? 0) : nil
       return one
     }
     .sorted { $0.integration < $1.integration }

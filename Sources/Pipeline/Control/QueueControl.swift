@@ -27,24 +27,24 @@ package final class QueueControl: Sendable {
     self.log = log
   }
 
-  /// Whether a pattern for repositories, as criteria have them, matches one; one that is none matches nothing.
-  @Sendable package static func matches(_ pattern: String, _ repository: String) -> Bool {
-    guard let pattern = try? Pattern(parsing: pattern) else { return false }
-    return pattern.matches(repository: repository)
+  /// Reads a pattern for repositories, as criteria have them. Throws `PatternError`.
+  @Sendable package static func readPattern(_ text: String) throws -> @Sendable (String) -> Bool {
+    let pattern = try Pattern(parsing: text)
+    return { pattern.matches(repository: $0) }
   }
 
   // MARK: - What people want
 
   /// Ends jobs, and their attempts at once. Throws `JobQueue.UnknownJob`, with nothing changed.
   package func cancel(_ jobs: [UInt64], actor: String) async throws -> [JobQueue.Change] {
-    let changes = try await queue.cancel(jobs, actor: actor)
+    let changes = try await queue.cancel(jobs, actor: actor) { [scanner] in scanner.progress(of: $0) }
     scanner.cancel(changes.map(\.lease).filter { $0 != 0 })
     return changes
   }
 
   /// Ends every job of a selection; returns at once with how many there may be.
   package func cancel(_ selection: JobQueue.Selection, actor: String) async throws -> UInt64 {
-    let outcome = try await queue.cancel(selection, actor: actor)
+    let outcome = try await queue.cancel(selection, actor: actor) { [scanner] in scanner.progress(of: $0) }
     scanner.cancel(outcome.leases)
     wake.send()
     return outcome.matchedMaximum

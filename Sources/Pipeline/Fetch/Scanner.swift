@@ -92,6 +92,12 @@ package final class Scanner: Sendable {
     slots = LendingSlots(settings.slots, patience: settings.patience, clock: settings.clock) { wake.send() }
   }
 
+  /// How far the attempt at a job has come; nothing for one that does not run.
+  package func progress(of job: UInt64) -> JobQueue.Progress {
+    progress.counts(of: job).map { JobQueue.Progress(bytesFetched: $0.bytesFetched, layersDone: $0.layersDone) }
+      ?? JobQueue.Progress()
+  }
+
   /// There may be something to do.
   package func poke() { wake.send() }
 

@@ -4,8 +4,9 @@ import Store
 
 /// Queues images that are known once more. What was decided on their tags stays as it is.
 package struct Rescanner: Sendable {
-  /// Images queued, and looked at, in one transaction, so that other writers have their turn in between.
-  private static let batch = 500
+  /// Images queued, and looked at, in one transaction: some tens of milliseconds of work, so that other writers have their
+  /// turn in between, and not so little that its sync is most of it.
+  private static let batch = 2_000
   private static let lookedAtMaximum = 5_000
 
   /// What became of the images of one or of all integrations.

@@ -55,13 +55,14 @@ struct RetentionRules: Sendable {
         }
       }
     } else {
-      var cleared = 0
-      repeat {
+      var isMore = true
+      while isMore {
         try sweeper.check()
         try Task.checkCancellation()
-        cleared = try await queue.clear(endedBefore: limit, limit: Sweeper.batch)
-        count += UInt64(cleared)
-      } while cleared > 0
+        let outcome = try await queue.clear(endedBefore: limit, limit: Sweeper.batch)
+        count += UInt64(outcome.cleared)
+        isMore = outcome.isMore
+      }
     }
     outcome.add(.jobs, count, "ended \(days(settings.jobsDays)) ago, with their attempts")
   }

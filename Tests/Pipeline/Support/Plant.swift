@@ -93,7 +93,7 @@ final class Plant: Sendable {
     store = try await StateStore(
       directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all,
       migrations: QueueTables.migrations, options: options)
-    queue = JobQueue(store: store, clock: clock.wall, matchesPattern: QueueControl.matches) { [store] in
+    queue = JobQueue(store: store, clock: clock.wall, readPattern: QueueControl.readPattern) { [store] in
       try store.noteEnd(of: $0, $1, in: $2)
     }
     var timeouts = TransportTimeouts()
