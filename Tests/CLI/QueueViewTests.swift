@@ -120,6 +120,32 @@ struct QueueViewTests {
     #expect(later.contains { $0.contains("0 B/s  1m 30s of 30m") })
   }
 
+  @Test("What ended is a row for each job, the last end of it; what goes back to the line has not ended")
+  func ends() {
+    let now = ContinuousClock.now
+    var screen = QueueScreen(isOfOne: false)
+    func ended() -> [String] {
+      let lines = screen.render(columns: 100, lines: 40, colours: false, now: 0, at: now)
+      let rows = lines.drop { !$0.contains("ENDED") }.dropFirst()
+      return rows.map { $0.split(separator: " ").prefix(4).filter { !$0.contains("/") }.joined(separator: " ") }
+    }
+    screen.take(Self.stats(), head: [])
+    screen.take(.snapshotBegins, at: now)
+    screen.take(.present(Self.job(1)), at: now)
+    screen.take(.snapshotEnds, at: now)
+    screen.take(.changed(Self.job(1, .pending)), at: now)
+    #expect(ended() == [])
+    screen.take(.changed(Self.job(2, .error)), at: now)
+    screen.take(.changed(Self.job(3, .finished)), at: now)
+    #expect(ended() == ["3 finished", "2 error"])
+    // Again: it runs, and has one end in the end.
+    screen.take(.changed(Self.job(2)), at: now)
+    #expect(ended() == ["3 finished"])
+    screen.take(.changed(Self.job(2, .finished)), at: now)
+    screen.take(.changed(Self.job(2, .finished)), at: now)
+    #expect(ended() == ["2 finished", "3 finished"])
+  }
+
   @Test("Whatever the terminal's size, no line is too many or too wide, and what runs comes first")
   func smallScreens() {
     let now = ContinuousClock.now

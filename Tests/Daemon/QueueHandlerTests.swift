@@ -108,7 +108,12 @@ struct QueueHandlerTests {
       (["jobs.job_ids"], { $0.jobIds = [UInt64](1...1001) }),
       (["jobs.states"], { $0.states = [.finished] }),
       (["jobs.states"], { $0.states = [API.JobState(rawValue: 42)] }),
+      // However many are wrong, one is told.
+      (["jobs.states"], { $0.states = Array(repeating: API.JobState(rawValue: 42), count: 1000) }),
+      (["jobs.states"], { $0.states = Array(repeating: .finished, count: 1000) }),
       (["jobs.repository"], { $0.repository = "a:b:c" }),
+      (["jobs.repository"], { $0.repository = String(repeating: "a", count: 1_000_000) }),
+      (["jobs.error_codes", "jobs.error_codes"], { $0.errorCodes = Array(repeating: "GOOD", count: 1000) }),
       (["jobs.repository"], { $0.repository = "app:1" }),
       (["jobs.poll_id"], { $0.pollId = 1 }),
       (["jobs.error_codes"], { $0.errorCodes = ["SCAN_TIMEOUT"] }),

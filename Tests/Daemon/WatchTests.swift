@@ -183,6 +183,60 @@ struct WatchTests {
     #expect(told[other[0]] == nil)
   }
 
+  /// The messages up to the end of the snapshot.
+  private static func snapshot(
+    _ stream: inout ResponseSequence<WatchJobsResponse>.AsyncIterator
+  ) async throws -> [API.Job] {
+    var jobs: [API.Job] = []
+    while let message = try await stream.next(), !message.snapshotComplete { jobs.append(try #require(message.job)) }
+    return jobs
+  }
+
+  @Test func `Jobs that a cancellation covers are told once, and a watch to the end waits for the others`() async throws
+  {
+    let served = try await Served()
+    let covered = try await served.add(0..<2)
+    _ = try await served.queue.cancel(JobQueue.Selection(), actor: "uid:7")
+    let others = try await served.add(10..<12)
+    var stream = served.watchJobs { $0.untilEnded = true }.makeAsyncIterator()
+    let standing = try await Self.snapshot(&stream)
+    #expect(standing.map(\.id) == covered + others)
+    #expect(standing.map(\.state) == [.cancelled, .cancelled, .pending, .pending])
+    while try await served.queue.carryOutCancellations() {}
+    var told: [UInt64: [API.JobState]] = [:]
+    for other in others {
+      try await served.finish(try await served.lease())
+      while told[other]?.last != .finished, let job = try await stream.next()?.job {
+        told[job.id, default: []].append(job.state)
+      }
+    }
+    #expect(try await stream.next() == nil)
+    let ways: [API.JobState] = [.inProgress, .parsingResults, .finished]
+    #expect(told == [others[0]: ways, others[1]: ways])
+  }
+
+  @Test func `A watch to the end waits for a job that was queued again while it watched`() async throws {
+    let served = try await Served()
+    let ids = try await served.add(0..<2)
+    try await served.finish(try await served.lease())
+    let second = try await served.lease()
+    var stream = served.watchJobs { $0.untilEnded = true }.makeAsyncIterator()
+    #expect(try await Self.snapshot(&stream).map(\.state) == [.finished, .inProgress])
+    _ = try await served.queue.retry([ids[0]], actor: "uid:7")
+    try await served.finish(try await served.lease())
+    var told: [API.JobState] = []
+    while told.last != .finished, let job = try await stream.next()?.job {
+      #expect(job.id == ids[0])
+      told.append(job.state)
+    }
+    #expect(told == [.pending, .inProgress, .parsingResults, .finished])
+    try await served.finish(second)
+    for state in [API.JobState.parsingResults, .finished] {
+      #expect(try await stream.next()?.job?.state == state)
+    }
+    #expect(try await stream.next() == nil)
+  }
+
   @Test func `A long snapshot under change tells each state once, and the last one last`() async throws {
     let served = try await Served()
     try await served.add(0..<900)

@@ -230,6 +230,44 @@ struct ScanLimitTests {
     #expect(try plant.job(job).state == .inProgress)
   }
 
+  /// The scanner hears of it before it has begun the attempt that the lease is for.
+  @Test func `An attempt that was cancelled before it began asks nothing of the registry`() async throws {
+    let plant = try await Plant()
+    let slow = try await integration(plant)
+    let image = FakeImage(layers: [Layers.plain("a")])
+    registry.put(image, "app")
+    let job = try await plant.add(image, to: slow)
+    let lease = try #require(try await plant.queue.lease { _ in .open })
+    try await plant.scanning(time: time) { scanner in
+      let changes = try await plant.queue.cancel([job], actor: "uid:7")
+      scanner.cancel(changes.map(\.lease))
+      await scanner.begin(lease).value
+      #expect(registry.requests("GET /v2/app/manifests/\(image.digest)") == 0)
+      #expect(plant.events.count("the job was cancelled meanwhile") == 1)
+      #expect(scanner.liveLeases.isEmpty && scanner.load.running == 0)
+    }
+    #expect(try plant.job(job).state == .cancelled)
+  }
+
+  @Test func `An attempt that begins after its integration was abandoned asks nothing of the registry`() async throws {
+    let plant = try await Plant()
+    let slow = try await integration(plant)
+    let image = FakeImage(layers: [Layers.plain("a")])
+    registry.put(image, "app")
+    try await plant.add(image, to: slow)
+    let lease = try #require(try await plant.queue.lease { _ in .open })
+    try await plant.scanning(time: time) { scanner in
+      _ = try await plant.store.beginRemoval(named: slow.name, now: 0) { [queue = plant.queue] id, transaction in
+        try queue.cancelAll(ofRemoved: id, in: transaction)
+      }
+      await scanner.abandon(slow.id)
+      await scanner.begin(lease).value
+      #expect(registry.requests("GET /v2/app/manifests/\(image.digest)") == 0)
+      #expect(plant.events.count("the job was cancelled meanwhile") == 1)
+      #expect(scanner.liveLeases.isEmpty && scanner.load.running == 0)
+    }
+  }
+
   @Test func `What scans come to is told for each integration and over all`() async throws {
     let plant = try await Plant()
     let slow = try await integration(plant)

@@ -75,19 +75,41 @@ struct SlotLedgerTests {
     #expect(ledger.hasRoom(at: .seconds(2005)))
   }
 
-  @Test func `However many are stalled, all together are bounded`() {
+  @Test(arguments: [1, 3, 40] as [UInt64])
+  func `However many are stalled, all together are bounded by the slots and the integrations`(integrations: UInt64) {
     var ledger = ledger(2)
     var begun: UInt64 = 0
     for second in 0..<1000 {
       let now = patience * second
-      while ledger.hasRoom(at: now) {
-        begun += 1
-        ledger.begin(begun, of: begun, at: now)
+      // The last of them are the greediest.
+      for integration in (1...integrations).reversed() where integration <= UInt64(second) {
+        while ledger.hasRoom(at: now), ledger.admits(integration) {
+          begun += 1
+          ledger.begin(begun, of: integration, at: now)
+        }
       }
     }
-    #expect(ledger.count == 2 * SlotLedger.holdersPerSlot)
-    ledger.end(1)
-    #expect(ledger.hasRoom(at: patience * 1000))
+    let bound = 2 * SlotLedger.holdersPerSlot
+    #expect((bound...bound + Int(integrations)).contains(ledger.count))
+    #expect((1...integrations).allSatisfy { ledger.count(of: $0) > 0 })
+  }
+
+  @Test func `Sixteen dead registries hold up no seventeenth, but get no more themselves`() {
+    var ledger = ledger(2)
+    for integration in 1...16 as ClosedRange<UInt64> {
+      ledger.begin(integration, of: integration, at: patience * Int(integration / 2))
+    }
+    let now = patience * 100
+    #expect(ledger.hasRoom(at: now) && ledger.admits(17) && ledger.admits(18))
+    #expect(!ledger.admits(1))
+    ledger.begin(17, of: 17, at: now)
+    #expect(ledger.hasRoom(at: now) && ledger.admits(18))
+    // What it holds counts as any other's.
+    #expect(!ledger.admits(17))
+    ledger.begin(18, of: 18, at: now)
+    #expect(!ledger.hasRoom(at: now))
+    for ended in [17, 18, 1] as [UInt64] { ledger.end(ended) }
+    #expect(ledger.admits(2))
   }
 
   @Test func `An integration has all slots but one, or as many as its settings say`() {
@@ -120,6 +142,24 @@ struct SlotLedgerTests {
     try await third.value.release()
     first.release()
     #expect(slots.load == LendingSlots.Load(slots: 1, running: 0, stalled: 0))
+  }
+
+  @Test func `Who has none yet is served before those who hold all that there may be`() async throws {
+    let time = ManualTime()
+    let slots = LendingSlots(1, patience: patience, clock: time.clock)
+    var held: [LendingSlots.Slot] = []
+    for integration in 1...8 as ClosedRange<UInt64> {
+      held.append(try await slots.acquire(for: integration))
+      time.advance(patience)
+    }
+    let greedy = Task { try await slots.acquire(for: 1) }
+    let ninth = try await slots.acquire(for: 9)
+    #expect(slots.load == LendingSlots.Load(slots: 1, running: 9, stalled: 8))
+    ninth.release()
+    held.removeLast()
+    try await greedy.value.release()
+    #expect(slots.count(of: 1) == 1)
+    #expect(held.count == 7)
   }
 
   @Test func `Waiting can be cancelled, and takes no slot`() async throws {

@@ -24,7 +24,7 @@ package struct QueueScreen {
   private var running: [UInt64: Running] = [:]
   private var stats: QueueStats?
   private var head: [Job] = []
-  /// The newest first.
+  /// The newest first; of each job the last end, as long as it does not run again.
   private var ends: [Job] = []
   private var isLost = false
 
@@ -38,8 +38,10 @@ package struct QueueScreen {
     case .snapshotBegins: running = [:]
     case .snapshotEnds: isLost = false
     case .present(let job), .changed(let job):
+      ends.removeAll { $0.id == job.id }
       guard job.state == .inProgress || job.state == .parsingResults else {
         running[job.id] = nil
+        guard job.state.isFinal else { return }
         ends.insert(job, at: 0)
         if ends.count > Self.endsMaximum { ends.removeLast() }
         return

@@ -70,6 +70,7 @@ struct JobSelectionReader {
 
   private mutating func refuse(_ field: String, _ description: String) { violations.append((field, description)) }
 
+  /// Of what is wrong with them the first is told: there may be any number.
   private mutating func states(_ wanted: [API.JobState], allowed: Set<StorageMessages.JobState>) -> Set<
     StorageMessages.JobState
   > {
@@ -78,11 +79,12 @@ struct JobSelectionReader {
       let state = StorageMessages.JobState(rawValue: state.rawValue)
       guard StorageMessages.JobState.all.contains(state) else {
         refuse("jobs.states", "\(state.rawValue) is no state of a job")
-        continue
+        return []
       }
-      if !allowed.contains(state) {
+      guard allowed.contains(state) else {
         let names = StorageMessages.JobState.all.filter(allowed.contains).map(\.name).joined(separator: ", ")
         refuse("jobs.states", "\(state.name) is none that this can change: \(names)")
+        return []
       }
       found.insert(state)
     }

@@ -30,8 +30,9 @@ struct JobWatch {
   }
 
   private var running: [UInt64: Running] = [:]
-  /// Jobs that were asked for and have not ended. Exact once `position` has passed the end of the snapshot.
-  private var open = 0
+  /// Jobs that were asked for and, as the watcher knows, have not ended. All of them once `position` has passed the end of
+  /// the snapshot, unless that was of running jobs alone.
+  private var open = JobIDSet()
   private var isPollOver = true
   private var position: UInt64 = 0
   /// The instants at which the snapshot's parts were read: jobs up to an id, and the newest event of then.
@@ -72,7 +73,7 @@ struct JobWatch {
 
   private var snapshotEnd: UInt64 { parts.last?.sequence ?? 0 }
 
-  private var isOver: Bool { untilEnded && open == 0 && isPollOver && position >= snapshotEnd }
+  private var isOver: Bool { untilEnded && open.isEmpty && isPollOver && position >= snapshotEnd }
 
   // MARK: - What stands
 
@@ -100,7 +101,7 @@ struct JobWatch {
         try queue.page(after: after, ids: ids, where: filter.concerns)
       }
       for (job, integration) in page.jobs {
-        if !job.state.isFinal { open += 1 }
+        if !job.state.isFinal { open.insert(job.id) }
         if filter.shows(job.state) { try await tell(job, integration, isPast: true) }
       }
       after = page.through
@@ -127,8 +128,15 @@ struct JobWatch {
       isPollOver = true
     }
     guard let job = event.job, filter.concerns(job), !isInSnapshot(job.id, sequence) else { return }
-    if event.kind == EventKind.jobQueued.rawValue { open += 1 }
-    if job.state.isFinal { open -= 1 }
+    if job.state.isFinal {
+      // The snapshot has told so of one that a cancellation covered before it was carried out.
+      let isNews = open.contains(job.id)
+      open.remove(job.id)
+      guard isNews else { return }
+    } else {
+      // Also one that had ended, and is queued again.
+      open.insert(job.id)
+    }
     if filter.shows(job.state) || filter.shows(event.previousState) {
       try await tell(job, event.integration, isPast: sequence <= snapshotEnd)
     }

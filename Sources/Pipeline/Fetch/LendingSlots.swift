@@ -1,7 +1,8 @@
 import Posix
 import Synchronization
 
-/// Slots that who is stalled lends to others, as `SlotLedger` decides. First come, first served; waiting can be cancelled.
+/// Slots that who is stalled lends to others, as `SlotLedger` decides. First come, first served among those it
+/// admits; waiting can be cancelled.
 package final class LendingSlots: Sendable {
   /// A slot that somebody holds. Dropping it gives it back.
   final class Slot: Sendable {
@@ -82,6 +83,9 @@ package final class LendingSlots: Sendable {
     return state.withLock { $0.ledger.hasRoom(at: now) }
   }
 
+  /// Whether room is for this integration too.
+  func admits(_ integration: UInt64) -> Bool { state.withLock { $0.ledger.admits(integration) } }
+
   /// Slots that an integration holds.
   func count(of integration: UInt64) -> Int { state.withLock { $0.ledger.count(of: integration) } }
 
@@ -91,7 +95,7 @@ package final class LendingSlots: Sendable {
     return state.withLock { state in state.ledger.nextStall(after: now).map { $0 - now } }
   }
 
-  /// Takes a slot, after `hasRoom` said that there is one.
+  /// Takes a slot, after `hasRoom` and `admits` said that there is one for it.
   func take(for integration: UInt64) -> Slot {
     let now = clock.now
     return Slot(
@@ -131,8 +135,10 @@ package final class LendingSlots: Sendable {
     let now = clock.now
     let (served, isToBeWatched) = state.withLock { state in
       var served: [Waiter] = []
-      while !state.waiters.isEmpty, state.ledger.hasRoom(at: now) {
-        let next = state.waiters.removeFirst()
+      while state.ledger.hasRoom(at: now),
+        let index = state.waiters.firstIndex(where: { state.ledger.admits($0.integration) })
+      {
+        let next = state.waiters.remove(at: index)
         state.ledger.begin(next.number, of: next.integration, at: now)
         served.append(next)
       }

@@ -40,7 +40,9 @@ final class ScanGate: Sendable {
     do {
       // One that was removed meanwhile: its job ends without the registry.
       guard let record = try store.integration(id: integration) else { return .open }
-      guard slots.count(of: integration) < Self.scansMaximum(record.maxScans, slots: slotCount) else { return .closed }
+      guard slots.admits(integration),
+        slots.count(of: integration) < Self.scansMaximum(record.maxScans, slots: slotCount)
+      else { return .closed }
       guard let end = try Self.quietUntil(record.quietHours, now: clock.now, zones: zones) else { return .open }
       state.withLock { $0.opensAt = min($0.opensAt ?? end, end) }
       return .peopleOnly

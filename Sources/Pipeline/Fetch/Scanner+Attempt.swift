@@ -17,6 +17,8 @@ extension Scanner {
     let begunAt = settings.clock.now
     var end = Throughput.End(integration: job.integrationId, endsJob: true, finishedIn: nil, bytes: 0)
     do {
+      // It may have been cancelled before it began.
+      try Task.checkCancellation()
       guard let integration = try store.integration(id: job.integrationId) else {
         throw ImageProblem(code: .integrationRemoved, message: "the image's integration was removed", hint: "")
       }

@@ -52,6 +52,11 @@ package final class Scanner: Sendable {
   struct State {
     /// By lease: a job may be leased anew while the end of its last attempt is still on its way.
     var running: [UInt64: Running] = [:]
+    /// Leases grow, and the scanner takes one after the other: a greater one is still on its way from the queue.
+    var lastBegun: UInt64 = 0
+    /// Such leases that are not wanted any more: no more than one is on its way at a time, and what is older is forgotten
+    /// when the next begins.
+    var cancelled: Set<UInt64> = []
     var throughput = Throughput()
     var isStopping = false
   }
@@ -101,6 +106,7 @@ package final class Scanner: Sendable {
     let tasks = state.withLock { state in
       leases.compactMap { lease in
         state.running[lease]?.isDisowned = true
+        if lease > state.lastBegun { state.cancelled.insert(lease) }
         return state.running[lease]?.task
       }
     }
@@ -108,6 +114,7 @@ package final class Scanner: Sendable {
   }
 
   /// Ends the attempts at an integration's images, whose results are not wanted any more; returns when they have ended.
+  /// One that begins after this finds no integration and asks nothing.
   package func abandon(_ integration: UInt64) async {
     let tasks = state.withLock { state in state.running.values.filter { $0.integration == integration }.map(\.task) }
     for task in tasks { task.cancel() }
@@ -184,7 +191,8 @@ package final class Scanner: Sendable {
     return nil
   }
 
-  private func begin(_ lease: JobQueue.Lease) -> Task<Void, Never> {
+  /// Begins the attempt that a lease is for. Leases begin in the order in which they were given.
+  func begin(_ lease: JobQueue.Lease) -> Task<Void, Never> {
     let job = lease.job
     let attempt = AttemptProgress(slots.take(for: job.integrationId))
     progress.begin(attempt, of: job.id)
@@ -194,8 +202,11 @@ package final class Scanner: Sendable {
         await scan(lease, attempt)
         leave(lease, attempt)
       }
-      state.running[lease.number] = Running(integration: job.integrationId, task: task)
-      if state.isStopping { task.cancel() }
+      let isDisowned = state.cancelled.contains(lease.number)
+      state.lastBegun = lease.number
+      state.cancelled = state.cancelled.filter { $0 > lease.number }
+      state.running[lease.number] = Running(integration: job.integrationId, task: task, isDisowned: isDisowned)
+      if state.isStopping || isDisowned { task.cancel() }
       return task
     }
   }

@@ -6,7 +6,8 @@
 ///
 /// A holder is told by a number that no two have.
 struct SlotLedger: Sendable {
-  /// All together, stalled or not, are at most so many times the slots.
+  /// All together, stalled or not, are at most so many times the slots, and one more for each integration: however many
+  /// registries are dead, one that has had nothing yet has its turn, and is not held up until the others' time is over.
   static let holdersPerSlot = 8
   /// Fewer bytes are no progress.
   static let bytesOfProgress = 256 << 10
@@ -40,9 +41,12 @@ struct SlotLedger: Sendable {
 
   func stalledCount(at now: Duration) -> Int { holders.values.count { isStalled($0, at: now) } }
 
-  /// Whether one more may begin, whoever's it is.
-  func hasRoom(at now: Duration) -> Bool {
-    count < slots || (count < slots * Self.holdersPerSlot && count - stalledCount(at: now) < slots)
+  /// Whether one more may begin, of an integration that `admits` takes.
+  func hasRoom(at now: Duration) -> Bool { count - stalledCount(at: now) < slots }
+
+  /// Whether an integration may have one more when there is room.
+  func admits(_ integration: UInt64) -> Bool {
+    count < slots * Self.holdersPerSlot || count(of: integration) == 0
   }
 
   /// When the next holder will be stalled if nothing happens until then; nil when none will.
