@@ -48,7 +48,10 @@ extension StateStore {
 
   /// Names by id, for references.
   package func integrationName(_ id: UInt64, in transaction: ReadTransaction) throws -> String {
-    try transaction.get(Self.integrations, id)?.name ?? ""
+    if let known = transaction.integrationNames[id] { return known }
+    guard let name = try transaction.get(Self.integrations, id)?.name else { return "" }
+    transaction.integrationNames[id] = name
+    return name
   }
 
   package func integrationCount() throws -> Int { try read { try $0.count(Self.integrationNames) } }

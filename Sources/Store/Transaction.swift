@@ -7,6 +7,8 @@ package class ReadTransaction {
   fileprivate let handle: OpaquePointer
   fileprivate let environment: EnvironmentHandles
   fileprivate(set) var isOpen = true
+  /// Names of integrations that were looked up: every event has one, and none is ever given another.
+  var integrationNames: [UInt64: String] = [:]
 
   init(_ handle: OpaquePointer, _ environment: EnvironmentHandles) {
     self.handle = handle
