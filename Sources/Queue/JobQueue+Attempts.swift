@@ -52,7 +52,7 @@ extension JobQueue {
     var job = job
     try transaction.delete(QueueTables.ready, key)
     let previous = try change(&job, .lease, in: transaction)
-    job.lease = try Self.take("next_lease", in: transaction)
+    job.lease = try transaction.take("next_lease")
     job.attempt += 1
     job.startedAt = clock.now
     job.notBefore = 0
@@ -170,7 +170,7 @@ extension JobQueue {
       return job
     }
     // It had its turn: one that takes long would hold up all behind it three times over.
-    if isTimeout { job.sequence = try Self.takeSequence(in: transaction) }
+    if isTimeout { job.sequence = try transaction.take("next_sequence") }
     // What went wrong stays visible while the job waits.
     job.take(failure)
     job.putBackAt = clock.now

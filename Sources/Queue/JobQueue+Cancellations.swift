@@ -146,8 +146,8 @@ extension JobQueue {
   ) throws -> SelectionCancelled {
     var record = wanted
     record.requestedAt = clock.now
-    record.throughSequence = (try transaction.get(StateStore.meta, "next_sequence") ?? 1) - 1
-    record.throughId = (try transaction.get(StateStore.meta, "next_job") ?? 1) - 1
+    record.throughSequence = try transaction.next("next_sequence") - 1
+    record.throughId = try transaction.next("next_job") - 1
     let extent = try Extent(record, readPattern)
     let wantsPending = states.isEmpty || states.contains(.pending)
     var ended: [UInt64] = []
@@ -158,14 +158,14 @@ extension JobQueue {
         _ = try cancel(job, Failure(record), progress(id), actor: record.actor, in: transaction)
       } else if wantsPending {
         // Should it come back to the queue, it is none of those that were pending.
-        job.sequence = try Self.takeSequence(in: transaction)
+        job.sequence = try transaction.take("next_sequence")
         try transaction.put(QueueTables.jobs, id, job)
       }
     }
     var matched = UInt64(ended.count)
     if wantsPending {
       try transaction.put(
-        QueueTables.cancellations, try Self.take("next_cancellation", in: transaction), record)
+        QueueTables.cancellations, try transaction.take("next_cancellation"), record)
       let integration = record.integrationId == 0 ? nil : record.integrationId
       matched += try counts(of: integration, in: transaction)[.pending] ?? 0
     }

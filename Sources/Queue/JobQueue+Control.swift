@@ -77,7 +77,7 @@ extension JobQueue {
     job.enqueuedAt = clock.now
     job.startedAt = 0
     job.finishedAt = 0
-    job.sequence = try Self.takeSequence(in: transaction)
+    job.sequence = try transaction.take("next_sequence")
     job.priority = UInt32(Priority.person.rawValue)
     job.actor = actor
     try put(job, .jobChanged, from: previous, actor: actor, in: transaction)

@@ -146,17 +146,6 @@ extension JobQueue {
     }
   }
 
-  static func take(_ counter: String, in transaction: WriteTransaction) throws -> UInt64 {
-    let next = try transaction.get(StateStore.meta, counter) ?? 1
-    try transaction.put(StateStore.meta, counter, next + 1)
-    return next
-  }
-
-  /// The place of what is received now: after all that was received before.
-  static func takeSequence(in transaction: WriteTransaction) throws -> UInt64 {
-    try take("next_sequence", in: transaction)
-  }
-
   /// A registry may ask for any delay at all: at most the end of the clock.
   func instant(after delay: Duration) -> Int64 {
     let (seconds, attoseconds) = delay.components

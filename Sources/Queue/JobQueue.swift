@@ -113,8 +113,8 @@ package struct JobQueue: Sendable {
       return (try move(existing, to: priority, actor: actor, in: transaction), true)
     }
     var job = JobRecord()
-    job.id = try Self.take("next_job", in: transaction)
-    job.sequence = try Self.takeSequence(in: transaction)
+    job.id = try transaction.take("next_job")
+    job.sequence = try transaction.take("next_sequence")
     job.integrationId = image.integration
     job.repository = image.repository
     job.digest = image.digest

@@ -304,11 +304,19 @@ package final class Environment: Sendable {
         }
         _ = view.takeDirty()
       }
-      view.end()
       if let failedLate {
+        view.end()
         mdb_txn_abort(transaction)
         poisoned.insert(failedLate)
         continue
+      }
+      do {
+        try view.writeCounters()
+        view.end()
+      } catch {
+        view.end()
+        mdb_txn_abort(transaction)
+        return finish(group, outcomes, error)
       }
       let committed = mdb_txn_commit(transaction)
       if committed != 0 {

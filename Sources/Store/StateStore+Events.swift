@@ -46,8 +46,7 @@ extension StateStore {
 
   /// Adds to the log.
   package func append(_ event: EventRecord, in transaction: WriteTransaction) throws {
-    let sequence = try transaction.get(Self.meta, "next_event") ?? 1
-    try transaction.put(Self.meta, "next_event", sequence + 1)
+    let sequence = try transaction.take("next_event")
     try transaction.put(Self.events, sequence, event)
     transaction.announce(sequence)
     let count = try transaction.count(Self.events)

@@ -67,12 +67,11 @@ extension StateStore {
         throw IntegrationError.nameTaken(wanted.name)
       }
       var record = wanted
-      record.id = try transaction.get(Self.meta, "next_integration") ?? 1
+      record.id = try transaction.take("next_integration")
       record.createdAt = now
       record.updatedAt = now
       record.revision = 1
       record.credentialGeneration = 1
-      try transaction.put(Self.meta, "next_integration", record.id + 1)
       try transaction.put(Self.integrationNames, record.name, record.id)
       for (field, secret) in secrets { try change(field, .replace(secret), of: &record, in: transaction) }
       try transaction.put(Self.integrations, record.id, record)

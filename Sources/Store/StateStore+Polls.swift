@@ -98,8 +98,7 @@ extension StateStore {
     try await write { [self] transaction in
       try Self.requireIntegration(wanted.integrationId, in: transaction)
       var poll = wanted
-      poll.id = try transaction.get(Self.meta, "next_poll") ?? 1
-      try transaction.put(Self.meta, "next_poll", poll.id + 1)
+      poll.id = try transaction.take("next_poll")
       poll.state = .running
       try transaction.put(Self.polls, PollKey(integration: poll.integrationId, poll: poll.id), poll)
       if let schedule { try put(schedule, of: poll.integrationId, in: transaction) }

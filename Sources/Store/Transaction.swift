@@ -202,6 +202,28 @@ package final class WriteTransaction: ReadTransaction {
   /// The newest event that was written, 0 for none.
   private(set) var announced: UInt64 = 0
 
+  /// Counters of the table of facts that were taken from, and what is next: each is written once a commit.
+  private var counters: [String: UInt64] = [:]
+
+  /// The next number of a counter, which is given to nobody else. Counters begin at 1.
+  package func take(_ counter: String) throws(StoreError) -> UInt64 {
+    let next = try next(counter)
+    isDirty = true
+    counters[counter] = next + 1
+    return next
+  }
+
+  /// The number that `take` would give.
+  package func next(_ counter: String) throws(StoreError) -> UInt64 {
+    if let next = counters[counter] { return next }
+    return try get(StateStore.meta, counter) ?? 1
+  }
+
+  /// Before the commit.
+  func writeCounters() throws(StoreError) {
+    for (counter, next) in counters { try put(StateStore.meta, counter, next) }
+  }
+
   /// Notes an event's number, which those who wait for it are told after the commit.
   func announce(_ event: UInt64) { announced = max(announced, event) }
 

@@ -94,7 +94,10 @@ def test_a_disk_that_takes_nothing_at_all(failing, faults):
         problem = next(one for one in cli("status")["problems"] if "takes no changes" in one["message"])
         assert "state.mdb" in problem["message"] and problem["hint"]
         check_reads(cli, 1)
-        # Killed in this state, and started when the disk is well again.
+        failing.kill()
+    # The disk is well again.
+    failing.start()
+    check_reads(cli, 1)
     assert cli.scan("team/team/app1:1")["packages"]
     check_reads(cli, 2)
 

@@ -172,6 +172,9 @@ class Witness:
                     assert state == "cancelled", (entry, state)
             elif entry["did"] == "RetryJobs" and entry["changed"]:
                 assert state != "cancelled", (entry, state)
+            elif entry["did"] == "PrioritizeJobs" and entry["changed"] and state == "pending":
+                # Whoever asked for the image meanwhile had it brought forward: everybody here is a person.
+                assert jobs[job].priority in (entry["priority"] - 1, 0), (entry, jobs[job])
 
     def check_pause(self, caller):
         entries = [entry["did"] for entry in self.journal.entries if entry["did"] in ("pausing", "paused", "resuming", "resumed")]
@@ -221,6 +224,7 @@ class Witness:
                     assert job.error.code == "INTERRUPTED" and self.interruptions[job.id] >= INTERRUPTIONS_MAX, job
                 elif state == "finished":
                     assert job.attempt == 1, f"an attempt that the daemon's death ended was counted: {job}"
+                assert told.attempts or state == "cancelled", told
                 if told.attempts:
                     interrupted = caller.schema.pool.FindEnumTypeByName("tidewaiter.v1.AttemptOutcome").values_by_name[
                         "ATTEMPT_OUTCOME_INTERRUPTED"].number
