@@ -104,6 +104,6 @@ struct QuietScanTests {
     }
     let late = try jobs.map { try plant.job($0) }
     #expect(late.allSatisfy { $0.state == .finished })
-    #expect(late[0].finishedAt < late[1].finishedAt)
+    #expect(late[0].startedAt < late[1].startedAt)
   }
 }

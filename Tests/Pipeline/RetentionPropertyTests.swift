@@ -7,18 +7,6 @@ import Testing
 
 @testable import Pipeline
 
-/// A generator whose failures can be run again.
-private struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
-  init(_ seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 1 }
-  mutating func next() -> UInt64 {
-    state ^= state << 13
-    state ^= state >> 7
-    state ^= state << 17
-    return state
-  }
-}
-
 /// What random polls and scans have done, and what of it must still be there.
 private struct History {
   private static let day: Int64 = 86_400 * 1_000_000_000

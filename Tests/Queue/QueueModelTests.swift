@@ -3,19 +3,8 @@ import Posix
 import Queue
 import StorageMessages
 import Store
+import TestSupport
 import Testing
-
-/// A generator whose failures can be run again.
-private struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
-  init(_ seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 1 }
-  mutating func next() -> UInt64 {
-    state ^= state << 13
-    state ^= state >> 7
-    state ^= state << 17
-    return state
-  }
-}
 
 /// Random commands to the queue on a real store and to a model of it, which must never differ. The number of commands of
 /// each seed is that of TIDEWAITER_MODEL_COMMANDS, 10,000 by default.
