@@ -129,7 +129,7 @@ def test_registry_that_echoes_the_password(cli, make_scripted):
     scripted.on("GET|HEAD", "/v2/", lambda request: None if request.headers.get("Authorization") else
                 scripted.error(401, "UNAUTHORIZED", (("WWW-Authenticate", 'Basic realm="x"'),)))
     cli.add_integration("echo", scripted.url, username="ann", password="pw-" + CANARY)
-    cli.fails("image", "add", "echo/a/b:1")  # the client helper and the daemon's end look for the canary
+    cli.fails("image", "add", "echo/a/b:1")  # the client and the daemon's end look for the canary
     cli.run("integration", "test", "echo", code=1)
     cli.run("integration", "poll", "echo", "--wait", code=None)
 
