@@ -59,19 +59,23 @@ enum BackupFormat {
 
   /// SHA-256 as the bytes come.
   final class Sum {
-    private let context: OpaquePointer?
+    private let context: OpaquePointer
     init() {
-      context = EVP_MD_CTX_new()
-      guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else { preconditionFailure("libcrypto has no SHA-256") }
+      guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+        preconditionFailure("libcrypto has no SHA-256")
+      }
+      self.context = context
     }
     deinit { EVP_MD_CTX_free(context) }
 
-    func add(_ bytes: [UInt8]) { EVP_DigestUpdate(context, bytes, bytes.count) }
+    func add(_ bytes: [UInt8]) {
+      precondition(EVP_DigestUpdate(context, bytes, bytes.count) == 1, "libcrypto cannot hash")
+    }
 
     /// The sum of all that was added. Once.
     func end() -> [UInt8] {
       var sum = [UInt8](repeating: 0, count: sumBytes)
-      EVP_DigestFinal_ex(context, &sum, nil)
+      precondition(EVP_DigestFinal_ex(context, &sum, nil) == 1, "libcrypto cannot finish a hash")
       return sum
     }
   }

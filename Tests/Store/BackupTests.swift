@@ -227,6 +227,7 @@ struct BackupTests {
     let task = Task { [thread] in
       try await store.backup(now: 42, on: thread) { _ in
         begun.send()
+        // Until the task is cancelled.
         try await Task.sleep(for: .seconds(3600))
       }
     }

@@ -83,6 +83,7 @@ struct JobChangeLog {
 /// The queue on a terminal, drawn anew in its place. What runs is watched; the numbers and the head of the line are asked
 /// for again and again, so that the length of the line costs nothing.
 private final class LiveQueue: Sendable {
+  /// Numbers are asked for, and the screen drawn, as often as people can make use of: no wait for anything to happen.
   private static let askInterval = Duration.seconds(1)
   private static let drawInterval = Duration.milliseconds(250)
 
