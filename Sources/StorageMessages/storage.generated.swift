@@ -1160,6 +1160,12 @@ package struct LayerAnalysis: ProtoMessage {
   package var compression: String = ""
   /// of the layer's bytes that were read
   package var compressedBytes: UInt64 = 0
+  /// 8 bytes for each entry that is no directory: what of lower layers they replace
+  package var placed: [UInt8] = []
+  package var secrets: [SecretRecord] = []
+  package var fileFindings: [FileFinding] = []
+  /// what was meant to be installed; no evidence that it is
+  package var lockFiles: [PackageDatabase] = []
 
   package init() {}
 
@@ -1183,6 +1189,10 @@ package struct LayerAnalysis: ProtoMessage {
     self.droppedNames = c.pointee.dropped_names
     self.compression = try readText(c.pointee.compression, "tidewaiter.storage.v1.LayerAnalysis.compression")
     self.compressedBytes = c.pointee.compressed_bytes
+    self.placed = readBytes(c.pointee.placed)
+    self.secrets = try readMessages(c.pointee.secrets, c.pointee.n_secrets)
+    self.fileFindings = try readMessages(c.pointee.file_findings, c.pointee.n_file_findings)
+    self.lockFiles = try readMessages(c.pointee.lock_files, c.pointee.n_lock_files)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1205,6 +1215,84 @@ package struct LayerAnalysis: ProtoMessage {
     c.pointee.dropped_names = self.droppedNames
     c.pointee.compression = arena.copy(self.compression)
     c.pointee.compressed_bytes = self.compressedBytes
+    c.pointee.placed = arena.copy(self.placed)
+    c.pointee.n_secrets = self.secrets.count
+    c.pointee.secrets = arena.array(self.secrets)
+    c.pointee.n_file_findings = self.fileFindings.count
+    c.pointee.file_findings = arena.array(self.fileFindings)
+    c.pointee.n_lock_files = self.lockFiles.count
+    c.pointee.lock_files = arena.array(self.lockFiles)
+  }
+}
+
+/// A secret in a file; never the secret itself once the daemon has it.
+package struct SecretRecord: ProtoMessage {
+  /// of the rule set
+  package var rule: String = ""
+  package var path: [UInt8] = []
+  /// from 1
+  package var line: UInt32 = 0
+  /// the line's piece around it, masked
+  package var excerpt: String = ""
+  /// in a worker's answer alone: the daemon puts its keyed fingerprint in its place
+  package var value: [UInt8] = []
+  package var fingerprint: [UInt8] = []
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.SecretRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__SecretRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__secret_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__SecretRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__SecretRecord.self)
+    self.rule = try readText(c.pointee.rule, "tidewaiter.storage.v1.SecretRecord.rule")
+    self.path = readBytes(c.pointee.path)
+    self.line = c.pointee.line
+    self.excerpt = try readText(c.pointee.excerpt, "tidewaiter.storage.v1.SecretRecord.excerpt")
+    self.value = readBytes(c.pointee.value)
+    self.fingerprint = readBytes(c.pointee.fingerprint)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__SecretRecord.self)
+    c.pointee.rule = arena.copy(self.rule)
+    c.pointee.path = arena.copy(self.path)
+    c.pointee.line = self.line
+    c.pointee.excerpt = arena.copy(self.excerpt)
+    c.pointee.value = arena.copy(self.value)
+    c.pointee.fingerprint = arena.copy(self.fingerprint)
+  }
+}
+
+/// What is wrong with an entry of a layer, by its header alone.
+package struct FileFinding: ProtoMessage {
+  package var id: String = ""
+  package var path: [UInt8] = []
+  package var detail: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.FileFinding" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__FileFinding>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__file_finding__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileFinding.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileFinding.self)
+    self.id = try readText(c.pointee.id, "tidewaiter.storage.v1.FileFinding.id")
+    self.path = readBytes(c.pointee.path)
+    self.detail = try readText(c.pointee.detail, "tidewaiter.storage.v1.FileFinding.detail")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileFinding.self)
+    c.pointee.id = arena.copy(self.id)
+    c.pointee.path = arena.copy(self.path)
+    c.pointee.detail = arena.copy(self.detail)
   }
 }
 
@@ -1275,7 +1363,7 @@ package struct OSReleaseFile: ProtoMessage {
 }
 
 package struct PackageDatabase: ProtoMessage {
-  /// "apk", "dpkg", "rpm"
+  /// "apk", "dpkg", "rpm"; of files of a language's packages: their purl type
   package var kind: String = ""
   package var path: [UInt8] = []
   package var packages: [Package] = []
