@@ -39,6 +39,19 @@ package struct AnalysisLimits: Sendable {
   package var excerptBytes = 256
   /// Findings on files of one layer.
   package var fileFindings = 1_000
+  /// Archives in archives, the outermost counted.
+  package var archiveDepth = 4
+  /// Members of an archive and of those in it, all together.
+  package var archiveMembers = 500_000
+  /// What the members of one archive, and of those in it, are unpacked to, all together; and those of a layer.
+  package var archiveBytes = 512 << 20
+  package var layerArchiveBytes = 16 << 30
+  /// A member that is read for what it says, such as a manifest.
+  package var archiveTextBytes = 16 << 20
+  /// A file in JSON. While it is read, eight times as much may be held.
+  package var jsonBytes = 16 << 20
+  /// A text packed into an executable.
+  package var packedTextBytes = 8 << 20
   /// Faults kept of one layer.
   package var faults = 1_000
 

@@ -31,6 +31,8 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
     case databaseMalformed = "DATABASE_MALFORMED"
     case databaseNotSupported = "DATABASE_NOT_SUPPORTED"
     case databaseIncomplete = "DATABASE_INCOMPLETE"
+    case archiveMalformed = "ARCHIVE_MALFORMED"
+    case archiveLimit = "ARCHIVE_LIMIT"
   }
 
   package let code: Code
