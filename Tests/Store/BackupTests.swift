@@ -1,3 +1,4 @@
+import Digests
 import Glibc
 import Posix
 import StorageMessages
@@ -34,7 +35,10 @@ struct BackupTests {
 
   private func backup(_ store: StateStore) async throws -> [UInt8] {
     let kept = Kept()
-    let info = try await store.backup(now: 42, on: thread) { kept.add($0) }
+    let written = try await store.backup(now: 42, on: thread) { kept.add($0) }
+    let info = written.info
+    #expect(written.bytes == UInt64(kept.bytes.count))
+    #expect(written.digest == ContentHash.digest(of: kept.bytes))
     #expect(info.createdAt == 42)
     #expect(UInt64(kept.bytes.count) == 48 + UInt64(info.keyCount) * 32 + info.stateBytes + 32)
     return kept.bytes
@@ -170,9 +174,9 @@ struct BackupTests {
       var other = bytes
       other[place] += 1
       // Whoever writes another version also writes the sum of it.
-      let sum = BackupFormat.Sum()
-      sum.add(Array(other.dropLast(32)))
-      other = other.dropLast(32) + sum.end()
+      let sum = ContentHash()
+      sum.update(Array(other.dropLast(32)))
+      other = other.dropLast(32) + sum.finishBytes()
       let error = refusal(other, into: target)
       #expect(error?.code == .backupUnusable)
       #expect(error?.message.contains(words) == true)
