@@ -18,11 +18,13 @@ extension StateStore {
   /// Writes a backup, in pieces, to `sink`: the state at one instant, and the key file where it is ours. What blocks runs
   /// on `thread`, a moment each time.
   ///
-  /// A sink that is slow has the store's file grow meanwhile by what is written to it; one that throws, and a task that is
-  /// cancelled, end the backup. Advisories are no part of it, since they can be imported again.
+  /// A sink that is slow has the store's file grow meanwhile by what is written to it; one that is too slow (`BackupPace`),
+  /// one that throws, and a task that is cancelled, end the backup. Advisories are no part of it, since they can be imported
+  /// again.
   @discardableResult
   package func backup(
-    now: Int64, on thread: SerialThread, to sink: @Sendable ([UInt8]) async throws -> Void
+    now: Int64, on thread: SerialThread, pace: BackupPace = BackupPace(),
+    to sink: @escaping @Sendable ([UInt8]) async throws -> Void
   ) async throws -> BackupWritten {
     let (keysBefore, copy) = try await thread.run { [self] in
       let keys = try keys.filed()
@@ -30,7 +32,7 @@ extension StateStore {
     }
     let written: BackupWritten
     do {
-      written = try await write(copy, keysBefore, now, thread, sink)
+      written = try await write(copy, keysBefore, now, thread, pace, sink)
     } catch {
       copy.giveUp(because: StoreError(.closed, "the backup was given up", hint: "make it again"))
       throw await failure(of: copy, thread) ?? error
@@ -51,7 +53,7 @@ extension StateStore {
 
   private func write(
     _ copy: EnvironmentCopy, _ keysBefore: [SealingKey], _ now: Int64, _ thread: SerialThread,
-    _ sink: @Sendable ([UInt8]) async throws -> Void
+    _ pace: BackupPace, _ sink: @escaping @Sendable ([UInt8]) async throws -> Void
   ) async throws -> BackupWritten {
     let pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))
     func next() async throws -> [UInt8] { try await thread.run { try copy.read(upTo: Self.chunkBytes) } }
@@ -78,10 +80,11 @@ extension StateStore {
       keyCount: kept.count)
     let (sum, whole) = (ContentHash(), ContentHash())
     var sent: UInt64 = 0
+    var pace = pace
     func send(_ bytes: [UInt8]) async throws {
       whole.update(bytes)
       sent += UInt64(bytes.count)
-      try await sink(bytes)
+      try await pace.send(bytes, to: sink)
     }
     var head = BackupFormat.Head(info: info, pageBytes: UInt32(pageBytes)).bytes
     for key in kept { key.bytes.withBytes { head += $0 } }

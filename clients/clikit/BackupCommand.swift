@@ -13,7 +13,8 @@ struct BackupCommand: AsyncParsableCommand {
     discussion: """
       It shows one instant, while the daemon goes on. It holds the secrets of the integrations, and their key where the \
       daemon has it in its state directory: nobody else can read the file. It has its name when it is whole; until then it \
-      is FILE.partial. With - it goes to standard output.
+      is FILE.partial. With - it goes to standard output: to something that takes 64 KiB a second at least, since the \
+      daemon's store grows meanwhile, and the daemon ends what is slower.
 
       tidewaiterd --restore FILE puts it in place of an empty state directory.
 
