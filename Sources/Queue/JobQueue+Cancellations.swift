@@ -117,16 +117,7 @@ extension JobQueue {
         throw TooManyCancellations()
       }
       let outcome = try cancel(record, selection.states, progress, in: transaction)
-      var event = EventRecord(.queueCancelled, time: clock.now)
-      if let integration = selection.integration {
-        event.integrationId = integration
-        event.integration = try store.integrationName(integration, in: transaction)
-      }
-      event.repository = selection.repository
-      event.pollId = selection.poll ?? 0
-      event.actor = actor
-      event.detail = "at most \(outcome.matchedMaximum) jobs"
-      try store.append(event, in: transaction)
+      try tell(.queueCancelled, selection, matchedMaximum: outcome.matchedMaximum, actor: actor, in: transaction)
       return outcome
     }
   }

@@ -186,7 +186,7 @@ private final class Run {
     case .clear:
       guard let id = anyJob() else { return [] }
       let isFinal = model.jobs[id]?.state.isFinal == true
-      try require(try await queue.clear([id]).map(\.isChanged) == [isFinal], "clear of \(id)")
+      try require(try await queue.clear([id], actor: "").map(\.isChanged) == [isFinal], "clear of \(id)")
       if isFinal { forget([id]) }
       return [id]
     case .clearSelection:
@@ -194,7 +194,7 @@ private final class Run {
       let state = [JobState.finished, .error, .cancelled][number(0...2)]
       selection.states = [state]
       let wanted = model.matching(selection, states: [state])
-      try require(try await queue.clear(selection) == UInt64(wanted.count), "clear of \(selection)")
+      try require(try await queue.clear(selection, actor: "") == UInt64(wanted.count), "clear of \(selection)")
       forget(Set(wanted))
       return wanted
     case .pause:

@@ -1,6 +1,7 @@
 import API
 import Advisories
 import Inventory
+import Logging
 import Model
 import Pipeline
 import Posix
@@ -25,6 +26,7 @@ struct SystemHandler: SystemService {
   let catalogue: Catalogue
   /// What blocks on the disk for long runs here.
   let files: SerialThread
+  let log: Logger
 
   func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse {
     var response = PingResponse()
