@@ -5319,6 +5319,9 @@ extension Status: JSONRepresentable {
 package struct StateCount: ProtoMessage {
   package var state: JobState = JobState(rawValue: 0)
   package var count: UInt64 = 0
+  /// Of pending ones: at most so many of them are being cancelled, and are shown as cancelled already. What was chosen by a
+  /// poll or a repository is counted as it is carried out; what was not is counted as cancelled at once.
+  package var cancellingMaximum: UInt64 = 0
 
   package init() {}
 
@@ -5332,12 +5335,14 @@ package struct StateCount: ProtoMessage {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     self.state = JobState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
     self.count = c.pointee.count
+    self.cancellingMaximum = c.pointee.cancelling_maximum
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     c.pointee.state = Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: self.state.rawValue))
     c.pointee.count = self.count
+    c.pointee.cancelling_maximum = self.cancellingMaximum
   }
 }
 
@@ -5346,6 +5351,7 @@ extension StateCount: JSONRepresentable {
     .object([
       ("state", .string(self.state.name)),
       ("count", .unsigned(self.count)),
+      ("cancellingMaximum", .unsigned(self.cancellingMaximum)),
     ])
   }
 }

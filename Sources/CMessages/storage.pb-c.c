@@ -2667,7 +2667,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descrip
   (ProtobufCMessageInit) tidewaiter__storage__v1__sealed_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[15] =
 {
   {
     "integration_id",
@@ -2837,6 +2837,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "last_poll_id",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageRecord, last_poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_name[] = {
   6,   /* field[6] = counts */
@@ -2846,6 +2858,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
   0,   /* field[0] = integration_id */
   11,   /* field[11] = is_retried */
   10,   /* field[10] = last_job_id */
+  14,   /* field[14] = last_poll_id */
   5,   /* field[5] = platforms */
   1,   /* field[1] = repository */
   4,   /* field[4] = scanned_at */
@@ -2857,7 +2870,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
 static const ProtobufCIntRange tidewaiter__storage__v1__image_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descriptor =
 {
@@ -2867,7 +2880,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descript
   "Tidewaiter__Storage__V1__ImageRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ImageRecord),
-  14,
+  15,
   tidewaiter__storage__v1__image_record__field_descriptors,
   tidewaiter__storage__v1__image_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__image_record__number_ranges,
@@ -5595,7 +5608,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__pause_record__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__pause_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[10] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[11] =
 {
   {
     "through_sequence",
@@ -5717,11 +5730,24 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_reco
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "is_counted",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, is_counted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__cancellation_record__field_indices_by_name[] = {
   5,   /* field[5] = actor */
   7,   /* field[7] = cancelled */
   1,   /* field[1] = integration_id */
+  10,   /* field[10] = is_counted */
   9,   /* field[9] = is_removal */
   2,   /* field[2] = poll_id */
   6,   /* field[6] = position */
@@ -5733,7 +5759,7 @@ static const unsigned tidewaiter__storage__v1__cancellation_record__field_indice
 static const ProtobufCIntRange tidewaiter__storage__v1__cancellation_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__descriptor =
 {
@@ -5743,7 +5769,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__d
   "Tidewaiter__Storage__V1__CancellationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__CancellationRecord),
-  10,
+  11,
   tidewaiter__storage__v1__cancellation_record__field_descriptors,
   tidewaiter__storage__v1__cancellation_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__cancellation_record__number_ranges,

@@ -14472,7 +14472,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descriptors[3] =
 {
   {
     "state",
@@ -14498,15 +14498,28 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cancelling_maximum",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__StateCount, cancelling_maximum),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__state_count__field_indices_by_name[] = {
+  2,   /* field[2] = cancelling_maximum */
   1,   /* field[1] = count */
   0,   /* field[0] = state */
 };
 static const ProtobufCIntRange tidewaiter__v1__state_count__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor =
 {
@@ -14516,7 +14529,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor =
   "Tidewaiter__V1__StateCount",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__StateCount),
-  2,
+  3,
   tidewaiter__v1__state_count__field_descriptors,
   tidewaiter__v1__state_count__field_indices_by_name,
   1,  tidewaiter__v1__state_count__number_ranges,

@@ -647,6 +647,8 @@ package struct ImageRecord: ProtoMessage {
   package var untagged: Bool = false
   /// when that was found; 0 while one does
   package var untaggedAt: Int64 = 0
+  /// the poll that queued it last, 0 none
+  package var lastPollId: UInt64 = 0
 
   package init() {}
 
@@ -672,6 +674,7 @@ package struct ImageRecord: ProtoMessage {
     self.isRetried = c.pointee.is_retried != 0
     self.untagged = c.pointee.untagged != 0
     self.untaggedAt = c.pointee.untagged_at
+    self.lastPollId = c.pointee.last_poll_id
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -691,6 +694,7 @@ package struct ImageRecord: ProtoMessage {
     c.pointee.is_retried = self.isRetried ? 1 : 0
     c.pointee.untagged = self.untagged ? 1 : 0
     c.pointee.untagged_at = self.untaggedAt
+    c.pointee.last_poll_id = self.lastPollId
   }
 }
 
@@ -1734,6 +1738,8 @@ package struct CancellationRecord: ProtoMessage {
   package var throughId: UInt64 = 0
   /// of the integration, with everything of it
   package var isRemoval: Bool = false
+  /// what it covers is counted as cancelled already
+  package var isCounted: Bool = false
 
   package init() {}
 
@@ -1755,6 +1761,7 @@ package struct CancellationRecord: ProtoMessage {
     self.cancelled = c.pointee.cancelled
     self.throughId = c.pointee.through_id
     self.isRemoval = c.pointee.is_removal != 0
+    self.isCounted = c.pointee.is_counted != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1769,6 +1776,7 @@ package struct CancellationRecord: ProtoMessage {
     c.pointee.cancelled = self.cancelled
     c.pointee.through_id = self.throughId
     c.pointee.is_removal = self.isRemoval ? 1 : 0
+    c.pointee.is_counted = self.isCounted ? 1 : 0
   }
 }
 

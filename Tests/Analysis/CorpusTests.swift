@@ -62,14 +62,15 @@ struct CorpusTests {
     } ?? []
   }
 
-  /// The rows of distribution packages; empty for an image without a table, which has no packages.
-  static func expected(_ image: String) throws -> Set<String> {
+  /// The rows of packages that are installed, or that lock files name; empty for an image without a table, which has none.
+  static func expected(_ image: String, locked: Bool = false) throws -> Set<String> {
     guard let path = Corpus.path("truth/\(image).packages.tsv"), FileManager.default.fileExists(atPath: path) else {
       return []
     }
-    let kinds: Set<Substring> = ["apk", "deb", "rpm"]
+    let rows = try tableRows(read("truth/\(image).packages.tsv")).filter { !$0.hasPrefix("type\t") }
+    let suffix = "-lock\t"
     return Set(
-      try tableRows(read("truth/\(image).packages.tsv")).filter { kinds.contains($0.prefix { $0 != "\t" }) })
+      rows.filter { $0.contains(suffix) == locked }.map { locked ? $0.replacing(suffix, with: "\t") : $0 })
   }
 
   @Test("packages of every image are those that the distribution's tools list")
@@ -89,6 +90,8 @@ struct CorpusTests {
       } else {
         #expect(missing.isEmpty, "\(image.name) misses \(missing.sorted())")
         #expect(extra.isEmpty, "\(image.name) has too many: \(extra.sorted())")
+        let locked = Set(rows(inventory.lockedPackages.compactMap(\.package)))
+        #expect(try locked == Self.expected(image.name, locked: true), "\(image.name)")
         #expect(inventory.findings.isEmpty, "\(image.name): \(inventory.findings.map(\.title))")
       }
     }

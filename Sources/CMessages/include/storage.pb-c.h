@@ -280,10 +280,11 @@ struct  Tidewaiter__Storage__V1__ImageRecord
   protobuf_c_boolean is_retried;
   protobuf_c_boolean untagged;
   int64_t untagged_at;
+  uint64_t last_poll_id;
 };
 #define TIDEWAITER__STORAGE__V1__IMAGE_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__image_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__TagRecord
@@ -684,10 +685,11 @@ struct  Tidewaiter__Storage__V1__CancellationRecord
   uint64_t cancelled;
   uint64_t through_id;
   protobuf_c_boolean is_removal;
+  protobuf_c_boolean is_counted;
 };
 #define TIDEWAITER__STORAGE__V1__CANCELLATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__cancellation_record__descriptor) \
-    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0 }
+    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__PollRecord

@@ -1744,10 +1744,11 @@ struct  Tidewaiter__V1__StateCount
   ProtobufCMessage base;
   Tidewaiter__V1__JobState state;
   uint64_t count;
+  uint64_t cancelling_maximum;
 };
 #define TIDEWAITER__V1__STATE_COUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__state_count__descriptor) \
-    , TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0 }
+    , TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0 }
 
 
 struct  Tidewaiter__V1__Problem

@@ -65,7 +65,8 @@ struct SystemHandler: SystemService {
     status.stateDirectory = configuration.stateDirectory
     status.integrations = UInt64(try store.integrationCount())
     status.images = UInt64(try store.imageCount())
-    status.jobs = API.StateCount.all(of: try queue.counts())
+    status.jobs = API.StateCount.all(
+      of: try queue.counts(), cancelling: try queue.cancelling().values.reduce(0, +))
     status.pauses = try describer.pauses()
     let ecosystems = try advisories.status().ecosystems
     status.advisories = ecosystems.reduce(0) { $0 + $1.advisories }

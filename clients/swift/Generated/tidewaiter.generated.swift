@@ -5318,6 +5318,9 @@ extension Status: JSONRepresentable {
 public struct StateCount: ProtoMessage, Sendable, Equatable {
   public var state: JobState = JobState(rawValue: 0)
   public var count: UInt64 = 0
+  /// Of pending ones: at most so many of them are being cancelled, and are shown as cancelled already. What was chosen by a
+  /// poll or a repository is counted as it is carried out; what was not is counted as cancelled at once.
+  public var cancellingMaximum: UInt64 = 0
 
   public init() {}
 
@@ -5331,12 +5334,14 @@ public struct StateCount: ProtoMessage, Sendable, Equatable {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     self.state = JobState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
     self.count = c.pointee.count
+    self.cancellingMaximum = c.pointee.cancelling_maximum
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     c.pointee.state = Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: self.state.rawValue))
     c.pointee.count = self.count
+    c.pointee.cancelling_maximum = self.cancellingMaximum
   }
 }
 
@@ -5345,6 +5350,7 @@ extension StateCount: JSONRepresentable {
     .object([
       ("state", .string(self.state.name)),
       ("count", .unsigned(self.count)),
+      ("cancellingMaximum", .unsigned(self.cancellingMaximum)),
     ])
   }
 }
