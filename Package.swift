@@ -65,6 +65,8 @@ let package = Package(
     .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    // Without its pkg-config file, which would link all of it, shared: what scans and what compiles are linked apart below.
+    .systemLibrary(name: "CVectorscan", providers: [.apt(["libvectorscan-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
@@ -89,8 +91,19 @@ let package = Package(
     library("Selection", ["Model", "Zones"]),
     library("Matching", ["Model", "StorageMessages"]),
     library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
+    // The kinds of secrets; what tells people about them needs no more.
+    library("SecretRules", ["Model"]),
+    // Looks for them. Their anchors are compiled by a program of its own, as the build goes.
+    .target(
+      name: "Secrets", dependencies: ["Inventory", "SecretRules", "StorageMessages", "CVectorscan"],
+      swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libhs_runtime.a"])],
+      plugins: ["SecretPatterns"]),
+    .executableTarget(
+      name: "secret-patterns", dependencies: ["SecretRules", "CVectorscan"], swiftSettings: strict,
+      linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libhs.a"]), .linkedLibrary("stdc++"), .linkedLibrary("m")]),
+    .plugin(name: "SecretPatterns", capability: .buildTool(), dependencies: ["secret-patterns"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
-    library("Analysis", ["Inventory", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
+    library("Analysis", ["Inventory", "Secrets", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Rooms that own I/O.
     library(
@@ -164,6 +177,7 @@ let package = Package(
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests("Secrets", ["Secrets", "SecretRules", "Inventory", "StorageMessages", "TestSupport"]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
     tests(
       "Store", ["Store", "StorageMessages", "Posix", "TestSupport"],

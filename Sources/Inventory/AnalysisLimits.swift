@@ -30,6 +30,11 @@ package struct AnalysisLimits: Sendable {
   package var packageBytes = 32 << 20
   /// A package's name, version or another of its texts; a value of os-release.
   package var textBytes = 1_024
+  /// A file that is searched for secrets.
+  package var secretFileBytes = 10 << 20
+  /// Secrets kept of one file, and of one layer.
+  package var secretsOfFile = 100
+  package var secrets = 5_000
   /// Faults kept of one layer.
   package var faults = 1_000
 
