@@ -18,15 +18,15 @@ struct PathRules {
 
   init(_ path: UnsafeRawBufferPointer) {
     let base = path[(path.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0)...]
-    let isPublished = Self.holds(path, of: Self.published)
-    if Self.starts(path, with: Self.documents) || isPublished && Self.holds(path, of: Self.trials) {
+    let isPublished = Self.starts(path[...], with: Self.published) || Self.holds(path, of: Self.packages)
+    if Self.starts(path[...], with: Self.documents) || isPublished && Self.holds(path, of: Self.trials) {
       scope = .provenOnly
-    } else if isPublished || Self.isSumFile(base) {
+    } else if isPublished || Self.ends(base, with: Self.sumFiles) {
       scope = .formsOnly
     } else {
       scope = .all
     }
-    isConfiguration = !Self.hasEnding(base, of: Self.programs)
+    isConfiguration = !Self.ends(base, with: Self.programs)
   }
 
   func admits(_ rule: SecretRule) -> Bool {
@@ -47,66 +47,60 @@ struct PathRules {
   ]
 
   private static let published: [StaticString] = [
-    "usr/share/", "usr/lib/", "usr/lib64/", "usr/include/", "usr/src/", "site-packages/", "dist-packages/",
-    "node_modules/",
-    "/pkg/mod/", "usr/local/go/", "vendor/github.com/", "/gems/", "/.m2/repository/", "/.cargo/registry/",
-    "usr/local/lib/python",
-    "usr/local/lib/ruby", "/lib/perl5/", "opt/java/", "usr/lib32/",
+    "usr/share/", "usr/lib", "usr/include/", "usr/src/", "usr/local/go/", "usr/local/lib/python", "usr/local/lib/ruby",
+    "opt/java/",
   ]
 
+  /// Directories that package managers fill, wherever they are.
+  private static let packages: [StaticString] = [
+    "site-packages/", "dist-packages/", "node_modules/", "pkg/mod/", "vendor/", "gems/", ".m2/", ".cargo/registry/",
+  ]
+
+  /// Beginnings of directories and files in what others publish.
   private static let trials: [StaticString] = [
-    "/test/", "/tests/", "/testdata/", "/testing/", "/fixtures/", "/example/", "/examples/", "/doc/", "/docs/",
-    "/spec/",
-    "/__tests__/", "/mock/", "/mocks/", "_test.", ".test.", "/demo/", "/demos/", "/samples/", "/sample/", "/test_",
-    "readme",
+    "test/", "tests/", "testdata/", "testing/", "test_", "fixtures/", "example/", "examples/", "doc/", "docs/", "spec/",
+    "__tests__/", "mock/", "mocks/", "demo/", "demos/", "sample/", "samples/", "readme", "changelog", "history",
   ]
 
   private static let programs: [StaticString] = [
     ".py", ".js", ".ts", ".jsx", ".tsx", ".mjs", ".cjs", ".go", ".rb", ".java", ".kt", ".scala", ".c", ".h", ".cc",
-    ".cpp", ".hpp",
-    ".cs", ".rs", ".php", ".pl", ".pm", ".swift", ".lua", ".vue", ".groovy", ".gradle", ".html", ".htm", ".css",
-    ".scss", ".md",
-    ".rst", ".tex", ".adoc", ".xsl", ".xsd", ".tcl", ".el", ".vim", ".m4", ".cmake", ".sql", ".tf",
+    ".cpp", ".hpp", ".cs", ".rs", ".php", ".pl", ".pm", ".swift", ".lua", ".vue", ".groovy", ".gradle", ".html", ".htm",
+    ".css", ".scss", ".md", ".rst", ".tex", ".adoc", ".xsl", ".xsd", ".tcl", ".el", ".vim", ".m4", ".cmake", ".sql",
+    ".tf",
   ]
 
+  /// Lock files, what programs make for programs, and the public halves of keys.
   private static let sumFiles: [StaticString] = [
     "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "cargo.lock", "poetry.lock",
-    "pipfile.lock", "go.sum",
-    "composer.lock", "gemfile.lock", "packages.lock.json", "pdm.lock", "uv.lock", "flake.lock", "bun.lock",
-    ".terraform.lock.hcl",
-    ".min.js", ".min.css", ".svg", ".map", ".snap", ".pem.pub", ".crt", ".cer", ".sha256", ".md5", ".asc", ".ipynb",
-    ".csv", ".po",
-    ".bundle.js", ".deps.json",
+    "pipfile.lock",
+    "go.sum", "composer.lock", "gemfile.lock", "packages.lock.json", "pdm.lock", "uv.lock", "flake.lock", "bun.lock",
+    ".terraform.lock.hcl", ".min.js", ".min.css", ".bundle.js", ".svg", ".map", ".snap", ".crt", ".cer", ".sha256",
+    ".md5",
+    ".asc", ".ipynb", ".csv", ".po", ".deps.json",
   ]
 
-  private static func isSumFile(_ base: Slice<UnsafeRawBufferPointer>) -> Bool { hasEnding(base, of: sumFiles) }
-
-  private static func hasEnding(_ name: Slice<UnsafeRawBufferPointer>, of endings: [StaticString]) -> Bool {
+  private static func ends(_ name: Slice<UnsafeRawBufferPointer>, with endings: [StaticString]) -> Bool {
     endings.contains { ending in
-      ending.withUTF8Buffer { ending in
-        name.count >= ending.count
-          && zip(name.suffix(ending.count), ending).allSatisfy { TokenChecks.lowercased($0) == $1 }
-      }
+      name.count >= ending.utf8CodeUnitCount && starts(name.suffix(ending.utf8CodeUnitCount), with: ending)
     }
   }
 
-  private static func starts(_ path: UnsafeRawBufferPointer, with starts: [StaticString]) -> Bool {
-    starts.contains { start in start.withUTF8Buffer { path.starts(with: $0) } }
+  private static func starts(_ path: Slice<UnsafeRawBufferPointer>, with starts: [StaticString]) -> Bool {
+    starts.contains { Self.starts(path, with: $0) }
   }
 
+  private static func starts(_ path: Slice<UnsafeRawBufferPointer>, with start: StaticString) -> Bool {
+    start.withUTF8Buffer { start in
+      guard path.count >= start.count else { return false }
+      var index = 0
+      while index < start.count && TokenChecks.lowercased(path[path.startIndex + index]) == start[index] { index += 1 }
+      return index == start.count
+    }
+  }
+
+  /// Whether one of the parts begins at one of the path's components.
   private static func holds(_ path: UnsafeRawBufferPointer, of parts: [StaticString]) -> Bool {
-    parts.contains { part in
-      part.withUTF8Buffer { part in
-        guard path.count >= part.count else { return false }
-        // A part that begins at a component may stand at the very beginning too.
-        let bare = part.first == UInt8(ascii: "/") ? UnsafeBufferPointer(rebasing: part.dropFirst()) : part
-        if path.starts(with: bare) { return true }
-        return (0...(path.count - part.count)).contains { start in
-          var index = 0
-          while index < part.count && TokenChecks.lowercased(path[start + index]) == part[index] { index += 1 }
-          return index == part.count
-        }
-      }
-    }
+    if starts(path[...], with: parts) { return true }
+    return path.indices.contains { path[$0] == UInt8(ascii: "/") && starts(path[($0 + 1)...], with: parts) }
   }
 }

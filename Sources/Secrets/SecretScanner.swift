@@ -1,3 +1,4 @@
+import Glibc
 import Inventory
 import SecretRules
 import StorageMessages
@@ -21,15 +22,19 @@ package final class SecretScanner {
     path: UnsafeRawBufferPointer, bytes: UnsafeRawBufferPointer, into records: inout [SecretRecord]
   ) throws(LayerError) {
     guard Self.isText(bytes, limits: limits) else { return }
-    let rules = PathRules(path)
-    var search = SecretSearch(bytes, rules, limits: limits)
+    var search = SecretSearch(bytes, limits: limits)
     let database = try readyDatabase()
+    // Most files have no anchor at all, and need no rules.
+    var pathRules: PathRules?
+    let allRules = SecretRules.all
     try database.scan(bytes) { number, end in
-      let rule = SecretRules.all[number]
+      let rule = allRules[number]
+      let rules = pathRules ?? PathRules(path)
+      pathRules = rules
       guard rules.admits(rule) else { return true }
       let pattern = patterns[number] ?? rule.pattern
       patterns[number] = pattern
-      return search.take(number, rule, pattern, anchorEnd: end)
+      return search.take(number, rule, pattern, rules, anchorEnd: end)
     }
     let secrets = search.finish()
     let room = limits.secrets - found
@@ -69,6 +74,7 @@ package final class SecretScanner {
   private static let nulBytes = 8_192
 
   private static func isText(_ bytes: UnsafeRawBufferPointer, limits: AnalysisLimits) -> Bool {
-    bytes.count >= 8 && bytes.count <= limits.secretFileBytes && !bytes.prefix(nulBytes).contains(0)
+    guard let start = bytes.baseAddress, bytes.count <= limits.secretFileBytes else { return false }
+    return memchr(start, 0, min(nulBytes, bytes.count)) == nil
   }
 }

@@ -27,7 +27,6 @@ struct SecretSearch {
   private static let costOfByte = 16
   private static let freeCost = 1 << 20
 
-  private let rules: PathRules
   private let limits: AnalysisLimits
   private var matcher: PatternMatcher
   private var candidates: [FoundSecret] = []
@@ -35,15 +34,17 @@ struct SecretSearch {
   private var seen: Set<Int> = []
   private(set) var end: End?
 
-  init(_ bytes: UnsafeRawBufferPointer, _ rules: PathRules, limits: AnalysisLimits) {
-    self.rules = rules
+  init(_ bytes: UnsafeRawBufferPointer, limits: AnalysisLimits) {
     self.limits = limits
     matcher = PatternMatcher(bytes)
   }
 
   /// Looks at one anchor. False when the search is to end.
-  mutating func take(_ number: Int, _ rule: SecretRule, _ pattern: SecretPattern, anchorEnd: Int) -> Bool {
-    if let secret = secret(rule, pattern, (anchorEnd - pattern.anchor.count)..<anchorEnd, rank: number) { add(secret) }
+  mutating func take(
+    _ number: Int, _ rule: SecretRule, _ pattern: SecretPattern, _ rules: PathRules, anchorEnd: Int
+  ) -> Bool {
+    let anchor = (anchorEnd - pattern.anchor.count)..<anchorEnd
+    if let secret = secret(rule, pattern, rules, anchor, rank: number) { add(secret) }
     if matcher.cost > Self.freeCost + Self.costOfByte * matcher.bytes.count { end = .tooCostly }
     return end == nil
   }
@@ -53,12 +54,12 @@ struct SecretSearch {
   }
 
   private mutating func secret(
-    _ rule: SecretRule, _ pattern: SecretPattern, _ anchor: Range<Int>, rank: Int
+    _ rule: SecretRule, _ pattern: SecretPattern, _ rules: PathRules, _ anchor: Range<Int>, rank: Int
   ) -> FoundSecret? {
     switch rule.form {
     case .pattern:
       guard let match = matcher.match(pattern, at: anchor) else { return nil }
-      return token(rule, match, rank: rank, showsPrefix: pattern.hasPrefix)
+      return token(rule, match, rules, rank: rank, showsPrefix: pattern.hasPrefix)
     case .pem: return matcher.pem(at: anchor).map { key($0, rule, rank) }
     case .puttyKey: return matcher.puttyKey(at: anchor).map { key($0, rule, rank) }
     case .serviceAccount: return matcher.serviceAccountKey(at: anchor).map { key($0, rule, rank) }
@@ -71,7 +72,9 @@ struct SecretSearch {
     }
   }
 
-  private func token(_ rule: SecretRule, _ match: SecretMatch, rank: Int, showsPrefix: Bool) -> FoundSecret? {
+  private func token(_ rule: SecretRule, _ match: SecretMatch, _ rules: PathRules, rank: Int, showsPrefix: Bool)
+    -> FoundSecret?
+  {
     let value = slice(match.value)
     guard Randomness.entropy(value) >= rule.entropy, !Allowances.isPlaceholder(value) else { return nil }
     let verdict = TokenChecks.verdict(rule.check, of: value)
