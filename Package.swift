@@ -171,6 +171,10 @@ let package = Package(
     .executableTarget(
       name: "queue-benchmark", dependencies: ["Pipeline", "Posix", "Queue", "StorageMessages", "Store"],
       path: "Tests/Benchmarks/Queue", swiftSettings: strict),
+    // How fast files are searched for secrets: Tests/Benchmarks/secret_search.py runs it.
+    .executableTarget(
+      name: "secrets-benchmark", dependencies: ["Secrets", "Inventory", "StorageMessages"],
+      path: "Tests/Benchmarks/Secrets", swiftSettings: strict),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
@@ -183,7 +187,7 @@ let package = Package(
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
-    tests("Secrets", ["Secrets", "SecretRules", "Inventory", "StorageMessages", "TestSupport"]),
+    tests("Secrets", ["Secrets", "SecretRules", "Inventory", "Model", "StorageMessages", "TestSupport"]),
     tests("Registry", ["Registry", "Digests", "Model", "Posix", "TestSupport"]),
     tests(
       "Store", ["Store", "Digests", "StorageMessages", "Posix", "TestSupport"],

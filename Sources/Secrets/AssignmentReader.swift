@@ -17,7 +17,8 @@ extension PatternMatcher {
     guard looksRandom(text, isPassword: isPassword, isQuoted: value.quote != nil) else { return nil }
     let nameStart = startOfRun(.identifier, to: anchor.lowerBound, atMost: Self.nameBytes)
     guard !isOtherName(nameStart..<anchor.lowerBound, Self.otherStarts),
-      !isOtherName(anchor.upperBound..<value.nameEnd, Self.otherEnds), !Allowances.isPlaceholder(text)
+      !isOtherName(anchor.upperBound..<value.nameEnd, Self.otherEnds), !Allowances.isPlaceholder(text),
+      !Self.hasTokenPrefix(text)
     else { return nil }
     return SecretMatch(whole: nameStart..<valueEnd, value: value.start..<valueEnd)
   }
@@ -43,11 +44,18 @@ extension PatternMatcher {
       guard text.count >= 8, text.count <= 80 else { return false }
       // Paths, addresses and members of objects are no passwords.
       let isPlain = !text.contains(UInt8(ascii: "/")) && !TokenChecks.contains(Array(text), "::")
-      return isPlain && entropy >= 2.8 && turns >= 0.2 && Randomness.longestWord(text) <= 9
+      return isPlain && !Self.isTerm(text) && entropy >= 2.8 && turns >= 0.2 && Randomness.longestWord(text) <= 9
     }
     guard text.count >= 16, text.allSatisfy(Self.tokenCharacters.contains) else { return false }
     let isHex = text.allSatisfy(ByteSet.hex.contains)
     return entropy >= (isHex ? 3 : 3.6) && turns >= 0.25 && Randomness.longestWord(text) <= 6 && !isUUID(text)
+  }
+
+  /// `scram-sha-256`, `user-password`: words and numbers, each in lower case and apart from the others.
+  static func isTerm(_ text: UnsafeRawBufferPointer) -> Bool {
+    text.split(whereSeparator: { "-_.".utf8.contains($0) }).allSatisfy { part in
+      part.allSatisfy { (0x61...0x7a).contains($0) } || part.allSatisfy(ByteSet.digits.contains)
+    }
   }
 
   private static let tokenCharacters: ByteSet = {
@@ -55,6 +63,17 @@ extension PatternMatcher {
     "+/=.~".utf8.forEach { set.insert($0) }
     return set
   }()
+
+  /// What begins as a kind's tokens do would have been found as one, were it whole.
+  private static func hasTokenPrefix(_ text: UnsafeRawBufferPointer) -> Bool {
+    tokenPrefixes.contains { text.starts(with: $0) }
+  }
+
+  private static let tokenPrefixes: [[UInt8]] = SecretRules.all.compactMap { rule in
+    let pattern = rule.pattern
+    guard pattern.hasPrefix, let last = pattern.anchor.last, "_-".utf8.contains(last) else { return nil }
+    return pattern.anchor
+  }
 
   private func isUUID(_ text: UnsafeRawBufferPointer) -> Bool {
     text.count == 36 && [8, 13, 18, 23].allSatisfy { text[$0] == UInt8(ascii: "-") }

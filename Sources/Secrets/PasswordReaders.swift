@@ -75,7 +75,7 @@ extension PatternMatcher {
     }
     // Machine, "login", name, "password", secret.
     guard slice(words[1]).elementsEqual("login".utf8), slice(words[3]).elementsEqual("password".utf8),
-      words[4].count >= 4, !Allowances.isPlaceholder(slice(words[4]))
+      words[4].count >= 4, !Self.isTerm(slice(words[4])), !Allowances.isPlaceholder(slice(words[4]))
     else { return nil }
     return SecretMatch(whole: anchor.lowerBound..<position, value: words[4])
   }
