@@ -117,7 +117,7 @@ struct LanguageListTests {
 
   @Test("Python's metadata, names as they are written", arguments: ["python-METADATA", "python-PKG-INFO"])
   func pythonMetadata(name: String) throws {
-    #expect(list(.pythonMetadata, try fixture("languages/" + name)) == Listing(packages: ["Sample.Package_x 1.0rc1"]))
+    #expect(list(.pythonMetadata, try fixture("languages/" + name)) == Listing(packages: ["Sample.Package-x 1.0rc1"]))
   }
 
   @Test("Python's metadata of other shapes")
