@@ -82,6 +82,9 @@ let package = Package(
     library("ProtobufRuntime", ["CMessages"]),
     library("StorageMessages", ["CMessages", "ProtobufRuntime"]),
 
+    // Hashes of content; of all that links libcrypto, and of nothing the worker is made of.
+    library("Digests", ["Model", "CCrypto"]),
+
     // Pure rooms.
     library("JSON"),
     library("YAML", ["CYAML"]),
@@ -95,9 +98,10 @@ let package = Package(
 
     // Rooms that own I/O.
     library(
-      "Registry", ["JSON", "Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"], exclude: ["Vendors/README.md"]),
+      "Registry", ["JSON", "Model", "Digests", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"],
+      exclude: ["Vendors/README.md"]),
     library(
-      "Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
+      "Store", ["Model", "Digests", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
       exclude: ["SCHEMA.md"]),
     library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix", "Posix"]),
     library("Queue", ["Model", "StorageMessages", "Store", "Posix"]),
@@ -117,8 +121,8 @@ let package = Package(
     library(
       "Daemon",
       [
-        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories", "Pipeline",
-        "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
+        "Model", "Digests", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories",
+        "Pipeline", "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .executableTarget(
@@ -139,7 +143,7 @@ let package = Package(
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "CCrypto", "YAML", "Zones",
+        "Model", "Digests", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML", "Zones",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
@@ -166,9 +170,9 @@ let package = Package(
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
-    tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
+    tests("Registry", ["Registry", "Digests", "Model", "Posix", "TestSupport"]),
     tests(
-      "Store", ["Store", "StorageMessages", "Posix", "TestSupport"],
+      "Store", ["Store", "Digests", "StorageMessages", "Posix", "TestSupport"],
       linkerSettings: replacing("fdatasync", "pwrite")),
     tests(
       "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
@@ -178,7 +182,8 @@ let package = Package(
     tests(
       "Pipeline",
       [
-        "Pipeline", "Advisories", "Analysis", "Inventory", "Model", "Posix", "Queue", "Registry", "Selection",
+        "Pipeline", "Advisories", "Analysis", "Digests", "Inventory", "Model", "Posix", "Queue", "Registry",
+        "Selection",
         "StorageMessages", "Store", "TestSupport", "Zones", "tidewaiter-worker",
         .product(name: "Logging", package: "swift-log"),
       ], resources: [.copy("Fixtures")]),

@@ -95,7 +95,7 @@ final class Bench: Sendable {
       advisories: advisories, metrics: Metrics(),
       configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
       events: watchers,
-      catalogue: catalogue, files: thread)
+      catalogue: catalogue, files: thread, log: events.logger)
     catalogue.publish(methods)
   }
 
