@@ -86,6 +86,7 @@ let package = Package(
     library("Digests", ["Model", "CCrypto"]),
 
     // Pure rooms.
+    library("JSON"),
     library("YAML", ["CYAML"]),
     // Time zones; besides pure rules, a reader of the system's database of them.
     library("Zones", ["Model", "Posix"]),
@@ -93,11 +94,11 @@ let package = Package(
     library("Matching", ["Model", "StorageMessages"]),
     library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
-    library("Analysis", ["Inventory", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
+    library("Analysis", ["Inventory", "JSON", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Rooms that own I/O.
     library(
-      "Registry", ["Model", "Digests", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"],
+      "Registry", ["JSON", "Model", "Digests", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"],
       exclude: ["Vendors/README.md"]),
     library(
       "Store", ["Model", "Digests", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
@@ -162,6 +163,7 @@ let package = Package(
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC", "TestSupport"]),
+    tests("JSON", ["JSON"]),
     tests("YAML", ["YAML"]),
     tests("Zones", ["Zones", "Model", "Posix", "TestSupport"]),
     tests("Selection", ["Selection", "Model", "Zones"]),

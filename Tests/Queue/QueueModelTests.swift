@@ -250,6 +250,8 @@ private final class Run {
     let gates = (0...3).map { _ in [JobQueue.Gate.open, .open, .open, .peopleOnly, .closed][number(0...4)] }
     let gate: @Sendable (UInt64) -> JobQueue.Gate = { gates[Int($0)] }
     let expected = model.lease(at: fixture.clock.now, gate: gate)
+    let mayLease = try queue.mayLease(gate: gate)
+    try require(mayLease || expected == nil, "job \(expected ?? 0) may be leased, and the queue says that none may")
     let lease = try await queue.lease(gate: gate)
     try require(lease?.job.id == expected, "job \(lease?.job.id ?? 0) was leased, not \(expected ?? 0)")
     guard let lease else { return [] }
