@@ -94,8 +94,8 @@ package final class Daemon: Sendable {
     self.scheduler = scheduler
     control = QueueControl(queue: queue, scanner: scanner, log: log)
     removals = Removals(
-      store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
-      log: log)
+      store: store, queue: queue, control: control, scanner: scanner, poller: poller, registries: registries,
+      clock: clock, log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
     retention = Retention(
