@@ -100,7 +100,7 @@ package final class Daemon: Sendable {
     reader = SerialThread(named: "reader")
     retention = Retention(
       configuration.retention, store: store, queue: queue, reader: reader, clock: clock, log: log)
-    let ledger = Ledger(store: store, reader: reader)
+    let ledger = Ledger(store: store, queue: queue, reader: reader)
     let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
       directory: directory.uploadsDirectory, bytesMaximum: configuration.uploadBytesMaximum, thread: files)

@@ -76,7 +76,7 @@ final class Bench: Sendable {
       store: store, advisories: advisories, uploads: uploads, rematcher: Rematcher(store: store, matcher: matcher),
       clock: .system, log: events.logger)
     watchers = EventReader(store: store, thread: thread)
-    let ledger = Ledger(store: store, reader: thread)
+    let ledger = Ledger(store: store, queue: queue, reader: thread)
     integrations = IntegrationsHandler(
       store: store, registries: registries, poller: poller, scheduler: scheduler, scanner: scanner,
       removals: removals, ledger: ledger, previewer: Previewer(store: store, registries: registries, clock: .system),
