@@ -73,6 +73,8 @@ let package = Package(
     // For the daemon alone: takes the place of the C library's `free` in what it is linked to.
     .target(name: "CWipe", cSettings: strictC),
     .target(name: "CMessages", dependencies: ["CProtobufC"], cSettings: strictC),
+    // Of the worker alone: the system calls that confine it.
+    .target(name: "CJail", cSettings: strictC),
 
     // What several rooms need of the operating system.
     library("Posix", ["CPosix"]),
@@ -91,6 +93,9 @@ let package = Package(
     library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
     library("Analysis", ["Inventory", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
+
+    // Of the worker alone: what confines it.
+    library("Jail", ["CJail", "Inventory"]),
 
     // Rooms that own I/O.
     library(
@@ -128,7 +133,7 @@ let package = Package(
       ],
       swiftSettings: strict, linkerSettings: lean),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "CPosix"], swiftSettings: strict,
+      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "Jail"], swiftSettings: strict,
       linkerSettings: lean),
     // The client library: the one target that other packages see.
     .target(
@@ -164,6 +169,7 @@ let package = Package(
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests("Jail", ["Jail", "CJail", "Inventory"]),
     tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
     tests(
       "Store", ["Store", "StorageMessages", "Posix", "TestSupport"],
