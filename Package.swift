@@ -189,7 +189,8 @@ let package = Package(
     tests(
       "Daemon",
       [
-        "Daemon", "API", "Advisories", "Inventory", "Model", "Pipeline", "Posix", "ProtobufRuntime", "Queue", "RPC", "Registry",
+        "Daemon", "API", "Advisories", "Inventory", "Model", "Pipeline", "Posix", "ProtobufRuntime", "Queue", "RPC",
+        "Registry",
         "StorageMessages",
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),

@@ -41,7 +41,8 @@ struct SandboxState: Sendable {
 
   var problem: Problem? {
     report.missing.isEmpty
-      ? nil : Problem("workers run without a part of their sandbox: \(missing)", hint: "give the daemon what is missing")
+      ? nil
+      : Problem("workers run without a part of their sandbox: \(missing)", hint: "give the daemon what is missing")
   }
 }
 

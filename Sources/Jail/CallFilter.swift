@@ -28,7 +28,8 @@ struct CallFilter {
   init(_ rules: [Rule], _ architecture: UInt32) {
     // A number means another call on another architecture. (Those of x86-64's 32-bit variant have a bit of their own.)
     let head = [
-      Self.load(Self.architectureOffset), Self.jump(BPF_JEQ, architecture, then: 1), Self.kill, Self.load(Self.callOffset),
+      Self.load(Self.architectureOffset), Self.jump(BPF_JEQ, architecture, then: 1), Self.kill,
+      Self.load(Self.callOffset),
     ]
     let cases = rules.flatMap { rule in
       let body = rule.tests.flatMap(Self.kills) + [Self.end(rule.verdict)]

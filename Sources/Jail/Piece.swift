@@ -53,7 +53,12 @@ extension Jail {
         return "killed when the daemon ends"
       },
       Piece("limits") { _ throws(Failure) in
-        for limit in Limit.all { try limit.set() }
+        // All that can be set are, also where one cannot.
+        var refused: Failure?
+        for limit in Limit.all {
+          do throws(Failure) { try limit.set() } catch { refused = refused ?? error }
+        }
+        if let refused { throw refused }
         return Limit.all.map(\.description).joined(separator: ", ")
       },
       Piece("no-new-privileges") { _ throws(Failure) in

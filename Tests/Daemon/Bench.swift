@@ -94,7 +94,8 @@ final class Bench: Sendable {
       retention: Retention(
         RetentionSettings(), store: store, queue: queue, reader: thread, clock: .system, log: events.logger),
       advisories: advisories, metrics: Metrics(),
-      configuration: try Configuration(flags: .init(), environment: [:]), sandbox: Bench.sandbox, startedAt: 0, clock: .system,
+      configuration: try Configuration(flags: .init(), environment: [:]), sandbox: Bench.sandbox, startedAt: 0,
+      clock: .system,
       events: watchers,
       catalogue: catalogue, files: thread)
     catalogue.publish(methods)
