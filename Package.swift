@@ -84,7 +84,11 @@ let package = Package(
     library("ProtobufRuntime", ["CMessages"]),
     library("StorageMessages", ["CMessages", "ProtobufRuntime"]),
 
+    // Hashes of content; of all that links libcrypto, and of nothing the worker is made of.
+    library("Digests", ["Model", "CCrypto"]),
+
     // Pure rooms.
+    library("JSON"),
     library("YAML", ["CYAML"]),
     // Time zones; besides pure rules, a reader of the system's database of them.
     library("Zones", ["Model", "Posix"]),
@@ -92,16 +96,17 @@ let package = Package(
     library("Matching", ["Model", "StorageMessages"]),
     library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
-    library("Analysis", ["Inventory", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
+    library("Analysis", ["Inventory", "JSON", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Of the worker alone: what confines it.
     library("Jail", ["CJail", "Inventory"]),
 
     // Rooms that own I/O.
     library(
-      "Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"], exclude: ["Vendors/README.md"]),
+      "Registry", ["JSON", "Model", "Digests", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"],
+      exclude: ["Vendors/README.md"]),
     library(
-      "Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
+      "Store", ["Model", "Digests", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
       exclude: ["SCHEMA.md"]),
     library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix", "Posix"]),
     library("Queue", ["Model", "StorageMessages", "Store", "Posix"]),
@@ -121,8 +126,8 @@ let package = Package(
     library(
       "Daemon",
       [
-        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories", "Pipeline",
-        "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
+        "Model", "Digests", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories",
+        "Pipeline", "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .executableTarget(
@@ -143,7 +148,7 @@ let package = Package(
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "CCrypto", "YAML", "Zones",
+        "Model", "Digests", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML", "Zones",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
@@ -163,6 +168,7 @@ let package = Package(
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC", "TestSupport"]),
+    tests("JSON", ["JSON"]),
     tests("YAML", ["YAML"]),
     tests("Zones", ["Zones", "Model", "Posix", "TestSupport"]),
     tests("Selection", ["Selection", "Model", "Zones"]),
@@ -170,9 +176,9 @@ let package = Package(
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Jail", ["Jail", "CJail", "Inventory"]),
-    tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
+    tests("Registry", ["Registry", "Digests", "Model", "Posix", "TestSupport"]),
     tests(
-      "Store", ["Store", "StorageMessages", "Posix", "TestSupport"],
+      "Store", ["Store", "Digests", "StorageMessages", "Posix", "TestSupport"],
       linkerSettings: replacing("fdatasync", "pwrite")),
     tests(
       "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
@@ -182,7 +188,8 @@ let package = Package(
     tests(
       "Pipeline",
       [
-        "Pipeline", "Advisories", "Analysis", "Inventory", "Model", "Posix", "Queue", "Registry", "Selection",
+        "Pipeline", "Advisories", "Analysis", "Digests", "Inventory", "Model", "Posix", "Queue", "Registry",
+        "Selection",
         "StorageMessages", "Store", "TestSupport", "Zones", "tidewaiter-worker",
         .product(name: "Logging", package: "swift-log"),
       ], resources: [.copy("Fixtures")]),

@@ -773,6 +773,96 @@ void   tidewaiter__storage__v1__layer_analysis__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__layer_analysis__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__storage__v1__secret_record__init
+                     (Tidewaiter__Storage__V1__SecretRecord         *message)
+{
+  static const Tidewaiter__Storage__V1__SecretRecord init_value = TIDEWAITER__STORAGE__V1__SECRET_RECORD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__secret_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__SecretRecord *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__secret_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__secret_record__pack
+                     (const Tidewaiter__Storage__V1__SecretRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__secret_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__secret_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__SecretRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__secret_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__SecretRecord *
+       tidewaiter__storage__v1__secret_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__SecretRecord *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__secret_record__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__secret_record__free_unpacked
+                     (Tidewaiter__Storage__V1__SecretRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__secret_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__file_finding__init
+                     (Tidewaiter__Storage__V1__FileFinding         *message)
+{
+  static const Tidewaiter__Storage__V1__FileFinding init_value = TIDEWAITER__STORAGE__V1__FILE_FINDING__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__file_finding__get_packed_size
+                     (const Tidewaiter__Storage__V1__FileFinding *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_finding__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__file_finding__pack
+                     (const Tidewaiter__Storage__V1__FileFinding *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_finding__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__file_finding__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__FileFinding *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_finding__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__FileFinding *
+       tidewaiter__storage__v1__file_finding__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__FileFinding *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__file_finding__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__file_finding__free_unpacked
+                     (Tidewaiter__Storage__V1__FileFinding *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_finding__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__storage__v1__osrelease__init
                      (Tidewaiter__Storage__V1__OSRelease         *message)
 {
@@ -2577,7 +2667,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descrip
   (ProtobufCMessageInit) tidewaiter__storage__v1__sealed_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[15] =
 {
   {
     "integration_id",
@@ -2747,6 +2837,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "last_poll_id",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageRecord, last_poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_name[] = {
   6,   /* field[6] = counts */
@@ -2756,6 +2858,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
   0,   /* field[0] = integration_id */
   11,   /* field[11] = is_retried */
   10,   /* field[10] = last_job_id */
+  14,   /* field[14] = last_poll_id */
   5,   /* field[5] = platforms */
   1,   /* field[1] = repository */
   4,   /* field[4] = scanned_at */
@@ -2767,7 +2870,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
 static const ProtobufCIntRange tidewaiter__storage__v1__image_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descriptor =
 {
@@ -2777,7 +2880,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descript
   "Tidewaiter__Storage__V1__ImageRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ImageRecord),
-  14,
+  15,
   tidewaiter__storage__v1__image_record__field_descriptors,
   tidewaiter__storage__v1__image_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__image_record__number_ranges,
@@ -3428,7 +3531,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_counts__descr
   (ProtobufCMessageInit) tidewaiter__storage__v1__severity_counts__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[14] =
 {
   {
     "platform",
@@ -3586,6 +3689,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "locked_packages",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, n_locked_packages),
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, locked_packages),
+    &tidewaiter__storage__v1__inventory_package__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_name[] = {
   9,   /* field[9] = advisories_generation */
@@ -3593,6 +3708,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
   7,   /* field[7] = created_at */
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
+  13,   /* field[13] = locked_packages */
   1,   /* field[1] = manifest_digest */
   12,   /* field[12] = match_notes */
   11,   /* field[11] = matched_at */
@@ -3605,7 +3721,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
 static const ProtobufCIntRange tidewaiter__storage__v1__report_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descriptor =
 {
@@ -3615,7 +3731,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descrip
   "Tidewaiter__Storage__V1__ReportRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ReportRecord),
-  13,
+  14,
   tidewaiter__storage__v1__report_record__field_descriptors,
   tidewaiter__storage__v1__report_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__report_record__number_ranges,
@@ -3699,7 +3815,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_layer__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__report_layer__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__inventory_package__field_descriptors[3] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__inventory_package__field_descriptors[4] =
 {
   {
     "package",
@@ -3737,16 +3853,29 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__inventory_package
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "path",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__InventoryPackage, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__inventory_package__field_indices_by_name[] = {
   1,   /* field[1] = layer */
   0,   /* field[0] = package */
+  3,   /* field[3] = path */
   2,   /* field[2] = purl */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__inventory_package__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__inventory_package__descriptor =
 {
@@ -3756,14 +3885,14 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__inventory_package__des
   "Tidewaiter__Storage__V1__InventoryPackage",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__InventoryPackage),
-  3,
+  4,
   tidewaiter__storage__v1__inventory_package__field_descriptors,
   tidewaiter__storage__v1__inventory_package__field_indices_by_name,
   1,  tidewaiter__storage__v1__inventory_package__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__inventory_package__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__field_descriptors[17] =
 {
   {
     "kind",
@@ -3921,11 +4050,62 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__f
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "remedy",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, remedy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "excerpt",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, excerpt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fingerprint",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, fingerprint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hidden_by",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, hidden_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_name[] = {
   2,   /* field[2] = aliases */
   5,   /* field[5] = cvss_vector */
+  14,   /* field[14] = excerpt */
+  15,   /* field[15] = fingerprint */
   8,   /* field[8] = fixed_versions */
+  16,   /* field[16] = hidden_by */
   1,   /* field[1] = id */
   7,   /* field[7] = installed_version */
   0,   /* field[0] = kind */
@@ -3933,6 +4113,7 @@ static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_
   6,   /* field[6] = package */
   12,   /* field[12] = package_type */
   9,   /* field[9] = path */
+  13,   /* field[13] = remedy */
   4,   /* field[4] = score */
   3,   /* field[3] = severity */
   11,   /* field[11] = title */
@@ -3940,7 +4121,7 @@ static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_
 static const ProtobufCIntRange tidewaiter__storage__v1__finding_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descriptor =
 {
@@ -3950,14 +4131,14 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descri
   "Tidewaiter__Storage__V1__FindingRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__FindingRecord),
-  13,
+  17,
   tidewaiter__storage__v1__finding_record__field_descriptors,
   tidewaiter__storage__v1__finding_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__finding_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__finding_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__field_descriptors[12] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__field_descriptors[16] =
 {
   {
     "analyser_version",
@@ -4103,6 +4284,54 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_analysis__f
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "placed",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, placed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "secrets",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, n_secrets),
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, secrets),
+    &tidewaiter__storage__v1__secret_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "file_findings",
+    15,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, n_file_findings),
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, file_findings),
+    &tidewaiter__storage__v1__file_finding__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lock_files",
+    16,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, n_lock_files),
+    offsetof(Tidewaiter__Storage__V1__LayerAnalysis, lock_files),
+    &tidewaiter__storage__v1__package_database__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__layer_analysis__field_indices_by_name[] = {
   0,   /* field[0] = analyser_version */
@@ -4112,8 +4341,12 @@ static const unsigned tidewaiter__storage__v1__layer_analysis__field_indices_by_
   9,   /* field[9] = dropped_names */
   2,   /* field[2] = entries */
   8,   /* field[8] = faults */
+  14,   /* field[14] = file_findings */
+  15,   /* field[15] = lock_files */
   6,   /* field[6] = opaque_directories */
   3,   /* field[3] = os_releases */
+  12,   /* field[12] = placed */
+  13,   /* field[13] = secrets */
   1,   /* field[1] = uncompressed_bytes */
   7,   /* field[7] = watched */
   5,   /* field[5] = whiteouts */
@@ -4121,7 +4354,7 @@ static const unsigned tidewaiter__storage__v1__layer_analysis__field_indices_by_
 static const ProtobufCIntRange tidewaiter__storage__v1__layer_analysis__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descriptor =
 {
@@ -4131,11 +4364,178 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descri
   "Tidewaiter__Storage__V1__LayerAnalysis",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__LayerAnalysis),
-  12,
+  16,
   tidewaiter__storage__v1__layer_analysis__field_descriptors,
   tidewaiter__storage__v1__layer_analysis__field_indices_by_name,
   1,  tidewaiter__storage__v1__layer_analysis__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__layer_analysis__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__secret_record__field_descriptors[6] =
+{
+  {
+    "rule",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__SecretRecord, rule),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "path",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__SecretRecord, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "line",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__SecretRecord, line),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "excerpt",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__SecretRecord, excerpt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__SecretRecord, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fingerprint",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__SecretRecord, fingerprint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__secret_record__field_indices_by_name[] = {
+  3,   /* field[3] = excerpt */
+  5,   /* field[5] = fingerprint */
+  2,   /* field[2] = line */
+  1,   /* field[1] = path */
+  0,   /* field[0] = rule */
+  4,   /* field[4] = value */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__secret_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__secret_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.SecretRecord",
+  "SecretRecord",
+  "Tidewaiter__Storage__V1__SecretRecord",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__SecretRecord),
+  6,
+  tidewaiter__storage__v1__secret_record__field_descriptors,
+  tidewaiter__storage__v1__secret_record__field_indices_by_name,
+  1,  tidewaiter__storage__v1__secret_record__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__secret_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__file_finding__field_descriptors[3] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FileFinding, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "path",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FileFinding, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FileFinding, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__file_finding__field_indices_by_name[] = {
+  2,   /* field[2] = detail */
+  0,   /* field[0] = id */
+  1,   /* field[1] = path */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__file_finding__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_finding__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.FileFinding",
+  "FileFinding",
+  "Tidewaiter__Storage__V1__FileFinding",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__FileFinding),
+  3,
+  tidewaiter__storage__v1__file_finding__field_descriptors,
+  tidewaiter__storage__v1__file_finding__field_indices_by_name,
+  1,  tidewaiter__storage__v1__file_finding__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__file_finding__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__osrelease__field_descriptors[7] =
@@ -5208,7 +5608,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__pause_record__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__pause_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[10] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[11] =
 {
   {
     "through_sequence",
@@ -5330,11 +5730,24 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_reco
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "is_counted",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, is_counted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__cancellation_record__field_indices_by_name[] = {
   5,   /* field[5] = actor */
   7,   /* field[7] = cancelled */
   1,   /* field[1] = integration_id */
+  10,   /* field[10] = is_counted */
   9,   /* field[9] = is_removal */
   2,   /* field[2] = poll_id */
   6,   /* field[6] = position */
@@ -5346,7 +5759,7 @@ static const unsigned tidewaiter__storage__v1__cancellation_record__field_indice
 static const ProtobufCIntRange tidewaiter__storage__v1__cancellation_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__descriptor =
 {
@@ -5356,7 +5769,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__d
   "Tidewaiter__Storage__V1__CancellationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__CancellationRecord),
-  10,
+  11,
   tidewaiter__storage__v1__cancellation_record__field_descriptors,
   tidewaiter__storage__v1__cancellation_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__cancellation_record__number_ranges,

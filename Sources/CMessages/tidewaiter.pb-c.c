@@ -10610,7 +10610,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_report_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__get_report_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[14] =
 {
   {
     "reference",
@@ -10768,6 +10768,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "locked_packages",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Report, n_locked_packages),
+    offsetof(Tidewaiter__V1__Report, locked_packages),
+    &tidewaiter__v1__package__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
   11,   /* field[11] = counts */
@@ -10775,6 +10787,7 @@ static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
   1,   /* field[1] = digest */
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
+  13,   /* field[13] = locked_packages */
   9,   /* field[9] = matched_at */
   12,   /* field[12] = next_page_token */
   10,   /* field[10] = notes */
@@ -10787,7 +10800,7 @@ static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__report__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor =
 {
@@ -10797,7 +10810,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor =
   "Tidewaiter__V1__Report",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Report),
-  13,
+  14,
   tidewaiter__v1__report__field_descriptors,
   tidewaiter__v1__report__field_indices_by_name,
   1,  tidewaiter__v1__report__number_ranges,
@@ -10868,7 +10881,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__operating_system__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__package__field_descriptors[8] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__package__field_descriptors[9] =
 {
   {
     "name",
@@ -10966,11 +10979,24 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__package__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "path",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Package, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__package__field_indices_by_name[] = {
   3,   /* field[3] = arch */
   5,   /* field[5] = layer */
   0,   /* field[0] = name */
+  8,   /* field[8] = path */
   4,   /* field[4] = purl */
   6,   /* field[6] = source_name */
   7,   /* field[7] = source_version */
@@ -10980,7 +11006,7 @@ static const unsigned tidewaiter__v1__package__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__package__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__package__descriptor =
 {
@@ -10990,14 +11016,14 @@ const ProtobufCMessageDescriptor tidewaiter__v1__package__descriptor =
   "Tidewaiter__V1__Package",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Package),
-  8,
+  9,
   tidewaiter__v1__package__field_descriptors,
   tidewaiter__v1__package__field_indices_by_name,
   1,  tidewaiter__v1__package__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__package__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors[17] =
 {
   {
     "kind",
@@ -11155,10 +11181,60 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "remedy",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, remedy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "excerpt",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, excerpt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fingerprint",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, fingerprint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "removed_by_layer",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, removed_by_layer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
   2,   /* field[2] = aliases */
   11,   /* field[11] = cvss_vector */
+  14,   /* field[14] = excerpt */
+  15,   /* field[15] = fingerprint */
   7,   /* field[7] = fixed_versions */
   1,   /* field[1] = id */
   6,   /* field[6] = installed_version */
@@ -11167,6 +11243,8 @@ static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
   5,   /* field[5] = package */
   12,   /* field[12] = package_type */
   8,   /* field[8] = path */
+  13,   /* field[13] = remedy */
+  16,   /* field[16] = removed_by_layer */
   4,   /* field[4] = score */
   3,   /* field[3] = severity */
   10,   /* field[10] = title */
@@ -11174,7 +11252,7 @@ static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__finding__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__finding__descriptor =
 {
@@ -11184,7 +11262,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__finding__descriptor =
   "Tidewaiter__V1__Finding",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Finding),
-  13,
+  17,
   tidewaiter__v1__finding__field_descriptors,
   tidewaiter__v1__finding__field_indices_by_name,
   1,  tidewaiter__v1__finding__number_ranges,
@@ -14625,7 +14703,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__sandbox_piece__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__sandbox_piece__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descriptors[3] =
 {
   {
     "state",
@@ -14651,15 +14729,28 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cancelling_maximum",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__StateCount, cancelling_maximum),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__state_count__field_indices_by_name[] = {
+  2,   /* field[2] = cancelling_maximum */
   1,   /* field[1] = count */
   0,   /* field[0] = state */
 };
 static const ProtobufCIntRange tidewaiter__v1__state_count__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor =
 {
@@ -14669,7 +14760,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor =
   "Tidewaiter__V1__StateCount",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__StateCount),
-  2,
+  3,
   tidewaiter__v1__state_count__field_descriptors,
   tidewaiter__v1__state_count__field_indices_by_name,
   1,  tidewaiter__v1__state_count__number_ranges,

@@ -125,7 +125,8 @@ package final class Daemon: Sendable {
     let system = SystemHandler(
       store: store, queue: queue, describer: describer, retention: retention, advisories: advisories, metrics: metrics,
       configuration: configuration, sandbox: sandbox,
-      startedAt: startedAt, clock: clock, events: events, catalogue: catalogue, files: files)
+      startedAt: startedAt, clock: clock, events: events, catalogue: catalogue, files: files,
+      log: log)
     let served =
       system.systemMethods
       + IntegrationsHandler(

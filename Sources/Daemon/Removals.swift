@@ -90,7 +90,7 @@ final class Removals: Sendable {
   }
 
   private func remove(_ id: UInt64) async throws {
-    _ = try await queue.clear(JobQueue.Selection(integration: id))
+    _ = try await queue.clear(JobQueue.Selection(integration: id), actor: nil)
     while try await store.removeRemains(of: id, now: clock.now) { try Task.checkCancellation() }
   }
 

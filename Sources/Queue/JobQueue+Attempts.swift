@@ -26,6 +26,22 @@ extension JobQueue {
     }
   }
 
+  /// Whether `lease` may find a job: false only where it gives nil. Asks nothing of the writer, whom each job that comes in
+  /// would otherwise cost a transaction more while none may start.
+  package func mayLease(gate: (_ integration: UInt64) -> Gate) throws -> Bool {
+    // Gates may read the store themselves, and no read may wait inside another.
+    let (first, hasDelayed) = try store.read { transaction -> ([ReadyKey], Bool) in
+      let pauses = try pausedIntegrations(in: transaction)
+      if pauses.contains(0) { return ([], false) }
+      let cancellations = try openCancellations(in: transaction)
+      let first = try waitingIntegrations(in: transaction).filter { !pauses.contains($0) }
+        .compactMap { try head(of: $0, past: cancellations.wholeThrough(of: $0), in: transaction) }
+      return (first, try transaction.count(QueueTables.delayed) > 0)
+    }
+    // What backs off may be due, or the clock was set back.
+    return hasDelayed || first.contains { gate($0.integration).admits($0) }
+  }
+
   private func search(_ gate: (UInt64) -> Gate, in transaction: WriteTransaction) throws -> Search {
     try promoteDelayed(clock.now, in: transaction)
     let pauses = try pausedIntegrations(in: transaction)
@@ -84,11 +100,7 @@ extension JobQueue {
       guard let first = try head(of: integration, past: cancellations.wholeThrough(of: integration), in: transaction),
         best.map({ (first.priority, first.sequence) < ($0.priority, $0.sequence) }) ?? true
       else { continue }
-      switch gate(integration) {
-      case .closed: break
-      case .peopleOnly: if first.priority == Priority.person.rawValue { best = first }
-      case .open: best = first
-      }
+      if gate(integration).admits(first) { best = first }
     }
     return best
   }

@@ -25,6 +25,14 @@ package struct JobQueue: Sendable {
     /// Only what a person asked for.
     case peopleOnly
     case open
+
+    func admits(_ key: ReadyKey) -> Bool {
+      switch self {
+      case .closed: false
+      case .peopleOnly: key.priority == Priority.person.rawValue
+      case .open: true
+      }
+    }
   }
 
   /// A claim on a job by one scanner slot of this process. Every write proves its number.

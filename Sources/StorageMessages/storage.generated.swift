@@ -647,6 +647,8 @@ package struct ImageRecord: ProtoMessage {
   package var untagged: Bool = false
   /// when that was found; 0 while one does
   package var untaggedAt: Int64 = 0
+  /// the poll that queued it last, 0 none
+  package var lastPollId: UInt64 = 0
 
   package init() {}
 
@@ -672,6 +674,7 @@ package struct ImageRecord: ProtoMessage {
     self.isRetried = c.pointee.is_retried != 0
     self.untagged = c.pointee.untagged != 0
     self.untaggedAt = c.pointee.untagged_at
+    self.lastPollId = c.pointee.last_poll_id
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -691,6 +694,7 @@ package struct ImageRecord: ProtoMessage {
     c.pointee.is_retried = self.isRetried ? 1 : 0
     c.pointee.untagged = self.untagged ? 1 : 0
     c.pointee.untagged_at = self.untaggedAt
+    c.pointee.last_poll_id = self.lastPollId
   }
 }
 
@@ -970,6 +974,8 @@ package struct ReportRecord: ProtoMessage {
   package var matchedAt: Int64 = 0
   /// said out loud about the advisories: ecosystems without any
   package var matchNotes: [String] = []
+  /// of lock files: meant to be installed, no evidence that they are
+  package var lockedPackages: [InventoryPackage] = []
 
   package init() {}
 
@@ -994,6 +1000,7 @@ package struct ReportRecord: ProtoMessage {
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.storage.v1.ReportRecord.notes")
     self.matchedAt = c.pointee.matched_at
     self.matchNotes = try readTexts(c.pointee.match_notes, c.pointee.n_match_notes, "tidewaiter.storage.v1.ReportRecord.match_notes")
+    self.lockedPackages = try readMessages(c.pointee.locked_packages, c.pointee.n_locked_packages)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1016,6 +1023,8 @@ package struct ReportRecord: ProtoMessage {
     c.pointee.matched_at = self.matchedAt
     c.pointee.n_match_notes = self.matchNotes.count
     c.pointee.match_notes = arena.array(self.matchNotes) { arena.copy($0) }
+    c.pointee.n_locked_packages = self.lockedPackages.count
+    c.pointee.locked_packages = arena.array(self.lockedPackages)
   }
 }
 
@@ -1055,6 +1064,8 @@ package struct InventoryPackage: ProtoMessage {
   /// index into the report's layers
   package var layer: UInt32 = 0
   package var purl: String = ""
+  /// of the file that says so, for a language's packages
+  package var path: String = ""
 
   package init() {}
 
@@ -1069,6 +1080,7 @@ package struct InventoryPackage: ProtoMessage {
     self.package = try readMessage(c.pointee.package)
     self.layer = c.pointee.layer
     self.purl = try readText(c.pointee.purl, "tidewaiter.storage.v1.InventoryPackage.purl")
+    self.path = try readText(c.pointee.path, "tidewaiter.storage.v1.InventoryPackage.path")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1076,6 +1088,7 @@ package struct InventoryPackage: ProtoMessage {
     c.pointee.package = arena.pointer(self.package)
     c.pointee.layer = self.layer
     c.pointee.purl = arena.copy(self.purl)
+    c.pointee.path = arena.copy(self.path)
   }
 }
 
@@ -1096,6 +1109,14 @@ package struct FindingRecord: ProtoMessage {
   package var layer: Int32 = 0
   package var title: String = ""
   package var packageType: String = ""
+  /// what to do, for people
+  package var remedy: String = ""
+  /// of a secret's line, masked
+  package var excerpt: String = ""
+  /// of a secret: the same for the same secret
+  package var fingerprint: [UInt8] = []
+  /// index + 1 of the layer that took the file out of sight, 0: none
+  package var hiddenBy: Int32 = 0
 
   package init() {}
 
@@ -1120,6 +1141,10 @@ package struct FindingRecord: ProtoMessage {
     self.layer = c.pointee.layer
     self.title = try readText(c.pointee.title, "tidewaiter.storage.v1.FindingRecord.title")
     self.packageType = try readText(c.pointee.package_type, "tidewaiter.storage.v1.FindingRecord.package_type")
+    self.remedy = try readText(c.pointee.remedy, "tidewaiter.storage.v1.FindingRecord.remedy")
+    self.excerpt = try readText(c.pointee.excerpt, "tidewaiter.storage.v1.FindingRecord.excerpt")
+    self.fingerprint = readBytes(c.pointee.fingerprint)
+    self.hiddenBy = c.pointee.hidden_by
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1139,6 +1164,10 @@ package struct FindingRecord: ProtoMessage {
     c.pointee.layer = self.layer
     c.pointee.title = arena.copy(self.title)
     c.pointee.package_type = arena.copy(self.packageType)
+    c.pointee.remedy = arena.copy(self.remedy)
+    c.pointee.excerpt = arena.copy(self.excerpt)
+    c.pointee.fingerprint = arena.copy(self.fingerprint)
+    c.pointee.hidden_by = self.hiddenBy
   }
 }
 
@@ -1160,6 +1189,12 @@ package struct LayerAnalysis: ProtoMessage {
   package var compression: String = ""
   /// of the layer's bytes that were read
   package var compressedBytes: UInt64 = 0
+  /// hashes of the paths of all entries (Inventory.PlacedPaths): what of lower layers they replace
+  package var placed: [UInt8] = []
+  package var secrets: [SecretRecord] = []
+  package var fileFindings: [FileFinding] = []
+  /// what was meant to be installed; no evidence that it is
+  package var lockFiles: [PackageDatabase] = []
 
   package init() {}
 
@@ -1183,6 +1218,10 @@ package struct LayerAnalysis: ProtoMessage {
     self.droppedNames = c.pointee.dropped_names
     self.compression = try readText(c.pointee.compression, "tidewaiter.storage.v1.LayerAnalysis.compression")
     self.compressedBytes = c.pointee.compressed_bytes
+    self.placed = readBytes(c.pointee.placed)
+    self.secrets = try readMessages(c.pointee.secrets, c.pointee.n_secrets)
+    self.fileFindings = try readMessages(c.pointee.file_findings, c.pointee.n_file_findings)
+    self.lockFiles = try readMessages(c.pointee.lock_files, c.pointee.n_lock_files)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1205,6 +1244,84 @@ package struct LayerAnalysis: ProtoMessage {
     c.pointee.dropped_names = self.droppedNames
     c.pointee.compression = arena.copy(self.compression)
     c.pointee.compressed_bytes = self.compressedBytes
+    c.pointee.placed = arena.copy(self.placed)
+    c.pointee.n_secrets = self.secrets.count
+    c.pointee.secrets = arena.array(self.secrets)
+    c.pointee.n_file_findings = self.fileFindings.count
+    c.pointee.file_findings = arena.array(self.fileFindings)
+    c.pointee.n_lock_files = self.lockFiles.count
+    c.pointee.lock_files = arena.array(self.lockFiles)
+  }
+}
+
+/// A secret in a file; never the secret itself once the daemon has it.
+package struct SecretRecord: ProtoMessage {
+  /// of the rule set
+  package var rule: String = ""
+  package var path: [UInt8] = []
+  /// from 1
+  package var line: UInt32 = 0
+  /// the line's piece around it, masked
+  package var excerpt: String = ""
+  /// in a worker's answer alone: the daemon puts its keyed fingerprint in its place
+  package var value: [UInt8] = []
+  package var fingerprint: [UInt8] = []
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.SecretRecord" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__SecretRecord>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__secret_record__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__SecretRecord.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__SecretRecord.self)
+    self.rule = try readText(c.pointee.rule, "tidewaiter.storage.v1.SecretRecord.rule")
+    self.path = readBytes(c.pointee.path)
+    self.line = c.pointee.line
+    self.excerpt = try readText(c.pointee.excerpt, "tidewaiter.storage.v1.SecretRecord.excerpt")
+    self.value = readBytes(c.pointee.value)
+    self.fingerprint = readBytes(c.pointee.fingerprint)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__SecretRecord.self)
+    c.pointee.rule = arena.copy(self.rule)
+    c.pointee.path = arena.copy(self.path)
+    c.pointee.line = self.line
+    c.pointee.excerpt = arena.copy(self.excerpt)
+    c.pointee.value = arena.copy(self.value)
+    c.pointee.fingerprint = arena.copy(self.fingerprint)
+  }
+}
+
+/// What is wrong with an entry of a layer, by its header alone.
+package struct FileFinding: ProtoMessage {
+  package var id: String = ""
+  package var path: [UInt8] = []
+  package var detail: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.FileFinding" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__FileFinding>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__file_finding__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileFinding.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileFinding.self)
+    self.id = try readText(c.pointee.id, "tidewaiter.storage.v1.FileFinding.id")
+    self.path = readBytes(c.pointee.path)
+    self.detail = try readText(c.pointee.detail, "tidewaiter.storage.v1.FileFinding.detail")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileFinding.self)
+    c.pointee.id = arena.copy(self.id)
+    c.pointee.path = arena.copy(self.path)
+    c.pointee.detail = arena.copy(self.detail)
   }
 }
 
@@ -1275,7 +1392,7 @@ package struct OSReleaseFile: ProtoMessage {
 }
 
 package struct PackageDatabase: ProtoMessage {
-  /// "apk", "dpkg", "rpm"
+  /// "apk", "dpkg", "rpm"; of files of a language's packages: their purl type
   package var kind: String = ""
   package var path: [UInt8] = []
   package var packages: [Package] = []
@@ -1621,6 +1738,8 @@ package struct CancellationRecord: ProtoMessage {
   package var throughId: UInt64 = 0
   /// of the integration, with everything of it
   package var isRemoval: Bool = false
+  /// what it covers is counted as cancelled already
+  package var isCounted: Bool = false
 
   package init() {}
 
@@ -1642,6 +1761,7 @@ package struct CancellationRecord: ProtoMessage {
     self.cancelled = c.pointee.cancelled
     self.throughId = c.pointee.through_id
     self.isRemoval = c.pointee.is_removal != 0
+    self.isCounted = c.pointee.is_counted != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1656,6 +1776,7 @@ package struct CancellationRecord: ProtoMessage {
     c.pointee.cancelled = self.cancelled
     c.pointee.through_id = self.throughId
     c.pointee.is_removal = self.isRemoval ? 1 : 0
+    c.pointee.is_counted = self.isCounted ? 1 : 0
   }
 }
 

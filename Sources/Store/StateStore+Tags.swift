@@ -6,14 +6,22 @@ extension StateStore {
   package func remember(
     _ image: ImageKey, now: Int64, in transaction: WriteTransaction
   ) throws -> ImageRecord {
-    if let known = try transaction.get(Self.images, image) { return known }
+    let (record, isNew) = try recall(image, now: now, in: transaction)
+    if isNew { try transaction.put(Self.images, image, record) }
+    return record
+  }
+
+  /// What is known of an image, or a record of one that is seen for the first time; stores nothing.
+  package func recall(
+    _ image: ImageKey, now: Int64, in transaction: ReadTransaction
+  ) throws -> (record: ImageRecord, isNew: Bool) {
+    if let known = try transaction.get(Self.images, image) { return (known, false) }
     var record = ImageRecord()
     record.integrationId = image.integration
     record.repository = image.repository
     record.digest = image.digest
     record.firstSeenAt = try transaction.get(Self.imageFacts, image)?.firstSeenAt ?? now
-    try transaction.put(Self.images, image, record)
-    return record
+    return (record, true)
   }
 
   /// No tag points to an image any more. One on its way to be scanned is gone when that has ended.

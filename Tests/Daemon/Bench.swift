@@ -97,7 +97,7 @@ final class Bench: Sendable {
       configuration: try Configuration(flags: .init(), environment: [:]), sandbox: Bench.sandbox, startedAt: 0,
       clock: .system,
       events: watchers,
-      catalogue: catalogue, files: thread)
+      catalogue: catalogue, files: thread, log: events.logger)
     catalogue.publish(methods)
   }
 

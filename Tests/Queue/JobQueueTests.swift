@@ -282,7 +282,7 @@ import Testing
     }
     #expect(try queue.attempts(of: job.id).map(\.number) == Array(6...25))
     #expect(try await fixture.cancel(job.id))
-    #expect(try await queue.clear([job.id]).map(\.isChanged) == [true])
+    #expect(try await queue.clear([job.id], actor: "uid:7").map(\.isChanged) == [true])
     #expect(try queue.attempts(of: job.id).isEmpty)
   }
 

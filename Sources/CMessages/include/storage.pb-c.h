@@ -33,6 +33,8 @@ typedef struct Tidewaiter__Storage__V1__ReportLayer Tidewaiter__Storage__V1__Rep
 typedef struct Tidewaiter__Storage__V1__InventoryPackage Tidewaiter__Storage__V1__InventoryPackage;
 typedef struct Tidewaiter__Storage__V1__FindingRecord Tidewaiter__Storage__V1__FindingRecord;
 typedef struct Tidewaiter__Storage__V1__LayerAnalysis Tidewaiter__Storage__V1__LayerAnalysis;
+typedef struct Tidewaiter__Storage__V1__SecretRecord Tidewaiter__Storage__V1__SecretRecord;
+typedef struct Tidewaiter__Storage__V1__FileFinding Tidewaiter__Storage__V1__FileFinding;
 typedef struct Tidewaiter__Storage__V1__OSRelease Tidewaiter__Storage__V1__OSRelease;
 typedef struct Tidewaiter__Storage__V1__OSReleaseFile Tidewaiter__Storage__V1__OSReleaseFile;
 typedef struct Tidewaiter__Storage__V1__PackageDatabase Tidewaiter__Storage__V1__PackageDatabase;
@@ -278,10 +280,11 @@ struct  Tidewaiter__Storage__V1__ImageRecord
   protobuf_c_boolean is_retried;
   protobuf_c_boolean untagged;
   int64_t untagged_at;
+  uint64_t last_poll_id;
 };
 #define TIDEWAITER__STORAGE__V1__IMAGE_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__image_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__TagRecord
@@ -398,10 +401,12 @@ struct  Tidewaiter__Storage__V1__ReportRecord
   int64_t matched_at;
   size_t n_match_notes;
   ProtobufCBinaryData *match_notes;
+  size_t n_locked_packages;
+  Tidewaiter__Storage__V1__InventoryPackage **locked_packages;
 };
 #define TIDEWAITER__STORAGE__V1__REPORT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__report_record__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0,NULL }
 
 
 struct  Tidewaiter__Storage__V1__ReportLayer
@@ -423,10 +428,11 @@ struct  Tidewaiter__Storage__V1__InventoryPackage
   Tidewaiter__Storage__V1__Package *package;
   uint32_t layer;
   ProtobufCBinaryData purl;
+  ProtobufCBinaryData path;
 };
 #define TIDEWAITER__STORAGE__V1__INVENTORY_PACKAGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__inventory_package__descriptor) \
-    , NULL, 0, {0,NULL} }
+    , NULL, 0, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__Storage__V1__FindingRecord
@@ -447,10 +453,14 @@ struct  Tidewaiter__Storage__V1__FindingRecord
   int32_t layer;
   ProtobufCBinaryData title;
   ProtobufCBinaryData package_type;
+  ProtobufCBinaryData remedy;
+  ProtobufCBinaryData excerpt;
+  ProtobufCBinaryData fingerprint;
+  int32_t hidden_by;
 };
 #define TIDEWAITER__STORAGE__V1__FINDING_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__finding_record__descriptor) \
-    , TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL} }
+    , TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__Storage__V1__LayerAnalysis
@@ -474,10 +484,44 @@ struct  Tidewaiter__Storage__V1__LayerAnalysis
   uint64_t dropped_names;
   ProtobufCBinaryData compression;
   uint64_t compressed_bytes;
+  ProtobufCBinaryData placed;
+  size_t n_secrets;
+  Tidewaiter__Storage__V1__SecretRecord **secrets;
+  size_t n_file_findings;
+  Tidewaiter__Storage__V1__FileFinding **file_findings;
+  size_t n_lock_files;
+  Tidewaiter__Storage__V1__PackageDatabase **lock_files;
 };
 #define TIDEWAITER__STORAGE__V1__LAYER_ANALYSIS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__layer_analysis__descriptor) \
-    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, {0,NULL}, 0 }
+    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, 0,NULL, 0,NULL }
+
+
+struct  Tidewaiter__Storage__V1__SecretRecord
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData rule;
+  ProtobufCBinaryData path;
+  uint32_t line;
+  ProtobufCBinaryData excerpt;
+  ProtobufCBinaryData value;
+  ProtobufCBinaryData fingerprint;
+};
+#define TIDEWAITER__STORAGE__V1__SECRET_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__secret_record__descriptor) \
+    , {0,NULL}, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__FileFinding
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData id;
+  ProtobufCBinaryData path;
+  ProtobufCBinaryData detail;
+};
+#define TIDEWAITER__STORAGE__V1__FILE_FINDING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__file_finding__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__Storage__V1__OSRelease
@@ -641,10 +685,11 @@ struct  Tidewaiter__Storage__V1__CancellationRecord
   uint64_t cancelled;
   uint64_t through_id;
   protobuf_c_boolean is_removal;
+  protobuf_c_boolean is_counted;
 };
 #define TIDEWAITER__STORAGE__V1__CANCELLATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__cancellation_record__descriptor) \
-    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0 }
+    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__PollRecord
@@ -1195,6 +1240,44 @@ Tidewaiter__Storage__V1__LayerAnalysis *
 void   tidewaiter__storage__v1__layer_analysis__free_unpacked
                      (Tidewaiter__Storage__V1__LayerAnalysis *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__SecretRecord methods */
+void   tidewaiter__storage__v1__secret_record__init
+                     (Tidewaiter__Storage__V1__SecretRecord         *message);
+size_t tidewaiter__storage__v1__secret_record__get_packed_size
+                     (const Tidewaiter__Storage__V1__SecretRecord   *message);
+size_t tidewaiter__storage__v1__secret_record__pack
+                     (const Tidewaiter__Storage__V1__SecretRecord   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__secret_record__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__SecretRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__SecretRecord *
+       tidewaiter__storage__v1__secret_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__secret_record__free_unpacked
+                     (Tidewaiter__Storage__V1__SecretRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__FileFinding methods */
+void   tidewaiter__storage__v1__file_finding__init
+                     (Tidewaiter__Storage__V1__FileFinding         *message);
+size_t tidewaiter__storage__v1__file_finding__get_packed_size
+                     (const Tidewaiter__Storage__V1__FileFinding   *message);
+size_t tidewaiter__storage__v1__file_finding__pack
+                     (const Tidewaiter__Storage__V1__FileFinding   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__file_finding__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__FileFinding   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__FileFinding *
+       tidewaiter__storage__v1__file_finding__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__file_finding__free_unpacked
+                     (Tidewaiter__Storage__V1__FileFinding *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__OSRelease methods */
 void   tidewaiter__storage__v1__osrelease__init
                      (Tidewaiter__Storage__V1__OSRelease         *message);
@@ -1666,6 +1749,12 @@ typedef void (*Tidewaiter__Storage__V1__FindingRecord_Closure)
 typedef void (*Tidewaiter__Storage__V1__LayerAnalysis_Closure)
                  (const Tidewaiter__Storage__V1__LayerAnalysis *message,
                   void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__SecretRecord_Closure)
+                 (const Tidewaiter__Storage__V1__SecretRecord *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__FileFinding_Closure)
+                 (const Tidewaiter__Storage__V1__FileFinding *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__OSRelease_Closure)
                  (const Tidewaiter__Storage__V1__OSRelease *message,
                   void *closure_data);
@@ -1764,6 +1853,8 @@ extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_layer__d
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__inventory_package__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__secret_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_finding__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__osrelease__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__osrelease_file__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__package_database__descriptor;

@@ -177,7 +177,11 @@ package final class Scanner: Sendable {
         if slots.hasRoom {
           let gate = ScanGate(
             store: store, slots: slots, slotCount: settings.slots, zones: settings.zones, clock: clock)
-          if let lease = try await queue.lease(gate: { gate.answer(for: $0) }) { return lease }
+          if try queue.mayLease(gate: { gate.answer(for: $0) }),
+            let lease = try await queue.lease(gate: { gate.answer(for: $0) })
+          {
+            return lease
+          }
           let opensAt = try gate.opensAt()
           for next in [opensAt, try queue.nextDelayed()] {
             if let next { sleep = min(sleep, .nanoseconds(max(0, next - clock.now))) }

@@ -61,18 +61,18 @@ package struct Intake: Sendable {
     _ image: ImageKey, tag: String, createdAt: Int64 = 0, priority: JobQueue.Priority, poll: UInt64 = 0,
     actor: String = "", in transaction: WriteTransaction
   ) throws -> Outcome {
-    _ = try store.remember(image, now: clock.now, in: transaction)
     let (job, existed) = try queue.enqueue(
       image, tag: tag, priority: priority, poll: poll, actor: actor, in: transaction)
-    try store.changeImage(image, in: transaction) { record in
-      if createdAt != 0 { record.createdAt = createdAt }
-      record.lastJobId = job.id
-      record.status = .queued
-      record.statusReason = ""
-      record.isRetried = false
-      record.untagged = false
-      record.untaggedAt = 0
-    }
+    // After it: an enqueue may cancel the job that the image had, which changes its record.
+    var (record, _) = try store.recall(image, now: clock.now, in: transaction)
+    if createdAt != 0 { record.createdAt = createdAt }
+    record.lastJobId = job.id
+    record.status = .queued
+    record.statusReason = ""
+    record.isRetried = false
+    record.untagged = false
+    record.untaggedAt = 0
+    try transaction.put(StateStore.images, image, record)
     return Outcome(job: job, existed: existed)
   }
 
