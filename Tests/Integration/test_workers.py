@@ -29,7 +29,7 @@ DEEDS = {
     "floods": ("real; exec cat /dev/zero", "WORKER_ENDED", "too long"),
     "floods and never reads": ("exec 0<&-; exec cat /dev/zero", "WORKER_ENDED", "too long"),
     "announces too much": (r"printf 'TWA1\377\377\377\377'; exec cat /dev/zero", "WORKER_ANSWER|WORKER_ENDED", ""),
-    "answers for another version": (r"real | sed 's/^\(TWA1....\)\x08\x01/\1\x08\x02/'", "WORKER_ANSWER", "version"),
+    "answers for another version": (r"real | LC_ALL=C sed '1s/^\(TWA1....\)\x08./\1\x08\x7f/'", "WORKER_ANSWER", "version"),
 }
 
 
