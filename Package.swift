@@ -75,6 +75,8 @@ let package = Package(
     // For the daemon alone: takes the place of the C library's `free` in what it is linked to.
     .target(name: "CWipe", cSettings: strictC),
     .target(name: "CMessages", dependencies: ["CProtobufC"], cSettings: strictC),
+    // Of the worker alone: the system calls that confine it.
+    .target(name: "CJail", cSettings: strictC),
 
     // What several rooms need of the operating system.
     library("Posix", ["CPosix"]),
@@ -108,6 +110,9 @@ let package = Package(
     .plugin(name: "SecretPatterns", capability: .buildTool(), dependencies: ["secret-patterns"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
     library("Analysis", ["Inventory", "JSON", "Secrets", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
+
+    // Of the worker alone: what confines it.
+    library("Jail", ["CJail", "Inventory"]),
 
     // Rooms that own I/O.
     library(
@@ -146,7 +151,7 @@ let package = Package(
       ],
       swiftSettings: strict, linkerSettings: lean),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "Secrets", "CPosix"], swiftSettings: strict,
+      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "Jail", "Secrets"], swiftSettings: strict,
       linkerSettings: lean),
     // The client library: the one target that other packages see.
     .target(
@@ -188,6 +193,7 @@ let package = Package(
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Secrets", ["Secrets", "SecretRules", "Inventory", "Model", "StorageMessages", "TestSupport"]),
+    tests("Jail", ["Jail", "CJail", "Inventory"]),
     tests("Registry", ["Registry", "Digests", "Model", "Posix", "TestSupport"]),
     tests(
       "Store", ["Store", "Digests", "StorageMessages", "Posix", "TestSupport"],
@@ -208,7 +214,8 @@ let package = Package(
     tests(
       "Daemon",
       [
-        "Daemon", "API", "Advisories", "Model", "Pipeline", "Posix", "ProtobufRuntime", "Queue", "RPC", "Registry",
+        "Daemon", "API", "Advisories", "Inventory", "Model", "Pipeline", "Posix", "ProtobufRuntime", "Queue", "RPC",
+        "Registry",
         "StorageMessages",
         "Store", "TestSupport", .product(name: "Logging", package: "swift-log"),
       ]),

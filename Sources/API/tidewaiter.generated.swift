@@ -5243,6 +5243,7 @@ package struct Status: ProtoMessage {
   package var pauses: [QueuePause] = []
   /// of the store's file: what is used and what is free again in it
   package var storeFileBytes: UInt64 = 0
+  package var sandbox: Sandbox? = nil
 
   package init() {}
 
@@ -5270,6 +5271,7 @@ package struct Status: ProtoMessage {
     self.resolve = try readTexts(c.pointee.resolve, c.pointee.n_resolve, "tidewaiter.v1.Status.resolve")
     self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
     self.storeFileBytes = c.pointee.store_file_bytes
+    self.sandbox = try readMessage(c.pointee.sandbox)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -5295,6 +5297,7 @@ package struct Status: ProtoMessage {
     c.pointee.n_pauses = self.pauses.count
     c.pointee.pauses = arena.array(self.pauses)
     c.pointee.store_file_bytes = self.storeFileBytes
+    c.pointee.sandbox = arena.pointer(self.sandbox)
   }
 }
 
@@ -5317,6 +5320,90 @@ extension Status: JSONRepresentable {
       ("resolve", .array(self.resolve.map { .string($0) })),
       ("pauses", .array(self.pauses.map { $0.json })),
       ("storeFileBytes", .unsigned(self.storeFileBytes)),
+      ("sandbox", self.sandbox?.json ?? .null),
+    ])
+  }
+}
+
+/// What confines the workers, as one of them found it when the daemon started.
+package struct Sandbox: ProtoMessage {
+  /// "required" or "best-effort"
+  package var setting: String = ""
+  /// in the order in which a worker enters them
+  package var pieces: [SandboxPiece] = []
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Sandbox" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Sandbox>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__sandbox__init(message.assumingMemoryBound(to: Tidewaiter__V1__Sandbox.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Sandbox.self)
+    self.setting = try readText(c.pointee.setting, "tidewaiter.v1.Sandbox.setting")
+    self.pieces = try readMessages(c.pointee.pieces, c.pointee.n_pieces)
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Sandbox.self)
+    c.pointee.setting = arena.copy(self.setting)
+    c.pointee.n_pieces = self.pieces.count
+    c.pointee.pieces = arena.array(self.pieces)
+  }
+}
+
+extension Sandbox: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("setting", .string(self.setting)),
+      ("pieces", .array(self.pieces.map { $0.json })),
+    ])
+  }
+}
+
+package struct SandboxPiece: ProtoMessage {
+  /// "landlock", "seccomp", …
+  package var name: String = ""
+  package var holds: Bool = false
+  /// false: the others hold without it
+  package var required: Bool = false
+  /// what holds, or why it does not
+  package var detail: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.SandboxPiece" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__SandboxPiece>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__sandbox_piece__init(message.assumingMemoryBound(to: Tidewaiter__V1__SandboxPiece.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__SandboxPiece.self)
+    self.name = try readText(c.pointee.name, "tidewaiter.v1.SandboxPiece.name")
+    self.holds = c.pointee.holds != 0
+    self.required = c.pointee.required != 0
+    self.detail = try readText(c.pointee.detail, "tidewaiter.v1.SandboxPiece.detail")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__SandboxPiece.self)
+    c.pointee.name = arena.copy(self.name)
+    c.pointee.holds = self.holds ? 1 : 0
+    c.pointee.required = self.required ? 1 : 0
+    c.pointee.detail = arena.copy(self.detail)
+  }
+}
+
+extension SandboxPiece: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("name", .string(self.name)),
+      ("holds", .bool(self.holds)),
+      ("required", .bool(self.required)),
+      ("detail", .string(self.detail)),
     ])
   }
 }

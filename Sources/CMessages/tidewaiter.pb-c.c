@@ -4688,6 +4688,96 @@ void   tidewaiter__v1__status__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__status__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__sandbox__init
+                     (Tidewaiter__V1__Sandbox         *message)
+{
+  static const Tidewaiter__V1__Sandbox init_value = TIDEWAITER__V1__SANDBOX__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__sandbox__get_packed_size
+                     (const Tidewaiter__V1__Sandbox *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__sandbox__pack
+                     (const Tidewaiter__V1__Sandbox *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__sandbox__pack_to_buffer
+                     (const Tidewaiter__V1__Sandbox *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Sandbox *
+       tidewaiter__v1__sandbox__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Sandbox *)
+     protobuf_c_message_unpack (&tidewaiter__v1__sandbox__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__sandbox__free_unpacked
+                     (Tidewaiter__V1__Sandbox *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__sandbox_piece__init
+                     (Tidewaiter__V1__SandboxPiece         *message)
+{
+  static const Tidewaiter__V1__SandboxPiece init_value = TIDEWAITER__V1__SANDBOX_PIECE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__sandbox_piece__get_packed_size
+                     (const Tidewaiter__V1__SandboxPiece *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox_piece__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__sandbox_piece__pack
+                     (const Tidewaiter__V1__SandboxPiece *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox_piece__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__sandbox_piece__pack_to_buffer
+                     (const Tidewaiter__V1__SandboxPiece *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox_piece__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__SandboxPiece *
+       tidewaiter__v1__sandbox_piece__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__SandboxPiece *)
+     protobuf_c_message_unpack (&tidewaiter__v1__sandbox_piece__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__sandbox_piece__free_unpacked
+                     (Tidewaiter__V1__SandboxPiece *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__sandbox_piece__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__state_count__init
                      (Tidewaiter__V1__StateCount         *message)
 {
@@ -14252,7 +14342,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_status_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__get_status_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[16] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[17] =
 {
   {
     "version",
@@ -14446,6 +14536,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "sandbox",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Status, sandbox),
+    &tidewaiter__v1__sandbox__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   6,   /* field[6] = advisories */
@@ -14457,6 +14559,7 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   14,   /* field[14] = pauses */
   8,   /* field[8] = problems */
   13,   /* field[13] = resolve */
+  16,   /* field[16] = sandbox */
   11,   /* field[11] = scanner_slots */
   1,   /* field[1] = started_at */
   2,   /* field[2] = state_directory */
@@ -14468,7 +14571,7 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 16 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
 {
@@ -14478,11 +14581,139 @@ const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
   "Tidewaiter__V1__Status",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Status),
-  16,
+  17,
   tidewaiter__v1__status__field_descriptors,
   tidewaiter__v1__status__field_indices_by_name,
   1,  tidewaiter__v1__status__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__status__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__sandbox__field_descriptors[2] =
+{
+  {
+    "setting",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Sandbox, setting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pieces",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Sandbox, n_pieces),
+    offsetof(Tidewaiter__V1__Sandbox, pieces),
+    &tidewaiter__v1__sandbox_piece__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__sandbox__field_indices_by_name[] = {
+  1,   /* field[1] = pieces */
+  0,   /* field[0] = setting */
+};
+static const ProtobufCIntRange tidewaiter__v1__sandbox__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__sandbox__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Sandbox",
+  "Sandbox",
+  "Tidewaiter__V1__Sandbox",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Sandbox),
+  2,
+  tidewaiter__v1__sandbox__field_descriptors,
+  tidewaiter__v1__sandbox__field_indices_by_name,
+  1,  tidewaiter__v1__sandbox__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__sandbox__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__sandbox_piece__field_descriptors[4] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__SandboxPiece, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "holds",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__SandboxPiece, holds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "required",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__SandboxPiece, required),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__SandboxPiece, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__sandbox_piece__field_indices_by_name[] = {
+  3,   /* field[3] = detail */
+  1,   /* field[1] = holds */
+  0,   /* field[0] = name */
+  2,   /* field[2] = required */
+};
+static const ProtobufCIntRange tidewaiter__v1__sandbox_piece__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__sandbox_piece__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.SandboxPiece",
+  "SandboxPiece",
+  "Tidewaiter__V1__SandboxPiece",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__SandboxPiece),
+  4,
+  tidewaiter__v1__sandbox_piece__field_descriptors,
+  tidewaiter__v1__sandbox_piece__field_indices_by_name,
+  1,  tidewaiter__v1__sandbox_piece__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__sandbox_piece__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descriptors[3] =

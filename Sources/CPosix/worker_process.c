@@ -7,13 +7,14 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-int cposix_spawn_worker(const char *path, int input, int output, pid_t *pid) {
+int cposix_spawn_worker(const char *path, const char *argument, int input, int output, pid_t *pid, int *life) {
   // Swift's crash reporter would hold a crashed worker for minutes.
   char *const environment[] = {"SWIFT_BACKTRACE=enable=no", "LC_ALL=C.UTF-8", NULL};
-  char *const arguments[] = {(char *)path, NULL};
+  char *const arguments[] = {(char *)path, (char *)argument, NULL};
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int status = posix_spawn_file_actions_init(&actions);
@@ -36,6 +37,13 @@ int cposix_spawn_worker(const char *path, int input, int output, pid_t *pid) {
   if (!status) status = posix_spawn(pid, path, &actions, &attributes, arguments, environment);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
+  if (status) return status;
+  *life = pidfd_open(*pid, 0);
+  if (*life >= 0) return 0;
+  status = errno;
+  kill(*pid, SIGKILL);
+  while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR) {
+  }
   return status;
 }
 

@@ -24,6 +24,7 @@ extension Configuration {
       configuration.socketMode = mode
     },
     number("drainSeconds", 0...3600) { $0.drainSeconds = $1 },
+    Setting(key: "sandbox") { configuration, node throws(YAMLError) in configuration.sandbox = try node.choice() },
     Setting(key: "resolve") { configuration, node throws(YAMLError) in configuration.resolve = try mappings(node) },
   ]
 

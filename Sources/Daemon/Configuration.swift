@@ -6,6 +6,12 @@ import Registry
 /// The daemon's settings: a flag wins over the environment, that over the file, that over the default.
 package struct Configuration: Sendable, Equatable {
   package enum LogFormat: String, Sendable, CaseIterable { case text, json }
+  package enum Sandbox: String, Sendable, CaseIterable {
+    /// Nothing is scanned unless workers are wholly confined.
+    case required
+    /// What of it the kernel lacks is done without, and said.
+    case bestEffort = "best-effort"
+  }
   package enum LogLevel: String, Sendable, CaseIterable { case debug, info, warning, error }
 
   package var stateDirectory: String
@@ -21,6 +27,8 @@ package struct Configuration: Sendable, Equatable {
   package var rpc = RPC()
   package var logLevel = LogLevel.info
   package var logFormat = LogFormat.text
+  /// How workers are confined.
+  package var sandbox = Sandbox.required
   /// Scans at a time.
   package var scannerSlots: Int
   /// Worker processes at a time, over all scans; one integration's scans have all but one of them.

@@ -36,6 +36,7 @@ extension Configuration {
       ("socket", socket != old.socket),
       ("socketGroup", socketGroup != old.socketGroup),
       ("resolve", resolve != old.resolve),
+      ("sandbox", sandbox != old.sandbox),
       ("rpc", rpc != old.rpc),
       ("store.mapSizeBytes", storeMapBytes != old.storeMapBytes),
       ("retention", retention != old.retention),

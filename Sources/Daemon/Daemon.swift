@@ -2,6 +2,7 @@ import API
 import Advisories
 import CPosix
 import Glibc
+import Inventory
 import Logging
 import Pipeline
 import Posix
@@ -55,6 +56,9 @@ package final class Daemon: Sendable {
     self.live = live
     let clock = WallClock.system
     let startedAt = clock.now
+    let workerProgram = try Self.workerProgram()
+    // Beside the opening of the files, and before anything is changed in them.
+    async let probed = SandboxState.probe(configuration.sandbox, program: workerProgram)
     directory = try StateDirectory(opening: configuration.stateDirectory)
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
@@ -75,6 +79,10 @@ package final class Daemon: Sendable {
     let queue = JobQueue(store: store, clock: clock, readPattern: QueueControl.readPattern) { [store] in
       try store.noteEnd(of: $0, $1, in: $2)
     }
+    let sandbox = try await probed
+    if !sandbox.missing.isEmpty {
+      log.warning("workers run without a part of their sandbox", metadata: ["missing": "\(sandbox.missing)"])
+    }
     let returned = try await queue.recover()
     if returned > 0 { log.info("leases of the last process returned", metadata: ["jobs": "\(returned)"]) }
     try await store.interruptRunningPolls(now: clock.now)
@@ -85,7 +93,7 @@ package final class Daemon: Sendable {
     let progress = ScanProgress()
     let scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
-      settings: Scanner.Settings(configuration, workerProgram: try Self.workerProgram()),
+      settings: Scanner.Settings(configuration, workerProgram: workerProgram, workerArgument: sandbox.argument),
       clock: clock, log: log)
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
@@ -116,7 +124,7 @@ package final class Daemon: Sendable {
       store: store, queue: queue, progress: progress, scanner: scanner, clock: clock)
     let system = SystemHandler(
       store: store, queue: queue, describer: describer, retention: retention, advisories: advisories, metrics: metrics,
-      configuration: configuration,
+      configuration: configuration, sandbox: sandbox,
       startedAt: startedAt, clock: clock, events: events, catalogue: catalogue, files: files,
       log: log)
     let served =
@@ -260,9 +268,10 @@ extension TransportTimeouts {
 }
 
 extension Scanner.Settings {
-  init(_ configuration: Configuration, workerProgram: String) {
+  init(_ configuration: Configuration, workerProgram: String, workerArgument: WorkerProtocol.Argument?) {
     self.init(
       slots: configuration.scannerSlots, workers: configuration.scannerWorkers, workerProgram: workerProgram)
+    self.workerArgument = workerArgument
     imageBytesMaximum = UInt64(configuration.scannerImageBytesMaximum)
   }
 }

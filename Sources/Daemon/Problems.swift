@@ -8,8 +8,11 @@ enum Problems {
   /// else reads for so long.
   private static let commitsBehindMaximum: UInt64 = 1000
 
-  static func all(of status: Status, store: StoreSize, environment: Store.Environment) -> [Problem] {
+  static func all(
+    of status: Status, store: StoreSize, environment: Store.Environment, sandbox: SandboxState
+  ) -> [Problem] {
     var found: [Problem] = []
+    if let problem = sandbox.problem { found.append(problem) }
     if let reader = environment.oldestReader, reader.commitsBehind > commitsBehindMaximum {
       let isOurs = reader.process == getpid()
       found.append(
@@ -47,7 +50,7 @@ enum Problems {
 }
 
 extension Problem {
-  fileprivate init(_ message: String, hint: String) {
+  init(_ message: String, hint: String) {
     self.init()
     self.message = message
     self.hint = hint

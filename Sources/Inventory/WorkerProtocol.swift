@@ -12,6 +12,8 @@ package let analyserVersion: UInt32 = 2
 package enum WorkerProtocol {
   package static let inputDescriptor: Int32 = 0
   package static let outputDescriptor: Int32 = 1
+  /// Those two, and standard error: a worker has no others.
+  package static let descriptors = 3
   package static let magic = Array("TWA1".utf8)
   package static let headerBytes = 8
   /// Of the packed analysis. A reader never takes more than `headerBytes` and this.
@@ -21,10 +23,20 @@ package enum WorkerProtocol {
   /// say what happened.
   package static let addressSpaceBytes: UInt64 = 1 << 30
   package static let cpuSeconds: UInt64 = 330
-  package static let openFiles: UInt64 = 16
+  /// The protocol's, and one more while the worker confines itself.
+  package static let openFiles = UInt64(descriptors + 1)
+
+  /// What the worker program may be told; without, it refuses to read anything unless it is wholly confined.
+  package enum Argument: String, Sendable, CaseIterable {
+    /// Says which pieces of the confinement hold, as a `ConfinementReport`, and ends.
+    case probe = "--probe"
+    /// Reads also where a piece does not hold.
+    case bestEffort = "--best-effort"
+  }
 
   /// Exit codes other than 0; the reason is on standard error.
   package static let exitUnusable: Int32 = 71
+  package static let exitUnconfined: Int32 = 72
 
   /// Why an answer cannot be used. The answer is hostile input: whoever took over a worker wrote it.
   package struct MalformedAnswer: Error, Equatable, CustomStringConvertible {

@@ -3,32 +3,46 @@
 import Analysis
 import Glibc
 import Inventory
+import Jail
 import Secrets
 
-func end(_ reason: String) -> Never {
+func end(_ reason: String, _ status: Int32) -> Never {
   let line = Array("tidewaiter-worker: \(reason)\n".utf8)
   _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
-  exit(WorkerProtocol.exitUnusable)
+  exit(status)
 }
 
-func send(_ answer: [UInt8]) {
-  var sent = 0
-  while sent < answer.count {
-    let count = answer[sent...].withUnsafeBytes { write(WorkerProtocol.outputDescriptor, $0.baseAddress, $0.count) }
-    if count < 0 && errno != EINTR { end("the answer could not be written: \(String(cString: strerror(errno)))") }
-    sent += max(0, count)
+func send(_ answer: some Collection<UInt8>) {
+  var rest = Array(answer)[...]
+  while !rest.isEmpty {
+    let count = rest.withUnsafeBytes { write(WorkerProtocol.outputDescriptor, $0.baseAddress, $0.count) }
+    if count < 0 && errno != EINTR {
+      end("the answer could not be written: \(String(cString: strerror(errno)))", WorkerProtocol.exitUnusable)
+    }
+    rest = rest.dropFirst(max(0, count))
   }
 }
 
+let words = CommandLine.arguments.dropFirst()
+let argument = words.first.flatMap(WorkerProtocol.Argument.init)
+guard words.isEmpty || (words.count == 1 && argument != nil) else {
+  end("this program is started by tidewaiterd", EX_USAGE)
+}
 // A parent that is gone shows as an error of write, not as a signal.
 signal(SIGPIPE, SIG_IGN)
-do throws(Confinement.Failure) {
-  try Confinement.enter()
+do throws(Jail.Refusal) {
+  let report = try Jail.enter(toleratesMissing: argument != nil)
+  if argument == .probe {
+    send(report.text.utf8)
+    exit(EXIT_SUCCESS)
+  }
 } catch {
-  end(error.description)
+  end(error.description, WorkerProtocol.exitUnconfined)
 }
 let scanner = SecretScanner()
 let analyser = LayerAnalyser { file, found throws(LayerError) in try scanner.scan(file, into: &found) }
 let analysis = analyser.analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
-guard let answer = WorkerProtocol.encodeAnswer(analysis) else { end("the analysis is larger than an answer may be") }
+guard let answer = WorkerProtocol.encodeAnswer(analysis) else {
+  end("the analysis is larger than an answer may be", WorkerProtocol.exitUnusable)
+}
 send(answer)

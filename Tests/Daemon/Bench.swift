@@ -1,5 +1,6 @@
 import API
 import Advisories
+import Inventory
 import Model
 import Posix
 import Queue
@@ -94,7 +95,8 @@ final class Bench: Sendable {
       retention: Retention(
         RetentionSettings(), store: store, queue: queue, reader: thread, clock: .system, log: events.logger),
       advisories: advisories, metrics: Metrics(),
-      configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
+      configuration: try Configuration(flags: .init(), environment: [:]), sandbox: Bench.sandbox, startedAt: 0,
+      clock: .system,
       events: watchers,
       catalogue: catalogue, files: thread, log: events.logger)
     catalogue.publish(methods)
@@ -113,6 +115,15 @@ final class Bench: Sendable {
       + AdvisoriesHandler(uploads: uploads, imports: imports, advisories: advisories).advisoriesMethods
       + HealthHandler(health: health, services: ["tidewaiter.v1.System"]).healthMethods
   }
+
+  /// One without all of it.
+  private static let sandbox = SandboxState(
+    setting: .bestEffort,
+    report: ConfinementReport(pieces: [
+      .init(name: "landlock", holds: false, isRequired: true, detail: "not in this kernel"),
+      .init(name: "network", holds: false, isRequired: false, detail: "not allowed"),
+      .init(name: "seccomp", holds: true, isRequired: true, detail: "14 calls"),
+    ]))
 
   let health = Health()
   let context = CallContext(peer: Peer(uid: 7, gid: 7, pid: 7, groups: []), deadline: nil, metadata: [])

@@ -46,6 +46,9 @@ struct ConfigurationTests {
     let plain = try configuration()
     #expect((plain.logLevel, plain.logFormat, plain.drainSeconds) == (.info, .text, 10))
     #expect(plain.storeMapBytes == 64 << 30)
+    #expect(plain.sandbox == .required)
+    #expect(try configuration(file: "sandbox: best-effort").sandbox == .bestEffort)
+    #expect(try refusal(file: "log: {level: info}\nsandbox: none").description.contains("line 2: sandbox"))
     #expect(plain.scannerWorkers >= 3)
   }
 

@@ -33,6 +33,18 @@ struct HandlerTests {
 
   // MARK: - Integrations
 
+  @Test func `A sandbox that is not whole is told, piece by piece, and is a problem`() async throws {
+    let status = try await bench.system.getStatus(GetStatusRequest(), bench.context)
+    let sandbox = try #require(status.sandbox)
+    #expect(sandbox.setting == "best-effort")
+    #expect(sandbox.pieces.map(\.name) == ["landlock", "network", "seccomp"])
+    #expect(sandbox.pieces.map(\.holds) == [false, false, true])
+    #expect(sandbox.pieces.map(\.required) == [true, false, true])
+    let problem = try #require(status.problems.first { $0.message.contains("sandbox") })
+    #expect(problem.message.contains("landlock (not in this kernel)"))
+    #expect(!problem.message.contains("network"))
+  }
+
   @Test func `Integrations are listed in pages that join to all`() async throws {
     for index in 0..<25 { _ = try await bench.create("hub-\(index)") }
     var request = ListIntegrationsRequest()

@@ -145,7 +145,8 @@ struct ScannerTests {
   @Test(arguments: [
     (FakeWorker.crash, "WORKER_ENDED"), (.status, "WORKER_ENDED"), (.half, "WORKER_ANSWER"),
     (.garbage, "WORKER_ANSWER"),
-    (.early, "WORKER_ANSWER"),
+    (.early, "WORKER_ANSWER"), (.endless, "WORKER_ENDED"), (.asleep, "WORKER_ENDED"), (.deaf, "WORKER_ENDED"),
+    (.lingering, "WORKER_ENDED"),
   ])
   func `What a worker does wrong is a finding of its layer, and is not remembered`(
     worker: FakeWorker, code: String
@@ -153,7 +154,8 @@ struct ScannerTests {
     let image = FakeImage(layers: [Layers.plain("a")])
     registry.put(image, "app")
     let job = try await plant.add(image, to: hub)
-    try await plant.scan([("scan finished", 1)], worker: worker.path)
+    try await plant.scan(
+      [("scan finished", 1)], worker: worker.path, patience: .init(still: .milliseconds(500), whole: .seconds(600)))
     #expect(try plant.job(job).state == .finished)
     let report = try #require(try plant.reports(plant.key(image, hub)).first)
     let finding = try #require(report.findings.first { $0.id == code })

@@ -38,8 +38,10 @@ struct WorkerProcessTests {
     }
   }
 
-  private func worker(_ kind: FakeWorker, answerBytesMaximum: Int = 64 << 20) -> WorkerProcess {
-    WorkerProcess(program: kind.path, answerBytesMaximum: answerBytesMaximum)
+  private func worker(
+    _ kind: FakeWorker, answerBytesMaximum: Int = 64 << 20, patience: WorkerPatience.Limits = .standard
+  ) -> WorkerProcess {
+    WorkerProcess(program: kind.path, answerBytesMaximum: answerBytesMaximum, patience: patience)
   }
 
   @Test func `A worker that reads all gives its whole answer`() async throws {
@@ -91,6 +93,42 @@ struct WorkerProcessTests {
     #expect(ended == .failure(.signalled(SIGKILL)))
   }
 
+  @Test(arguments: [FakeWorker.asleep, .deaf, .lingering], [0, 20])
+  func `A worker that stands still is ended, and the layer is read to its end`(
+    kind: FakeWorker, pieces: Int
+  ) async throws {
+    let still = Duration.milliseconds(100)
+    let ended = try await run(
+      worker(kind, patience: .init(still: still, whole: .seconds(600))), pieces: pieces)
+    #expect(ended.result == .failure(.gaveUp(.stoodStill(still))))
+    #expect(ended.pieces == pieces)
+  }
+
+  @Test func `A worker that is busy for ever is ended when it was waited for long enough`() async throws {
+    let whole = Duration.milliseconds(300)
+    let ended = try await run(worker(.busy, patience: .init(still: .seconds(600), whole: whole)))
+    #expect(ended.result == .failure(.gaveUp(.tookTooLong(whole))))
+    #expect(ended.pieces == 20)
+  }
+
+  @Test func `Who uses the processor does not stand still`() {
+    let still = Duration.milliseconds(50)
+    var patience = WorkerPatience(.init(still: still, whole: .seconds(600)), of: getpid())
+    for _ in 0..<20 {
+      _ = patience.millisecondsToWait()
+      let start = clock()
+      while clock() - start < 10_000 {}
+      #expect(patience.ends(afterWait: false) == nil)
+    }
+  }
+
+  @Test func `A program that tells nothing of its sandbox is an error`() async {
+    for kind in [FakeWorker.garbage, .status, .crash, .early] {
+      await #expect(throws: WorkerSandbox.Unknown.self) { _ = try await WorkerSandbox.probe(program: kind.path) }
+    }
+    await #expect(throws: PosixError.self) { _ = try await WorkerSandbox.probe(program: "/nowhere/worker") }
+  }
+
   @Test func `A worker that was killed before it started does not live`() async throws {
     let worker = worker(.asleep)
     worker.kill()
@@ -139,7 +177,7 @@ struct WorkerRemainsTests {
         for fails in [false, true] {
           let worker = WorkerProcess(program: kind.path, answerBytesMaximum: 1 << 20)
           var given = 0
-          let killing = kind == .asleep || kind == .deaf
+          let killing = [.asleep, .deaf, .busy, .lingering].contains(kind)
           _ = try? worker.run {
             given += 1
             if fails && given == 2 { throw PosixError("test", errno: EIO) }

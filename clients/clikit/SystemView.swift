@@ -46,7 +46,16 @@ struct StatusView {
       "\(People.size(status.storeBytesUsed)) of \(People.size(status.storeBytesLimit)) in use, "
         + "the file has \(People.size(status.storeFileBytes))")
     facts.add("scanner slots", String(status.scannerSlots))
+    if let sandbox = status.sandbox { facts.add("sandbox", Self.text(sandbox)) }
     if !status.resolve.isEmpty { facts.add("resolve", status.resolve.joined(separator: ", ")) }
     return facts
+  }
+
+  /// The pieces that hold, and those that do not with the reasons.
+  private static func text(_ sandbox: Sandbox) -> String {
+    let held = sandbox.pieces.filter(\.holds).map(\.name).joined(separator: ", ")
+    let missing = sandbox.pieces.filter { !$0.holds }
+      .map { "\($0.name)\($0.required ? "" : " (an extra)"): \($0.detail)" }
+    return "\(sandbox.setting): \(held)" + (missing.isEmpty ? "" : "; without " + missing.joined(separator: "; "))
   }
 }

@@ -123,6 +123,8 @@ typedef struct Tidewaiter__V1__GetVersionRequest Tidewaiter__V1__GetVersionReque
 typedef struct Tidewaiter__V1__Version Tidewaiter__V1__Version;
 typedef struct Tidewaiter__V1__GetStatusRequest Tidewaiter__V1__GetStatusRequest;
 typedef struct Tidewaiter__V1__Status Tidewaiter__V1__Status;
+typedef struct Tidewaiter__V1__Sandbox Tidewaiter__V1__Sandbox;
+typedef struct Tidewaiter__V1__SandboxPiece Tidewaiter__V1__SandboxPiece;
 typedef struct Tidewaiter__V1__StateCount Tidewaiter__V1__StateCount;
 typedef struct Tidewaiter__V1__Problem Tidewaiter__V1__Problem;
 typedef struct Tidewaiter__V1__MethodMetrics Tidewaiter__V1__MethodMetrics;
@@ -1734,10 +1736,36 @@ struct  Tidewaiter__V1__Status
   size_t n_pauses;
   Tidewaiter__V1__QueuePause **pauses;
   uint64_t store_file_bytes;
+  Tidewaiter__V1__Sandbox *sandbox;
 };
 #define TIDEWAITER__V1__STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__status__descriptor) \
-    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0 }
+    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0, NULL }
+
+
+struct  Tidewaiter__V1__Sandbox
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData setting;
+  size_t n_pieces;
+  Tidewaiter__V1__SandboxPiece **pieces;
+};
+#define TIDEWAITER__V1__SANDBOX__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__sandbox__descriptor) \
+    , {0,NULL}, 0,NULL }
+
+
+struct  Tidewaiter__V1__SandboxPiece
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData name;
+  protobuf_c_boolean holds;
+  protobuf_c_boolean required;
+  ProtobufCBinaryData detail;
+};
+#define TIDEWAITER__V1__SANDBOX_PIECE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__sandbox_piece__descriptor) \
+    , {0,NULL}, 0, 0, {0,NULL} }
 
 
 struct  Tidewaiter__V1__StateCount
@@ -3930,6 +3958,44 @@ Tidewaiter__V1__Status *
 void   tidewaiter__v1__status__free_unpacked
                      (Tidewaiter__V1__Status *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Sandbox methods */
+void   tidewaiter__v1__sandbox__init
+                     (Tidewaiter__V1__Sandbox         *message);
+size_t tidewaiter__v1__sandbox__get_packed_size
+                     (const Tidewaiter__V1__Sandbox   *message);
+size_t tidewaiter__v1__sandbox__pack
+                     (const Tidewaiter__V1__Sandbox   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__sandbox__pack_to_buffer
+                     (const Tidewaiter__V1__Sandbox   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Sandbox *
+       tidewaiter__v1__sandbox__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__sandbox__free_unpacked
+                     (Tidewaiter__V1__Sandbox *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__SandboxPiece methods */
+void   tidewaiter__v1__sandbox_piece__init
+                     (Tidewaiter__V1__SandboxPiece         *message);
+size_t tidewaiter__v1__sandbox_piece__get_packed_size
+                     (const Tidewaiter__V1__SandboxPiece   *message);
+size_t tidewaiter__v1__sandbox_piece__pack
+                     (const Tidewaiter__V1__SandboxPiece   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__sandbox_piece__pack_to_buffer
+                     (const Tidewaiter__V1__SandboxPiece   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__SandboxPiece *
+       tidewaiter__v1__sandbox_piece__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__sandbox_piece__free_unpacked
+                     (Tidewaiter__V1__SandboxPiece *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__StateCount methods */
 void   tidewaiter__v1__state_count__init
                      (Tidewaiter__V1__StateCount         *message);
@@ -4586,6 +4652,12 @@ typedef void (*Tidewaiter__V1__GetStatusRequest_Closure)
 typedef void (*Tidewaiter__V1__Status_Closure)
                  (const Tidewaiter__V1__Status *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__Sandbox_Closure)
+                 (const Tidewaiter__V1__Sandbox *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__V1__SandboxPiece_Closure)
+                 (const Tidewaiter__V1__SandboxPiece *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__StateCount_Closure)
                  (const Tidewaiter__V1__StateCount *message,
                   void *closure_data);
@@ -4762,6 +4834,8 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__get_version_request__des
 extern const ProtobufCMessageDescriptor tidewaiter__v1__version__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_status_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__sandbox__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__sandbox_piece__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__problem__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__method_metrics__descriptor;

@@ -20,6 +20,7 @@ struct SystemHandler: SystemService {
   let advisories: AdvisoryDatabase
   let metrics: Metrics
   let configuration: Configuration
+  let sandbox: SandboxState
   let startedAt: Int64
   let clock: WallClock
   let events: EventReader
@@ -77,6 +78,7 @@ struct SystemHandler: SystemService {
     status.storeFileBytes = UInt64(size.fileBytes)
     status.resolve = configuration.resolve.map(\.description)
     status.scannerSlots = UInt32(configuration.scannerSlots)
+    status.sandbox = API.Sandbox(sandbox)
     status.methods = metrics.snapshot.map { name, counts in
       var method = MethodMetrics()
       method.method = name
@@ -85,7 +87,7 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
-    status.problems = Problems.all(of: status, store: size, environment: store.environment)
+    status.problems = Problems.all(of: status, store: size, environment: store.environment, sandbox: sandbox)
     return status
   }
 }

@@ -35,6 +35,8 @@ final class LayerAnalyses: Sendable {
 
   private let store: StateStore
   private let workerProgram: String
+  private let workerArgument: WorkerProtocol.Argument?
+  private let patience: WorkerPatience.Limits
   /// One whose blob does not come is lent to another layer.
   private let workers: LendingSlots
   /// An integration has all workers but one, stalled or not, so that a registry that hands out bytes slowly leaves room for
@@ -46,6 +48,8 @@ final class LayerAnalyses: Sendable {
   init(store: StateStore, settings: Scanner.Settings, clock: WallClock) {
     self.store = store
     workerProgram = settings.workerProgram
+    workerArgument = settings.workerArgument
+    patience = settings.workerPatience
     workers = LendingSlots(settings.workers, patience: settings.patience, clock: settings.clock)
     shares = KeyedPermits(max(1, settings.workers - 1))
     self.clock = clock
@@ -113,7 +117,8 @@ final class LayerAnalyses: Sendable {
       do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
         let worker = WorkerProcess(
-          program: workerProgram, answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax)
+          program: workerProgram, argument: workerArgument,
+          answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in
             // A thread a layer, bounded by `workers`: starting the worker, reading the blob, writing to the worker and
@@ -169,7 +174,7 @@ final class LayerAnalyses: Sendable {
         return failed("WORKER_ANSWER", "\(error)")
       }
     case .failure(let end):
-      if worker.isKilled && end != .answerTooLong { throw CancellationError() }
+      if worker.isKilled && !end.isVerdict { throw CancellationError() }
       return failed("WORKER_ENDED", end.description)
     }
   }

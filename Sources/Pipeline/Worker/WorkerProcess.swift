@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Inventory
 import Posix
 import Synchronization
 
@@ -11,12 +12,23 @@ final class WorkerProcess: Sendable {
     case exited(Int32)
     case signalled(Int32)
     case answerTooLong
+    case gaveUp(WorkerPatience.End)
 
     var description: String {
       switch self {
+      case .exited(WorkerProtocol.exitUnconfined): "the worker found that its sandbox does not hold, and refused to run"
       case .exited(let status): "the worker ended with status \(status)"
       case .signalled(let signal): "the worker was ended by signal \(signal) (\(String(cString: strsignal(signal))))"
       case .answerTooLong: "the worker's answer is too long"
+      case .gaveUp(let end): end.description
+      }
+    }
+
+    /// The daemon ended the worker, for what it did.
+    var isVerdict: Bool {
+      switch self {
+      case .exited, .signalled: false
+      case .answerTooLong, .gaveUp: true
       }
     }
   }
@@ -30,32 +42,49 @@ final class WorkerProcess: Sendable {
     var isKilled = false
   }
 
-  /// Our ends of the pipes to a started worker, closed once each.
-  private struct Pipes {
+  /// Our ends of the pipes to a started worker, closed once each, and what becomes readable when it has ended.
+  private struct Ends {
     /// -1 once closed.
     var input: Int32
     let output: Int32
+    let life: Int32
 
     mutating func closeInput() {
       if input >= 0 { close(input) }
       input = -1
     }
+
+    mutating func closeAll() {
+      closeInput()
+      close(output)
+      close(life)
+    }
   }
 
-  private struct Answer {
+  /// What came of it so far.
+  private struct Outcome {
     let bytesMaximum: Int
-    var bytes: [UInt8] = []
-    var isTooLong = false
+    var answer: [UInt8] = []
+    var patience: WorkerPatience
+    /// Why the worker is to be ended.
+    var verdict: End?
   }
 
   private let program: String
+  private let argument: WorkerProtocol.Argument?
   private let answerBytesMaximum: Int
+  private let patience: WorkerPatience.Limits
   private let state = Mutex(State())
 
   /// `program` is an absolute path.
-  init(program: String, answerBytesMaximum: Int) {
+  init(
+    program: String, argument: WorkerProtocol.Argument? = nil, answerBytesMaximum: Int,
+    patience: WorkerPatience.Limits = .standard
+  ) {
     self.program = program
+    self.argument = argument
     self.answerBytesMaximum = answerBytesMaximum
+    self.patience = patience
   }
 
   /// Ends the worker, or keeps it from starting; from any thread, at any time.
@@ -70,36 +99,35 @@ final class WorkerProcess: Sendable {
 
   /// Starts the worker, feeds it what `next` returns until that returns nil, then takes the answer and reaps the process,
   /// whatever happens. Throws what `next` throws, and `PosixError` where the worker cannot be started or spoken to. A
-  /// worker that stops reading does not stop `next`: the caller's digest needs every byte.
+  /// worker that stops reading, or has to be ended, does not stop `next`: the caller's digest needs every byte.
   ///
   /// The kernel ends a worker with the thread that started it, so that is the one that waits for it here, and never one of
   /// Swift's pool, which come and go. Called once.
   func run(_ next: () throws -> [UInt8]?) throws -> Result<[UInt8], End> {
-    var pipes = try start()
-    defer {
-      pipes.closeInput()
-      close(pipes.output)
-    }
-    var answer = Answer(bytesMaximum: answerBytesMaximum)
+    var (pid, ends) = try start()
+    defer { ends.closeAll() }
+    var outcome = Outcome(bytesMaximum: answerBytesMaximum, patience: WorkerPatience(patience, of: pid))
     do {
       while let bytes = try next() {
-        if pipes.input >= 0, try !feed(bytes, pipes, &answer) { pipes.closeInput() }
+        if ends.input >= 0, try !feed(bytes, ends, &outcome) { ends.closeInput() }
       }
-      pipes.closeInput()
-      while !answer.isTooLong, try take(pipes.output, &answer) {}
+      ends.closeInput()
+      while outcome.verdict == nil, try take(ends.output, &outcome) {}
+      // Who has answered ends at once, or is ended.
+      while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
     } catch {
-      pipes.closeInput()
+      ends.closeInput()
       kill()
       _ = try reap()
       throw error
     }
-    if answer.isTooLong { kill() }
+    if outcome.verdict != nil { kill() }
     let end = try reap()
-    if answer.isTooLong { return .failure(.answerTooLong) }
-    return end == .exited(0) ? .success(answer.bytes) : .failure(end)
+    if let verdict = outcome.verdict { return .failure(verdict) }
+    return end == .exited(0) ? .success(outcome.answer) : .failure(end)
   }
 
-  private func start() throws(PosixError) -> Pipes {
+  private func start() throws -> (pid: pid_t, Ends) {
     var childInput: Int32 = -1
     var ourOutput: Int32 = -1
     var ourInput: Int32 = -1
@@ -112,7 +140,8 @@ final class WorkerProcess: Sendable {
       throw error
     }
     var pid: pid_t = 0
-    let status = cposix_spawn_worker(program, childInput, childOutput, &pid)
+    var life: Int32 = -1
+    let status = cposix_spawn_worker(program, argument?.rawValue, childInput, childOutput, &pid, &life)
     close(childInput)
     close(childOutput)
     guard status == 0 else {
@@ -126,15 +155,15 @@ final class WorkerProcess: Sendable {
       state.pid = pid
       if state.isKilled { Glibc.kill(pid, SIGKILL) }
     }
-    return Pipes(input: ourOutput, output: ourInput)
+    return (pid, Ends(input: ourOutput, output: ourInput, life: life))
   }
 
   /// Writes `bytes`, reading the answer meanwhile, so that neither side waits for the other. False when the worker does
   /// not read any more.
-  private func feed(_ bytes: [UInt8], _ pipes: Pipes, _ answer: inout Answer) throws(PosixError) -> Bool {
+  private func feed(_ bytes: [UInt8], _ ends: Ends, _ outcome: inout Outcome) throws(PosixError) -> Bool {
     var rest = bytes[...]
     while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(pipes.input, $0.baseAddress, $0.count) }
+      let count = rest.withUnsafeBytes { write(ends.input, $0.baseAddress, $0.count) }
       if count >= 0 {
         rest = rest.dropFirst(count)
         continue
@@ -143,11 +172,10 @@ final class WorkerProcess: Sendable {
       case EINTR: continue
       case EPIPE: return false
       case EAGAIN:
-        let ready = cposix_poll_pair(pipes.output, pipes.input, -1)
-        guard ready >= 0 else { throw PosixError("poll") }
+        let ready = try wait(ends.output, ends.input, &outcome)
         // End of the answer while the layer is still being sent: nobody reads it any more.
-        if ready & 1 != 0, try !read(pipes.output, &answer) { return false }
-        if answer.isTooLong {
+        if ready & 1 != 0, try !read(ends.output, &outcome) { return false }
+        if outcome.verdict != nil {
           kill()
           return false
         }
@@ -158,13 +186,21 @@ final class WorkerProcess: Sendable {
   }
 
   /// Waits for more of the answer; false at its end.
-  private func take(_ output: Int32, _ answer: inout Answer) throws(PosixError) -> Bool {
-    guard cposix_poll_pair(output, -1, -1) >= 0 else { throw PosixError("poll") }
-    return try read(output, &answer)
+  private func take(_ output: Int32, _ outcome: inout Outcome) throws(PosixError) -> Bool {
+    try wait(output, -1, &outcome) == 0 ? true : try read(output, &outcome)
+  }
+
+  /// Waits for one of two descriptors, of which either may be -1: bit 0 says that the first can be read from, bit 1 that the
+  /// second takes something. None for a while is for `outcome` to judge.
+  private func wait(_ reading: Int32, _ writing: Int32, _ outcome: inout Outcome) throws(PosixError) -> Int32 {
+    let ready = cposix_poll_pair(reading, writing, outcome.patience.millisecondsToWait())
+    guard ready >= 0 else { throw PosixError("poll") }
+    if let end = outcome.patience.ends(afterWait: ready != 0) { outcome.verdict = .gaveUp(end) }
+    return ready
   }
 
   /// Takes what there is of the answer; false at its end.
-  private func read(_ output: Int32, _ answer: inout Answer) throws(PosixError) -> Bool {
+  private func read(_ output: Int32, _ outcome: inout Outcome) throws(PosixError) -> Bool {
     var chunk = [UInt8](repeating: 0, count: Self.readSize)
     while true {
       let count = chunk.withUnsafeMutableBytes { Glibc.read(output, $0.baseAddress, $0.count) }
@@ -176,11 +212,11 @@ final class WorkerProcess: Sendable {
         default: throw PosixError("read from a worker")
         }
       }
-      guard answer.bytes.count + count <= answer.bytesMaximum else {
-        answer.isTooLong = true
+      guard outcome.answer.count + count <= outcome.bytesMaximum else {
+        outcome.verdict = .answerTooLong
         return true
       }
-      answer.bytes.append(contentsOf: chunk[..<count])
+      outcome.answer.append(contentsOf: chunk[..<count])
     }
   }
 

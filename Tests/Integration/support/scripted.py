@@ -26,6 +26,7 @@ class Reply:
     headers: tuple = ()
     body: bytes = b""
     drip_seconds: float = 0  # between each two bytes of the body
+    gate: "Gate" = None  # in the middle of the body
 
 
 class Gate:
@@ -92,6 +93,7 @@ class ScriptedRegistry:
         self.page_size = None
         self.lock = threading.Lock()
         self.blobs_gate, self.blobs_free = Gate(), 0
+        self.halves = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -126,6 +128,8 @@ class ScriptedRegistry:
 
     def stop(self):
         self.blobs_gate.open()
+        for gate in self.halves:
+            gate.open()
         self.stopped.set()
         for hold in self.holds:
             hold.release()
@@ -199,6 +203,11 @@ class ScriptedRegistry:
         request.end_headers()
         if request.command == "HEAD":
             return
+        if reply.gate:
+            request.wfile.write(reply.body[:len(reply.body) // 2])
+            reply.gate.go_through()
+            request.wfile.write(reply.body[len(reply.body) // 2:])
+            return
         if not reply.drip_seconds:
             request.wfile.write(reply.body)
             return
@@ -251,6 +260,13 @@ class ScriptedRegistry:
         if request.command == "GET":
             self.hold_back()
         return Reply(200, (("Content-Type", "application/octet-stream"), ("Docker-Content-Digest", sha256(data))), data)
+
+    def halve(self, blob):
+        """Has a blob come to its half only, until the gate that is answered is opened."""
+        gate = Gate(opened=False)
+        self.halves.append(gate)
+        self.on("GET", f"/blobs/{sha256(blob)}", lambda _: Reply(200, (), blob, gate=gate))
+        return gate
 
     def hold_back(self):
         with self.lock:

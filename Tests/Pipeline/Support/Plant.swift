@@ -17,7 +17,7 @@ import Zones
 
 /// Stand-ins for the worker program.
 enum FakeWorker: String, CaseIterable {
-  case echo, early, crash, status, endless, asleep, deaf, half, garbage
+  case echo, early, crash, status, endless, asleep, deaf, half, garbage, busy, lingering
 
   var path: String { "\(Corpus.checkout)/Tests/Pipeline/Fixtures/workers/\(rawValue)" }
 }
@@ -147,10 +147,12 @@ final class Plant: Sendable {
 
   /// Runs a scanner while `body` runs, and stops it.
   func scanning(
-    worker: String = FakeWorker.echo.path, slots: Int = 4, workers: Int = 3, time: ManualTime? = nil,
+    worker: String = FakeWorker.echo.path, patience: WorkerPatience.Limits = .standard, slots: Int = 4,
+    workers: Int = 3, time: ManualTime? = nil,
     _ body: (Scanner) async throws -> Void
   ) async throws {
     var settings = Scanner.Settings(slots: slots, workers: workers, workerProgram: worker)
+    settings.workerPatience = patience
     settings.backOff = .nanoseconds(1)...(.nanoseconds(2))
     settings.storeRetry = .milliseconds(1)
     if let time { settings.clock = time.clock }
@@ -174,8 +176,11 @@ final class Plant: Sendable {
   }
 
   /// Scans what is queued until `scans` in all have ended, well or not.
-  func scan(_ ends: [(message: String, count: Int)], worker: String = FakeWorker.echo.path) async throws {
-    try await scanning(worker: worker) { _ in
+  func scan(
+    _ ends: [(message: String, count: Int)], worker: String = FakeWorker.echo.path,
+    patience: WorkerPatience.Limits = .standard
+  ) async throws {
+    try await scanning(worker: worker, patience: patience) { _ in
       for end in ends { await events.wait(for: end.message, count: end.count) }
     }
   }

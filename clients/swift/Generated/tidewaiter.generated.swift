@@ -5242,6 +5242,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
   public var pauses: [QueuePause] = []
   /// of the store's file: what is used and what is free again in it
   public var storeFileBytes: UInt64 = 0
+  public var sandbox: Sandbox? = nil
 
   public init() {}
 
@@ -5269,6 +5270,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     self.resolve = try readTexts(c.pointee.resolve, c.pointee.n_resolve, "tidewaiter.v1.Status.resolve")
     self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
     self.storeFileBytes = c.pointee.store_file_bytes
+    self.sandbox = try readMessage(c.pointee.sandbox)
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -5294,6 +5296,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     c.pointee.n_pauses = self.pauses.count
     c.pointee.pauses = arena.array(self.pauses)
     c.pointee.store_file_bytes = self.storeFileBytes
+    c.pointee.sandbox = arena.pointer(self.sandbox)
   }
 }
 
@@ -5316,6 +5319,90 @@ extension Status: JSONRepresentable {
       ("resolve", .array(self.resolve.map { .string($0) })),
       ("pauses", .array(self.pauses.map { $0.json })),
       ("storeFileBytes", .unsigned(self.storeFileBytes)),
+      ("sandbox", self.sandbox?.json ?? .null),
+    ])
+  }
+}
+
+/// What confines the workers, as one of them found it when the daemon started.
+public struct Sandbox: ProtoMessage, Sendable, Equatable {
+  /// "required" or "best-effort"
+  public var setting: String = ""
+  /// in the order in which a worker enters them
+  public var pieces: [SandboxPiece] = []
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Sandbox" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Sandbox>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__sandbox__init(message.assumingMemoryBound(to: Tidewaiter__V1__Sandbox.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Sandbox.self)
+    self.setting = try readText(c.pointee.setting, "tidewaiter.v1.Sandbox.setting")
+    self.pieces = try readMessages(c.pointee.pieces, c.pointee.n_pieces)
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Sandbox.self)
+    c.pointee.setting = arena.copy(self.setting)
+    c.pointee.n_pieces = self.pieces.count
+    c.pointee.pieces = arena.array(self.pieces)
+  }
+}
+
+extension Sandbox: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("setting", .string(self.setting)),
+      ("pieces", .array(self.pieces.map { $0.json })),
+    ])
+  }
+}
+
+public struct SandboxPiece: ProtoMessage, Sendable, Equatable {
+  /// "landlock", "seccomp", …
+  public var name: String = ""
+  public var holds: Bool = false
+  /// false: the others hold without it
+  public var required: Bool = false
+  /// what holds, or why it does not
+  public var detail: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.SandboxPiece" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__SandboxPiece>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__sandbox_piece__init(message.assumingMemoryBound(to: Tidewaiter__V1__SandboxPiece.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__SandboxPiece.self)
+    self.name = try readText(c.pointee.name, "tidewaiter.v1.SandboxPiece.name")
+    self.holds = c.pointee.holds != 0
+    self.required = c.pointee.required != 0
+    self.detail = try readText(c.pointee.detail, "tidewaiter.v1.SandboxPiece.detail")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__SandboxPiece.self)
+    c.pointee.name = arena.copy(self.name)
+    c.pointee.holds = self.holds ? 1 : 0
+    c.pointee.required = self.required ? 1 : 0
+    c.pointee.detail = arena.copy(self.detail)
+  }
+}
+
+extension SandboxPiece: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("name", .string(self.name)),
+      ("holds", .bool(self.holds)),
+      ("required", .bool(self.required)),
+      ("detail", .string(self.detail)),
     ])
   }
 }

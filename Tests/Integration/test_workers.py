@@ -1,0 +1,109 @@
+"""Workers that fail, by themselves or by somebody's hand: each costs the analysis of one layer, and says so. H134."""
+import dataclasses
+import os
+import shlex
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from support.images import image, layer
+from support.packages import alpine
+from support.samples import sample
+from support.waiting import eventually
+
+MISCHIEF = "MISCHIEF-4b1d"
+# What a program does in place of the worker when it has read a layer with the word in it, the code of the finding, and words of
+# its text.
+DEEDS = {
+    "is killed": ("kill -KILL $$", "WORKER_ENDED", "signal 9"),
+    "crashes": ("kill -SEGV $$", "WORKER_ENDED", "signal 11"),
+    "is out of memory": ("kill -ABRT $$", "WORKER_ENDED", "signal 6"),
+    "fails": ("exit 3", "WORKER_ENDED", "status 3"),
+    "has no sandbox": ("exit 72", "WORKER_ENDED", "sandbox"),
+    "says nothing": ("exit 0", "WORKER_ANSWER", "magic"),
+    "says half": ("real | head -c 12; exit 0", "WORKER_ANSWER", "announces"),
+    "says it twice": ("real; real", "WORKER_ANSWER", "holds"),
+    "babbles": ("head -c 5000 /dev/urandom", "WORKER_ANSWER", "magic"),
+    "floods": ("real; exec cat /dev/zero", "WORKER_ENDED", "too long"),
+    "floods and never reads": ("exec 0<&-; exec cat /dev/zero", "WORKER_ENDED", "too long"),
+    "announces too much": (r"printf 'TWA1\377\377\377\377'; exec cat /dev/zero", "WORKER_ANSWER|WORKER_ENDED", ""),
+    "answers for another version": (r"real | LC_ALL=C sed '1s/^\(TWA1....\)\x08./\1\x08\x7f/'", "WORKER_ANSWER", "version"),
+}
+
+
+@pytest.fixture
+def with_worker(binaries, make_daemon, tmp_path):
+    """Starts a daemon whose worker program is a script that does something when it is given the word."""
+    def start(deed):
+        folder = tmp_path / "programs"
+        folder.mkdir()
+        daemon = Path(shutil.copy(binaries.daemon, folder))
+        worker = folder / "tidewaiter-worker"
+        worker.write_text(f"""#!/bin/sh
+[ $# = 0 ] || exec {shlex.quote(binaries.worker)} "$@"
+layer=$(mktemp -p {shlex.quote(str(tmp_path))})
+cat > $layer
+real() {{ {shlex.quote(binaries.worker)} < $layer; }}
+if ! grep -qa {MISCHIEF} $layer; then real; exit; fi
+{deed}
+""")
+        worker.chmod(0o755)
+        made = make_daemon()
+        made.binaries = dataclasses.replace(binaries, daemon=str(daemon))
+        return made.start()
+    return start
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_worker_that(with_worker, make_scripted, deed):
+    """The layers beside it are read, the image is reported with what is missing, other images lose nothing."""
+    act, code, words = DEEDS[deed]
+    registry = make_scripted()
+    bad = image([layer(alpine(("libfirst", "1.0-r0"))), layer({"srv/note": MISCHIEF}, compression="none"),
+                 layer({"etc/os-release": "ID=alpine\nVERSION_ID=3.19.1\n"})])
+    registry.push("team/bad", bad, "1")
+    registry.push("team/good", sample(name="libother"), "1")
+    cli = with_worker(act).cli
+    cli.add_integration("team", registry.url)
+    cli.run("image", "add", "team/team/bad:1")
+    cli.run("image", "add", "team/team/good:1")
+    jobs = cli.wait_idle()
+    assert [(job["state"], job["attempt"]) for job in jobs] == [("finished", 1)] * 2, jobs
+    report = cli.report("team/team/bad:1")
+    assert [one["name"] for one in report["packages"]] == ["libfirst"] and report["os"]["id"] == "alpine"
+    [finding] = [one for one in report["findings"] if one["kind"] == "error"]
+    assert finding["id"] in code.split("|") and finding["layer"] == bad.layers[1].digest, finding
+    assert finding["title"].startswith("layer could not be analysed: ") and words in finding["title"], finding
+    good = cli.report("team/team/good:1")
+    assert [one["name"] for one in good["packages"]] == ["libother"]
+    assert not [one for one in good["findings"] if one["kind"] == "error"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_worker_that_is_ended_from_outside(daemon, make_scripted, number):
+    """In the middle of its layer, by somebody who may; the same layer is read at the next scan."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to signal a worker")
+    registry = make_scripted()
+    bad = image([layer(alpine(("libfirst", "1.0-r0"))), layer({"srv/note": "x" * 5000})])
+    registry.push("team/bad", bad, "1")
+    registry.push("team/good", sample(name="libother"), "1")
+    gate = registry.halve(bad.layers[1].blob)
+    cli = daemon.cli
+    cli.add_integration("team", registry.url)
+    cli.run("image", "add", "team/team/bad:1")
+    eventually(lambda: gate.held, "half of the second layer")
+    worker = eventually(lambda: len(daemon.children()) == 1 and daemon.children(), "its worker alone")[0]
+    os.kill(worker, number)
+    assert [one["name"] for one in cli.scan("team/team/good:1")["packages"]] == ["libother"]
+    gate.open()
+    cli.wait_idle()
+    [finding] = [one for one in cli.report("team/team/bad:1")["findings"] if one["kind"] == "error"]
+    assert finding["id"] == "WORKER_ENDED" and f"signal {number:d}" in finding["title"], finding
+    assert finding["layer"] == bad.layers[1].digest
+    cli.run("image", "rescan", "team/team/bad:1", "--wait")
+    report = cli.report("team/team/bad:1")
+    assert not [one for one in report["findings"] if one["kind"] == "error"]
+    assert [one["cached"] for one in report["layers"]] == [True, False]
