@@ -4,6 +4,7 @@ import Analysis
 import Glibc
 import Inventory
 import Jail
+import Secrets
 
 func end(_ reason: String, _ status: Int32) -> Never {
   let line = Array("tidewaiter-worker: \(reason)\n".utf8)
@@ -38,7 +39,9 @@ do throws(Jail.Refusal) {
 } catch {
   end(error.description, WorkerProtocol.exitUnconfined)
 }
-let analysis = LayerAnalyser().analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
+let scanner = SecretScanner()
+let analyser = LayerAnalyser { file, found throws(LayerError) in try scanner.scan(file, into: &found) }
+let analysis = analyser.analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
 guard let answer = WorkerProtocol.encodeAnswer(analysis) else {
   end("the analysis is larger than an answer may be", WorkerProtocol.exitUnusable)
 }

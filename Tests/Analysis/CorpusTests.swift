@@ -73,7 +73,7 @@ struct CorpusTests {
         let (kind, rest) = (row.prefix { $0 != "\t" }, row.drop { $0 != "\t" })
         let isLocked = kind.contains("-lock")
         guard isLocked == locked else { return nil }
-        return kind.prefix { $0 != "-" } + rest
+        return String(kind.prefix { $0 != "-" }) + String(rest)
       })
   }
 

@@ -111,7 +111,7 @@ struct JavaManifest {
         ?? (file.version.isEmpty ? nil : file.version)
     else { return nil }
     found.version = version
-    let titles = [value("short-name"), value("implementation-title"), value("extension-name"), symbolicName]
+    let titles = [value("short-name"), value("implementation-title"), value("extension-name")]
     // A file that has a version in its name is called by its artifact; titles are often written for people.
     found.artifact = file.artifact
     if file.version.isEmpty, let title = titles.lazy.compactMap(\.self).first(where: Self.isIdentifier) {
@@ -123,16 +123,14 @@ struct JavaManifest {
     return found.artifact.isEmpty ? nil : found
   }
 
-  /// Of a bundle's name, which is the group and the artifact in many ways.
+  /// Of a bundle's name: what comes before the artifact, or else before its last part. Like a Java package, a group has two
+  /// parts at least.
   private static func group(_ symbolicName: String, _ artifact: String) -> String? {
-    guard let dot = symbolicName.lastIndex(of: ".") else { return nil }
-    let (bundle, part) = (symbolicName.replacing("-", with: "."), artifact.replacing("-", with: "."))
-    if bundle.hasSuffix("." + part) {
-      let group = symbolicName.dropLast(part.utf8.count + 1)
-      if group.contains(".") { return String(group) }
-    }
-    let group = String(symbolicName[..<dot])
-    return group.contains(".") ? group : nil
+    let rest =
+      symbolicName.hasSuffix("." + artifact)
+      ? symbolicName.dropLast(artifact.count + 1)
+      : symbolicName[..<(symbolicName.lastIndex(of: ".") ?? symbolicName.startIndex)]
+    return rest.contains(".") ? String(rest) : nil
   }
 
   private static func isIdentifier(_ text: String) -> Bool {
