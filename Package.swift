@@ -192,8 +192,8 @@ let package = Package(
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
-    tests("Secrets", ["Secrets", "SecretRules", "Inventory", "Model", "StorageMessages", "TestSupport"]),
     tests("Jail", ["Jail", "CJail", "Inventory"]),
+    tests("Secrets", ["Secrets", "SecretRules", "Inventory", "Model", "StorageMessages", "TestSupport"]),
     tests("Registry", ["Registry", "Digests", "Model", "Posix", "TestSupport"]),
     tests(
       "Store", ["Store", "Digests", "StorageMessages", "Posix", "TestSupport"],

@@ -56,10 +56,10 @@ package final class Daemon: Sendable {
     self.live = live
     let clock = WallClock.system
     let startedAt = clock.now
-    let workerProgram = try Self.workerProgram()
-    // Beside the opening of the files, and before anything is changed in them.
-    async let probed = SandboxState.probe(configuration.sandbox, program: workerProgram)
     directory = try StateDirectory(opening: configuration.stateDirectory)
+    let workerProgram = try Self.workerProgram()
+    // Beside the opening of the store, and before anything is changed in it.
+    async let probed = SandboxState.probe(configuration.sandbox, program: workerProgram)
     var options = Environment.Options()
     options.mapSizeBytes = configuration.storeMapBytes
     options.notice = { [log] notice in
