@@ -192,6 +192,10 @@ struct JavaArchiveTests {
         "org.jenkins-ci.plugins:git 4.11.0"
       ),
       ("Implementation-Title: Java Runtime\nImplementation-Version: 17.0.\n 15\n", "jrt-fs", "jrt-fs 17.0.15"),
+      (
+        "Bundle-SymbolicName: org.apache.tomcat-embed-core\nBundle-Version: 9.0.70\n", "tomcat-embed-core-9.0.70",
+        "org.apache.tomcat.embed:tomcat-embed-core 9.0.70"
+      ), ("Bundle-SymbolicName: bcprov\nBundle-Version: 1.72.0\n", "bcprov-1.72", "bcprov 1.72"),
       ("Created-By: x\n\nImplementation-Version: 9\n", "a", ""), ("Implementation-Version: \n", "a-2", "a 2"),
     ])
   func manifests(text: String, stem: String, expected: String) {
