@@ -151,6 +151,14 @@ struct JavaArchiveTests {
     #expect(jar(archive, limits: limits).codes.contains("ARCHIVE_LIMIT"))
   }
 
+  @Test("long texts are malformed, and hide nothing")
+  func longTexts() {
+    let long = properties("x", version: String(repeating: "1", count: 2_000))
+    #expect(
+      jar(ZipBuilder(long, properties("a"), properties("x")))
+        == Listing(packages: ["org.example:a 1.0", "org.example:x 1.0"], codes: ["DATABASE_MALFORMED"]))
+  }
+
   @Test("hostile names name nothing")
   func names() {
     let archive = ZipBuilder(
