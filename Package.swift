@@ -65,6 +65,8 @@ let package = Package(
     .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    // Without its pkg-config file, which would link all of it, shared: what scans and what compiles are linked apart below.
+    .systemLibrary(name: "CVectorscan", providers: [.apt(["libvectorscan-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
     // C of our own: what Swift cannot say, and the generated protobuf-c code.
@@ -92,9 +94,20 @@ let package = Package(
     library("Zones", ["Model", "Posix"]),
     library("Selection", ["Model", "Zones"]),
     library("Matching", ["Model", "StorageMessages"]),
-    library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
+    // The kinds of secrets; what tells people about them needs no more.
+    library("SecretRules", ["Model"]),
+    library("Inventory", ["Model", "ProtobufRuntime", "SecretRules", "StorageMessages"]),
+    // Looks for them. Their anchors are compiled by a program of its own, as the build goes.
+    .target(
+      name: "Secrets", dependencies: ["Inventory", "SecretRules", "StorageMessages", "CVectorscan"],
+      swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libhs_runtime.a"])],
+      plugins: ["SecretPatterns"]),
+    .executableTarget(
+      name: "secret-patterns", dependencies: ["SecretRules", "CVectorscan"], swiftSettings: strict,
+      linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libhs.a"]), .linkedLibrary("stdc++"), .linkedLibrary("m")]),
+    .plugin(name: "SecretPatterns", capability: .buildTool(), dependencies: ["secret-patterns"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
-    library("Analysis", ["Inventory", "JSON", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
+    library("Analysis", ["Inventory", "JSON", "Secrets", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Rooms that own I/O.
     library(
@@ -109,7 +122,7 @@ let package = Package(
       "Pipeline",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Matching", "Advisories",
-        "CPosix", "Posix", "Zones",
+        "SecretRules", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
 
@@ -133,7 +146,7 @@ let package = Package(
       ],
       swiftSettings: strict, linkerSettings: lean),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "CPosix"], swiftSettings: strict,
+      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "Secrets", "CPosix"], swiftSettings: strict,
       linkerSettings: lean),
     // The client library: the one target that other packages see.
     .target(
@@ -158,6 +171,10 @@ let package = Package(
     .executableTarget(
       name: "queue-benchmark", dependencies: ["Pipeline", "Posix", "Queue", "StorageMessages", "Store"],
       path: "Tests/Benchmarks/Queue", swiftSettings: strict),
+    // How fast files are searched for secrets: Tests/Benchmarks/secret_search.py runs it.
+    .executableTarget(
+      name: "secrets-benchmark", dependencies: ["Secrets", "Inventory", "StorageMessages"],
+      path: "Tests/Benchmarks/Secrets", swiftSettings: strict),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
@@ -170,6 +187,7 @@ let package = Package(
     tests("Matching", ["Matching", "Model", "StorageMessages", "Posix", "TestSupport"]),
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests("Secrets", ["Secrets", "SecretRules", "Inventory", "Model", "StorageMessages", "TestSupport"]),
     tests("Registry", ["Registry", "Digests", "Model", "Posix", "TestSupport"]),
     tests(
       "Store", ["Store", "Digests", "StorageMessages", "Posix", "TestSupport"],

@@ -13,9 +13,7 @@ struct FileContents {
   private var findings: [UInt64: [FileFinding]] = [:]
   private var secrets: [UInt64: [SecretRecord]] = [:]
   private var findingsCount = 0
-  private var secretsCount = 0
   private var isFindingLimitTold = false
-  private var isSecretLimitTold = false
 
   init(limits: AnalysisLimits, secretSearch: LayerAnalyser.SecretSearch?) {
     self.limits = limits
@@ -54,7 +52,7 @@ struct FileContents {
     if !databases.isEmpty { databases[hash] = nil }
     if !lockFiles.isEmpty { lockFiles[hash] = nil }
     if !findings.isEmpty, let old = findings.removeValue(forKey: hash) { findingsCount -= old.count }
-    if !secrets.isEmpty, let old = secrets.removeValue(forKey: hash) { secretsCount -= old.count }
+    if !secrets.isEmpty { secrets[hash] = nil }
   }
 
   /// Reads the body of a regular file as far as anything may be in it, using `body` for its bytes, and returns what is to be
@@ -79,8 +77,8 @@ struct FileContents {
     }
     hold(limits.textProbeBytes, &body)
     let language = named ?? body.withUnsafeBytes { LanguageFile.ofContents($0) }
-    let isText = secretSearch != nil && reader.size <= limits.textFileBytes && !body.contains(0)
-    if language != nil || isText { hold(language == nil ? limits.textFileBytes : limits.fileBytes, &body) }
+    let isText = secretSearch != nil && reader.size <= limits.secretFileBytes && !body.contains(0)
+    if language != nil || isText { hold(language == nil ? limits.secretFileBytes : limits.fileBytes, &body) }
     var errors: [LayerError] = []
     if let language { errors += try parse(language, reader, body, &collector, stream) }
     if isText, let secretSearch { errors += try search(reader, body, stream, secretSearch) }
@@ -120,16 +118,14 @@ struct FileContents {
   ) throws(LayerError) -> [LayerError] {
     try stream.checkTime()
     var found: [SecretRecord] = []
-    try withFile(reader, body) { (file) throws(LayerError) in try look(file, &found) }
-    if found.isEmpty { return [] }
-    let kept = found.prefix(limits.secrets - secretsCount)
-    secretsCount += kept.count
-    secrets[PathHash(reader.path.bytes).value] = Array(kept)
-    if kept.count == found.count || isSecretLimitTold { return [] }
-    isSecretLimitTold = true
-    return [
-      LayerError(.findingLimit, "more than \(limits.secrets) secrets are in the layer; the rest is not listed")
-    ]
+    var errors: [LayerError] = []
+    do throws(LayerError) {
+      try withFile(reader, body) { (file) throws(LayerError) in try look(file, &found) }
+    } catch {
+      errors = [error]
+    }
+    if !found.isEmpty { secrets[PathHash(reader.path.bytes).value] = found }
+    return errors
   }
 
   private func withFile<R>(

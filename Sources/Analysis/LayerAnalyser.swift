@@ -3,10 +3,10 @@ import StorageMessages
 
 /// Reads one layer from its first byte to its last and says what is in it. Synchronous and without global state: it runs
 /// in a worker process of its own, as the bytes are an attacker's.
-package struct LayerAnalyser: Sendable {
-  /// Looks for secrets in a text file, and adds what it finds.
+package struct LayerAnalyser {
+  /// Looks for secrets in a text file, and adds what it finds. What it throws is told, and ends nothing else.
   package typealias SecretSearch =
-    @Sendable (_ file: LayerFile, _ found: inout [SecretRecord]) throws(LayerError) -> Void
+    (_ file: LayerFile, _ found: inout [SecretRecord]) throws(LayerError) -> Void
 
   private let limits: AnalysisLimits
   private let secretSearch: SecretSearch?

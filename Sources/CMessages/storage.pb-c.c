@@ -3892,7 +3892,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__inventory_package__des
   (ProtobufCMessageInit) tidewaiter__storage__v1__inventory_package__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__field_descriptors[17] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__field_descriptors[18] =
 {
   {
     "kind",
@@ -4098,6 +4098,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__f
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "line",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, line),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_name[] = {
   2,   /* field[2] = aliases */
@@ -4110,6 +4122,7 @@ static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_
   7,   /* field[7] = installed_version */
   0,   /* field[0] = kind */
   10,   /* field[10] = layer */
+  17,   /* field[17] = line */
   6,   /* field[6] = package */
   12,   /* field[12] = package_type */
   9,   /* field[9] = path */
@@ -4121,7 +4134,7 @@ static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_
 static const ProtobufCIntRange tidewaiter__storage__v1__finding_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descriptor =
 {
@@ -4131,7 +4144,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descri
   "Tidewaiter__Storage__V1__FindingRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__FindingRecord),
-  17,
+  18,
   tidewaiter__storage__v1__finding_record__field_descriptors,
   tidewaiter__storage__v1__finding_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__finding_record__number_ranges,

@@ -10933,7 +10933,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__package__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__package__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors[17] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors[18] =
 {
   {
     "kind",
@@ -11139,6 +11139,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "line",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, line),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
   2,   /* field[2] = aliases */
@@ -11150,6 +11162,7 @@ static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
   6,   /* field[6] = installed_version */
   0,   /* field[0] = kind */
   9,   /* field[9] = layer */
+  17,   /* field[17] = line */
   5,   /* field[5] = package */
   12,   /* field[12] = package_type */
   8,   /* field[8] = path */
@@ -11162,7 +11175,7 @@ static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__finding__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__finding__descriptor =
 {
@@ -11172,7 +11185,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__finding__descriptor =
   "Tidewaiter__V1__Finding",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Finding),
-  17,
+  18,
   tidewaiter__v1__finding__field_descriptors,
   tidewaiter__v1__finding__field_indices_by_name,
   1,  tidewaiter__v1__finding__number_ranges,

@@ -30,12 +30,14 @@ package struct AnalysisLimits: Sendable {
   package var packageBytes = 32 << 20
   /// A package's name, version or another of its texts; a value of os-release.
   package var textBytes = 1_024
-  /// A file that is searched for secrets, and how far a NUL in it tells that it is no text.
-  package var textFileBytes = 10 << 20
+  /// How far a NUL in a file tells that it is no text.
   package var textProbeBytes = 8 << 10
-  /// Secrets of one layer; one of them, in bytes; the masked piece of its line.
-  package var secrets = 1_000
-  package var secretBytes = 4_096
+  /// A text file that is searched for secrets.
+  package var secretFileBytes = 10 << 20
+  /// Secrets kept of one file and of one layer; one of them, in bytes; the masked piece of its line.
+  package var secretsOfFile = 100
+  package var secrets = 5_000
+  package var secretBytes = 8_192
   package var excerptBytes = 256
   /// Findings on files of one layer.
   package var fileFindings = 1_000

@@ -1,3 +1,4 @@
+import SecretRules
 import StorageMessages
 
 /// Checks that an analysis from a worker holds only what the analyser can have written. It cannot tell a false package
@@ -83,7 +84,7 @@ struct AnalysisValidator {
     }
     try require(analysis.secrets.count <= limits.secrets, "it has too many secrets")
     for secret in analysis.secrets {
-      try require(!secret.rule.isEmpty && secret.rule.utf8.count <= 64, "a secret's rule has no name")
+      try require(SecretRules.summary(of: secret.rule) != nil, "a secret is of an unknown kind")
       try require(secret.value.count <= limits.secretBytes && !secret.value.isEmpty, "a secret is too long or empty")
       try require(secret.excerpt.utf8.count <= limits.excerptBytes * 3, "a secret's excerpt is too long")
       // Only the daemon can make one.

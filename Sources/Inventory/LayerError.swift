@@ -30,6 +30,8 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
     case notAFile = "DATABASE_NOT_A_FILE"
     case databaseMalformed = "DATABASE_MALFORMED"
     case databaseNotSupported = "DATABASE_NOT_SUPPORTED"
+    case secretLimit = "SECRET_LIMIT"
+    case secretsNotRead = "SECRETS_NOT_READ"
     case databaseIncomplete = "DATABASE_INCOMPLETE"
     case archiveMalformed = "ARCHIVE_MALFORMED"
     case archiveLimit = "ARCHIVE_LIMIT"

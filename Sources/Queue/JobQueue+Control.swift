@@ -160,30 +160,16 @@ extension JobQueue {
     return cleared
   }
 
-  /// Forgets jobs that ended before an instant, looking at `limit` of them; returns how many, and whether to go on.
-  package func clear(endedBefore instant: Int64, limit: Int) async throws -> (cleared: Int, isMore: Bool) {
-    try await store.write { transaction in
-      var doomed: [EndedKey] = []
-      for state in JobState.all where state.isFinal && doomed.count < limit {
-        let first = EndedKey(state: state, endedAt: 0, job: 0)
-        try transaction.scan(QueueTables.ended, from: first) { key, _ in
-          guard key.state == first.state, key.endedAt < UInt64(max(0, instant)) else { return false }
-          doomed.append(key)
-          return doomed.count < limit
-        }
-      }
-      var cleared = 0
-      for key in doomed {
-        if let job = try transaction.get(QueueTables.jobs, key.job), job.state.isFinal, job.endedKey == key {
-          _ = try clear(job, in: transaction)
-          cleared += 1
-        } else {
-          // Nobody's: it must not stand in the way.
-          try transaction.delete(QueueTables.ended, key)
-        }
-      }
-      return (cleared, doomed.count == limit)
-    }
+  /// Whether a row of what has ended is borne out by its job.
+  package func hasEnded(_ key: EndedKey, in transaction: ReadTransaction) throws -> Bool {
+    guard let job = try transaction.get(QueueTables.jobs, key.job) else { return false }
+    return job.state.isFinal && job.endedKey == key
+  }
+
+  /// Forgets the job of such a row, with its attempts.
+  package func forget(_ key: EndedKey, in transaction: WriteTransaction) throws {
+    guard let job = try transaction.get(QueueTables.jobs, key.job), job.endedKey == key else { return }
+    _ = try clear(job, in: transaction)
   }
 
   private func clear(_ job: JobRecord, in transaction: WriteTransaction) throws -> Change {

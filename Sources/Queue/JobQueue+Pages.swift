@@ -11,21 +11,29 @@ extension JobQueue {
     }
   }
 
-  /// Jobs in order of id above `after` up to `through` that satisfy `matches`, at most `limit`.
+  /// Jobs in order of id above `after` up to `through` that satisfy `matches`, at most `limit`, and at most some thousands
+  /// looked at: `next` is where to go on, nil at the end.
   package func jobs(
     after: UInt64, through last: UInt64 = .max, limit: Int, where matches: (JobRecord) -> Bool
-  ) throws -> [JobRecord] {
-    guard after < last, limit > 0 else { return [] }
+  ) throws -> (jobs: [JobRecord], next: UInt64?) {
+    guard after < last, limit > 0 else { return ([], nil) }
     return try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
       var found: [JobRecord] = []
+      var next: UInt64?
+      var lookedAt = 0
       try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
         guard id <= last else { return false }
         let job = cancellations.view(job)
         if matches(job) { found.append(job) }
-        return found.count < limit
+        lookedAt += 1
+        guard found.count < limit, lookedAt < Self.lookedAtMaximum else {
+          next = id
+          return false
+        }
+        return true
       }
-      return found
+      return (found, next)
     }
   }
 
@@ -147,13 +155,16 @@ extension JobQueue {
     }
   }
 
-  /// Pending jobs that back off, the soonest first, after the job of `position`.
+  /// Pending jobs that back off, the soonest first, after the job of `position`. At most `limit`, and at most some thousands
+  /// looked at: `next` is where to go on, nil at the end.
   package func delayed(
     after position: DelayedKey? = nil, of integration: UInt64? = nil, limit: Int
-  ) throws -> [JobRecord] {
+  ) throws -> (jobs: [JobRecord], next: DelayedKey?) {
     try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
       var found: [JobRecord] = []
+      var next: DelayedKey?
+      var lookedAt = 0
       try transaction.scan(QueueTables.delayed, from: position) { key, _ in
         if key != position, let job = try transaction.get(QueueTables.jobs, key.job),
           cancellations.covering(job) == nil,
@@ -161,9 +172,14 @@ extension JobQueue {
         {
           found.append(job)
         }
-        return found.count < limit
+        lookedAt += 1
+        guard found.count < limit, lookedAt < Self.lookedAtMaximum else {
+          next = key
+          return false
+        }
+        return true
       }
-      return found
+      return (found, next)
     }
   }
 

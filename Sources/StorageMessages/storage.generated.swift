@@ -1117,6 +1117,8 @@ package struct FindingRecord: ProtoMessage {
   package var fingerprint: [UInt8] = []
   /// index + 1 of the layer that took the file out of sight, 0: none
   package var hiddenBy: Int32 = 0
+  /// of the file, from 1; 0: none
+  package var line: UInt32 = 0
 
   package init() {}
 
@@ -1145,6 +1147,7 @@ package struct FindingRecord: ProtoMessage {
     self.excerpt = try readText(c.pointee.excerpt, "tidewaiter.storage.v1.FindingRecord.excerpt")
     self.fingerprint = readBytes(c.pointee.fingerprint)
     self.hiddenBy = c.pointee.hidden_by
+    self.line = c.pointee.line
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1168,6 +1171,7 @@ package struct FindingRecord: ProtoMessage {
     c.pointee.excerpt = arena.copy(self.excerpt)
     c.pointee.fingerprint = arena.copy(self.fingerprint)
     c.pointee.hidden_by = self.hiddenBy
+    c.pointee.line = self.line
   }
 }
 

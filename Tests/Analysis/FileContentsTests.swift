@@ -47,7 +47,7 @@ struct FileContentsTests {
   }
 
   /// Each word that begins with "hunter".
-  private let search: LayerAnalyser.SecretSearch = { file, found in
+  private func search(_ file: LayerFile, _ found: inout [SecretRecord]) {
     for word in String(decoding: file.bytes, as: UTF8.self).split(separator: " ") where word.hasPrefix("hunter") {
       var secret = SecretRecord()
       secret.rule = "test"
@@ -79,19 +79,22 @@ struct FileContentsTests {
   @Test("a text file over its bound is not searched, one at its bound is")
   func textLimit() {
     var limits = AnalysisLimits()
-    limits.textFileBytes = 8
+    limits.secretFileBytes = 8
     #expect(secrets(TarBuilder.file("a", "hunter21"), limits).secrets.count == 1)
     #expect(secrets(TarBuilder.file("a", "hunter212"), limits).secrets.isEmpty)
   }
 
-  @Test("more secrets than are kept are said")
-  func secretLimit() {
-    var limits = AnalysisLimits()
-    limits.secrets = 2
-    let analysis = secrets(
-      (0..<4).flatMap { TarBuilder.file("\($0)", "hunter\($0)") }, limits)
+  @Test("a search that does not end well is told, and the rest is read")
+  func searchEnds() {
+    let failing: LayerAnalyser.SecretSearch = { file, found throws(LayerError) in
+      search(file, &found)
+      throw LayerError(.secretLimit, "enough", path: Array(file.path))
+    }
+    let archive = TarBuilder.archive(TarBuilder.file("a", "hunter1"), TarBuilder.file("b", "hunter2"))
+    let analysis = LayerAnalyser(secretSearch: failing).analyse(MemorySource(archive, pieceBytes: 1000))
     #expect(analysis.secrets.count == 2)
-    #expect(codes(analysis) == ["LAYER_FINDING_LIMIT"])
+    #expect(codes(analysis) == ["SECRET_LIMIT", "SECRET_LIMIT"])
+    #expect(analysis.faults.map(\.path) == [Array("a".utf8), Array("b".utf8)])
   }
 
   @Test("a layer that ends in a file is searched as far as it goes")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures what a scan, an idle daemon and a call cost, on this machine, over loopback and Unix sockets alone.
 
-    Tests/Benchmarks/run.py [scan|idle|rpc|poll|selection|queue|all] [--record]
+    Tests/Benchmarks/run.py [scan|idle|rpc|poll|selection|queue|secrets|all] [--record]
 
 Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
 (an image in a registry, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
@@ -20,11 +20,12 @@ import idle
 import poll
 import rpc
 import scan
+import secret_search
 import selection
 
 PARTS = {"scan": ("Scan of an image", scan.measure), "idle": ("Idle daemon", idle.measure),
          "rpc": ("RPC", rpc.measure), "poll": ("Polls", poll.measure), "selection": ("Selection", selection.measure),
-         "queue": ("Queue", enqueue.measure)}
+         "queue": ("Queue", enqueue.measure), "secrets": ("Search for secrets", secret_search.measure)}
 RESULTS = place.HERE / "RESULTS.md"
 
 

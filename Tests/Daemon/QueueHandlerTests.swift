@@ -405,6 +405,17 @@ struct QueueHandlerTests {
     #expect(try await job(ids[0]).reference.hasPrefix("hub/app:t@sha256:"))
   }
 
+  @Test(.timeLimit(.minutes(1)))
+  func `What a removal cancels is carried out to its end without another cancellation`() async throws {
+    _ = try await bench.create("hub")
+    _ = try await queue("hub", 2)
+    bench.control.start()
+    try await bench.removals.begin("hub")
+    await bench.removals.end()
+    while try bench.queue.openCancellationCount() > 0 { await Task.yield() }
+    await bench.control.stop()
+  }
+
   @Test func `Only what has ended is cleared, of the states that are named`() async throws {
     _ = try await bench.create("hub")
     let ids = try await queue("hub", 3)

@@ -80,7 +80,8 @@ package enum ReportView {
         finding.removedByLayer.isEmpty ? "" : " (removed by layer \(People.shortDigest(finding.removedByLayer)))"
       table.add([
         .init(finding.severity.name, People.colour(finding.severity)), .init(finding.kind.name), .init(finding.id),
-        .init(finding.path), .init((finding.excerpt.isEmpty ? finding.title : finding.excerpt) + removal),
+        .init(finding.line == 0 ? finding.path : "\(finding.path):\(finding.line)"),
+        .init((finding.excerpt.isEmpty ? finding.title : finding.excerpt) + removal),
         .init(People.shortDigest(finding.layer)),
       ])
     }

@@ -457,10 +457,11 @@ struct  Tidewaiter__Storage__V1__FindingRecord
   ProtobufCBinaryData excerpt;
   ProtobufCBinaryData fingerprint;
   int32_t hidden_by;
+  uint32_t line;
 };
 #define TIDEWAITER__STORAGE__V1__FINDING_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__finding_record__descriptor) \
-    , TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
+    , TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__LayerAnalysis

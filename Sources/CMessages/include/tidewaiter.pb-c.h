@@ -1124,11 +1124,12 @@ struct  Tidewaiter__V1__Finding
   ProtobufCBinaryData remedy;
   ProtobufCBinaryData excerpt;
   ProtobufCBinaryData fingerprint;
+  uint32_t line;
   ProtobufCBinaryData removed_by_layer;
 };
 #define TIDEWAITER__V1__FINDING__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__finding__descriptor) \
-    , TIDEWAITER__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, TIDEWAITER__V1__SEVERITY__SEVERITY_UNKNOWN, 0, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+    , TIDEWAITER__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, TIDEWAITER__V1__SEVERITY__SEVERITY_UNKNOWN, 0, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, {0,NULL} }
 
 
 struct  Tidewaiter__V1__Layer

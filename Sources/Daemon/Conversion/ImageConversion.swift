@@ -73,6 +73,7 @@ extension API.Finding {
     packageType = finding.packageType
     remedy = finding.remedy
     excerpt = finding.excerpt
+    line = finding.line
     fingerprint = finding.fingerprint.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     let remover = Int(finding.hiddenBy) - 1
     removedByLayer = layers.indices.contains(remover) ? layers[remover].digest : ""

@@ -97,6 +97,9 @@ package final class QueueControl: Sendable {
     scanner.poke()
   }
 
+  /// Somebody else has begun to cancel a selection: of an integration that is being removed.
+  package func carryOutSoon() { wake.send() }
+
   // MARK: - In the background
 
   package func start() {

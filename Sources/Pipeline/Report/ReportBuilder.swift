@@ -1,6 +1,7 @@
 import Inventory
 import Model
 import Registry
+import SecretRules
 import StorageMessages
 
 /// Puts one platform's report together from its layers' analyses; the advisories come in later.
@@ -101,8 +102,11 @@ struct ReportBuilder {
     var finding = FindingRecord()
     finding.kind = .secret
     finding.id = secret.record.rule
-    finding.title = secret.record.rule
+    let summary = SecretRules.summary(of: secret.record.rule)
+    finding.title = summary?.title ?? secret.record.rule
+    finding.severity = (summary?.severity ?? .unknown).rawValue
     finding.path = storedText(secret.record.path)
+    finding.line = secret.record.line
     finding.layer = Int32(secret.layer)
     finding.excerpt = secret.record.excerpt
     finding.fingerprint = secret.record.fingerprint

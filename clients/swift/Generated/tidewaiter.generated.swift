@@ -3288,6 +3288,8 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
   public var excerpt: String = ""
   /// of a secret, hexadecimal: the same for the same secret, on this node
   public var fingerprint: String = ""
+  /// of the file, from 1; 0: none
+  public var line: UInt32 = 0
   /// digest of the layer that removed or replaced the file; the secret can still be fetched
   public var removedByLayer: String = ""
 
@@ -3317,6 +3319,7 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
     self.remedy = try readText(c.pointee.remedy, "tidewaiter.v1.Finding.remedy")
     self.excerpt = try readText(c.pointee.excerpt, "tidewaiter.v1.Finding.excerpt")
     self.fingerprint = try readText(c.pointee.fingerprint, "tidewaiter.v1.Finding.fingerprint")
+    self.line = c.pointee.line
     self.removedByLayer = try readText(c.pointee.removed_by_layer, "tidewaiter.v1.Finding.removed_by_layer")
   }
 
@@ -3340,6 +3343,7 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
     c.pointee.remedy = arena.copy(self.remedy)
     c.pointee.excerpt = arena.copy(self.excerpt)
     c.pointee.fingerprint = arena.copy(self.fingerprint)
+    c.pointee.line = self.line
     c.pointee.removed_by_layer = arena.copy(self.removedByLayer)
   }
 }
@@ -3363,6 +3367,7 @@ extension Finding: JSONRepresentable {
       ("remedy", .string(self.remedy)),
       ("excerpt", .string(self.excerpt)),
       ("fingerprint", .string(self.fingerprint)),
+      ("line", .unsigned(UInt64(self.line))),
       ("removedByLayer", .string(self.removedByLayer)),
     ])
   }

@@ -1,0 +1,80 @@
+import Glibc
+import Inventory
+import SecretRules
+import StorageMessages
+
+/// Finds secrets in the contents of one layer's files, one after another. The time it takes grows with their bytes alone,
+/// whatever they hold, and all that it finds is bounded.
+package final class SecretScanner {
+  private let limits: AnalysisLimits
+  private var database: PatternDatabase?
+  /// Read when their anchors first occur.
+  private var patterns = [SecretPattern?](repeating: nil, count: SecretRules.all.count)
+  private var found = 0
+
+  package init(limits: AnalysisLimits = .standard) { self.limits = limits }
+
+  /// Adds the secrets of one file or text, in the order of their lines, each once. Files that nobody reads as text are
+  /// passed over: those larger than `AnalysisLimits.secretFileBytes`, and those with a NUL near their beginning.
+  ///
+  /// Throws when something was not looked for any more; what was found before is added even then.
+  package func scan(
+    path: UnsafeRawBufferPointer, bytes: UnsafeRawBufferPointer, into records: inout [SecretRecord]
+  ) throws(LayerError) {
+    guard Self.isText(bytes, limits: limits) else { return }
+    var search = SecretSearch(bytes, limits: limits)
+    let database = try readyDatabase()
+    // Most files have no anchor at all, and need no rules.
+    var pathRules: PathRules?
+    let allRules = SecretRules.all
+    try database.scan(bytes) { number, end in
+      let rule = allRules[number]
+      let rules = pathRules ?? PathRules(path)
+      pathRules = rules
+      guard rules.admits(rule) else { return true }
+      let pattern = patterns[number] ?? rule.pattern
+      patterns[number] = pattern
+      return search.take(number, rule, pattern, rules, anchorEnd: end)
+    }
+    let secrets = search.finish()
+    let room = limits.secrets - found
+    records.append(contentsOf: secrets.prefix(room).map { $0.record(path: path) })
+    found += min(room, secrets.count)
+    if let end = search.end { throw end.error(path: path, limits: limits) }
+    if secrets.count > room {
+      throw LayerError(
+        .secretLimit, "the layer holds more secrets than the \(limits.secrets) that are kept of it", path: Array(path))
+    }
+  }
+
+  /// Secrets in a text of the image's configuration: a variable of its environment, or a command of its history.
+  package func scan(text: String) throws(LayerError) -> [SecretRecord] {
+    var records: [SecretRecord] = []
+    let bytes = Array(text.utf8)
+    let none = UnsafeRawBufferPointer(start: nil, count: 0)
+    let end = bytes.withUnsafeBytes { bytes -> LayerError? in
+      do throws(LayerError) {
+        try scan(path: none, bytes: bytes, into: &records)
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let end { throw end }
+    return records
+  }
+
+  private func readyDatabase() throws(LayerError) -> PatternDatabase {
+    if let database { return database }
+    let database = try PatternDatabase()
+    self.database = database
+    return database
+  }
+
+  private static let nulBytes = 8_192
+
+  private static func isText(_ bytes: UnsafeRawBufferPointer, limits: AnalysisLimits) -> Bool {
+    guard let start = bytes.baseAddress, bytes.count <= limits.secretFileBytes else { return false }
+    return memchr(start, 0, min(nulBytes, bytes.count)) == nil
+  }
+}
