@@ -1,3 +1,4 @@
+import Inventory
 import StorageMessages
 
 /// Packages of one file, each kept once however often the file lists it.
@@ -8,6 +9,9 @@ struct FoundPackages {
   init(_ type: String) { self.type = type }
 
   mutating func add(_ name: String, _ version: String, platform: String = "", into collector: inout PackageCollector) {
+    // What is not kept is not remembered either: it may be long.
+    let texts = [name, version, platform]
+    guard texts.allSatisfy({ $0.utf8.count <= collector.limits.textBytes }) else { return collector.addMalformed() }
     // A NUL stands in no stored text.
     if collector.isFull || !seen.insert("\(name)\0\(version)\0\(platform)").inserted { return }
     var package = Package()

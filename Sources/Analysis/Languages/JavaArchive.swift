@@ -94,8 +94,8 @@ struct JavaArchive: ~Copyable {
     if let flaw = zip.flaw {
       report(membersLeft == 0 ? .archiveLimit : .archiveMalformed, source, flaw.reason)
     }
-    let file = JavaCoordinates(stem: source.stem)
-    var coordinates: [JavaCoordinates] = []
+    let stem = source.stem
+    var (published, isTold) = (0, false)
     var manifest: JavaManifest?
     for member in zip.members {
       if LanguageFile.of(path: member.name) == .javaArchive {
@@ -106,15 +106,15 @@ struct JavaArchive: ~Copyable {
       } else if let contents = text(member, in: zip, source.inner(member.name), &collector),
         let properties = contents.withUnsafeBytes({ JavaCoordinates(properties: $0) })
       {
-        coordinates.append(properties)
+        found.add(properties.name, properties.version, into: &collector)
+        published += 1
+        isTold = isTold || Self.isArtifact(properties.artifact, of: stem)
       }
     }
-    for package in coordinates { found.add(package.name, package.version, into: &collector) }
-    // With several, one may be its own and the others shaded; with one alone it is its own, whatever the file is called.
-    let isTold = coordinates.count == 1 || coordinates.contains { Self.isArtifact($0.artifact, of: source.stem) }
-    guard !isTold, let own = manifest.map({ $0.coordinates(file: file) }) ?? (file.version.isEmpty ? nil : file) else {
-      return
-    }
+    // Of several, one may be its own and the others shaded; one alone is its own, whatever the file is called.
+    if isTold || published == 1 { return }
+    let file = JavaCoordinates(stem: stem)
+    guard let own = manifest.map({ $0.coordinates(file: file) }) ?? (file.version.isEmpty ? nil : file) else { return }
     found.add(own.name, own.version, into: &collector)
   }
 

@@ -110,7 +110,8 @@ struct JavaManifest {
       let version = value("implementation-version", "plugin-version", "bundle-version", "specification-version")
         ?? (file.version.isEmpty ? nil : file.version)
     else { return nil }
-    found.version = version
+    // Bundles have three numbers at least: 1.72.0 is published as 1.72.
+    found.version = !file.version.isEmpty && version.hasPrefix(file.version + ".") ? file.version : version
     let titles = [value("short-name"), value("implementation-title"), value("extension-name")]
     // A file that has a version in its name is called by its artifact; titles are often written for people.
     found.artifact = file.artifact
@@ -118,8 +119,10 @@ struct JavaManifest {
       found.artifact = title
     }
     found.group =
-      [value("group-id"), value("implementation-vendor-id"), symbolicName.flatMap { Self.group($0, found.artifact) }]
-      .lazy.compactMap(\.self).first(where: Self.isIdentifier) ?? Self.knownGroup(found.artifact) ?? ""
+      [
+        value("group-id"), value("implementation-vendor-id"), Self.knownGroup(found.artifact),
+        symbolicName.flatMap { Self.group($0, found.artifact) },
+      ].lazy.compactMap(\.self).first(where: Self.isIdentifier) ?? ""
     return found.artifact.isEmpty ? nil : found
   }
 
@@ -145,7 +148,7 @@ struct JavaManifest {
       }
   }
 
-  /// Of widely used projects whose archives do not say it.
+  /// Of widely used projects whose archives do not say it, or say another.
   private static func knownGroup(_ artifact: String) -> String? {
     switch artifact {
     case "spring-aop", "spring-aspects", "spring-beans", "spring-context", "spring-context-support", "spring-core",
@@ -155,6 +158,7 @@ struct JavaManifest {
     case _ where artifact.hasPrefix("spring-boot"): "org.springframework.boot"
     case _ where artifact.hasPrefix("spring-security-"): "org.springframework.security"
     case _ where artifact.hasPrefix("tomcat-embed-"): "org.apache.tomcat.embed"
+    case _ where artifact.hasPrefix("tomcat-"): "org.apache.tomcat"
     case _ where artifact.hasPrefix("kotlin-"): "org.jetbrains.kotlin"
     default: nil
     }

@@ -1,3 +1,4 @@
+import Glibc
 import Inventory
 import JSON
 
@@ -5,8 +6,8 @@ extension LanguageFile {
   /// Reads the packages that `file` tells of into `collector`. Returns what is wrong with it, without its path: what could be
   /// read counts all the same. Throws what `checkTime` throws, which ends the reading of the layer.
   ///
-  /// Executables are read as far as they are held, and what is no program of Go or Rust is no fault; everything else must be
-  /// held whole.
+  /// Executables are read as far as they are held, and what is no program of Go or Rust is no fault, however large it is;
+  /// everything else must be held whole.
   func parse(
     _ file: LayerFile, into collector: inout PackageCollector, checkTime: () throws(LayerError) -> Void
   ) throws(LayerError) -> [LayerError] {
@@ -66,13 +67,26 @@ extension LanguageFile {
         if let error = RustDependencies.list(image.contents(section), into: &collector) { errors.append(error) }
       }
     }
-    if !file.isComplete && !isKnown {
+    // The names of functions of Go's runtime and the places of Rust's library lie before what is written to.
+    if !file.isComplete && !isKnown && (file.bytes.holds("runtime.goexit") || file.bytes.holds("/rustc/")) {
       errors.append(
         LayerError(
           .fileTooLarge,
-          "has \(file.size) bytes, of which \(file.bytes.count) are held; no packages of Go or Rust were found in these"
-        ))
+          "has \(file.size) bytes, of which \(file.bytes.count) are held; its packages of Go or Rust are not in these"))
     }
     return errors
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  fileprivate func holds(_ text: StaticString) -> Bool {
+    guard let start = baseAddress, count >= text.utf8CodeUnitCount else { return false }
+    var at = start
+    let last = start + (count - text.utf8CodeUnitCount)
+    while at <= last, let found = memchr(at, Int32(text.utf8Start[0]), last - at + 1) {
+      if memcmp(found, text.utf8Start, text.utf8CodeUnitCount) == 0 { return true }
+      at = UnsafeRawPointer(found) + 1
+    }
+    return false
   }
 }

@@ -44,7 +44,12 @@ struct ExecutableTests {
     program.replaceSubrange(60..<64, with: [UInt8](repeating: 0, count: 4))
     #expect(list(.executable, program) == Listing(packages: expected))
     #expect(list(.executable, program, size: 200 << 20) == Listing(packages: expected))
-    #expect(list(.executable, Array(program.prefix(4_096)), size: program.count).codes == ["FILE_TOO_LARGE"])
+    let start = Array(program.prefix(4_096))
+    for sign in ["runtime.goexit", "/rustc/"] {
+      let known = start + Array(sign.utf8)
+      #expect(list(.executable, known, size: program.count) == Listing(codes: ["FILE_TOO_LARGE"]))
+    }
+    #expect(list(.executable, start, size: program.count) == Listing())
     #expect(list(.executable, Array(program.prefix(4_096))) == Listing())
   }
 

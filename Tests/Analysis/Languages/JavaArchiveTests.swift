@@ -151,6 +151,14 @@ struct JavaArchiveTests {
     #expect(jar(archive, limits: limits).codes.contains("ARCHIVE_LIMIT"))
   }
 
+  @Test("long texts are malformed, and hide nothing")
+  func longTexts() {
+    let long = properties("x", version: String(repeating: "1", count: 2_000))
+    #expect(
+      jar(ZipBuilder(long, properties("a"), properties("x")))
+        == Listing(packages: ["org.example:a 1.0", "org.example:x 1.0"], codes: ["DATABASE_MALFORMED"]))
+  }
+
   @Test("hostile names name nothing")
   func names() {
     let archive = ZipBuilder(
@@ -192,6 +200,10 @@ struct JavaArchiveTests {
         "org.jenkins-ci.plugins:git 4.11.0"
       ),
       ("Implementation-Title: Java Runtime\nImplementation-Version: 17.0.\n 15\n", "jrt-fs", "jrt-fs 17.0.15"),
+      (
+        "Bundle-SymbolicName: org.apache.tomcat-embed-core\nBundle-Version: 9.0.70\n", "tomcat-embed-core-9.0.70",
+        "org.apache.tomcat.embed:tomcat-embed-core 9.0.70"
+      ), ("Bundle-SymbolicName: bcprov\nBundle-Version: 1.72.0\n", "bcprov-1.72", "bcprov 1.72"),
       ("Created-By: x\n\nImplementation-Version: 9\n", "a", ""), ("Implementation-Version: \n", "a-2", "a 2"),
     ])
   func manifests(text: String, stem: String, expected: String) {
