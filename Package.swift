@@ -84,15 +84,19 @@ let package = Package(
     library("ProtobufRuntime", ["CMessages"]),
     library("StorageMessages", ["CMessages", "ProtobufRuntime"]),
 
+    // Hashes of content; of all that links libcrypto, and of nothing the worker is made of.
+    library("Digests", ["Model", "CCrypto"]),
+
     // Pure rooms.
+    library("JSON"),
     library("YAML", ["CYAML"]),
     // Time zones; besides pure rules, a reader of the system's database of them.
     library("Zones", ["Model", "Posix"]),
     library("Selection", ["Model", "Zones"]),
     library("Matching", ["Model", "StorageMessages"]),
-    library("Inventory", ["Model", "ProtobufRuntime", "StorageMessages"]),
     // The kinds of secrets; what tells people about them needs no more.
     library("SecretRules", ["Model"]),
+    library("Inventory", ["Model", "ProtobufRuntime", "SecretRules", "StorageMessages"]),
     // Looks for them. Their anchors are compiled by a program of its own, as the build goes.
     .target(
       name: "Secrets", dependencies: ["Inventory", "SecretRules", "StorageMessages", "CVectorscan"],
@@ -103,13 +107,14 @@ let package = Package(
       linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libhs.a"]), .linkedLibrary("stdc++"), .linkedLibrary("m")]),
     .plugin(name: "SecretPatterns", capability: .buildTool(), dependencies: ["secret-patterns"]),
     // Of the worker alone: what parses bytes from images is not in the daemon.
-    library("Analysis", ["Inventory", "Secrets", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
+    library("Analysis", ["Inventory", "JSON", "Secrets", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
     // Rooms that own I/O.
     library(
-      "Registry", ["Model", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"], exclude: ["Vendors/README.md"]),
+      "Registry", ["JSON", "Model", "Digests", "CCurl", "CCurlShim", "CCrypto", "CPosix", "Posix"],
+      exclude: ["Vendors/README.md"]),
     library(
-      "Store", ["Model", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
+      "Store", ["Model", "Digests", "ProtobufRuntime", "StorageMessages", "CLMDB", "CCrypto", "CPosix", "Posix"],
       exclude: ["SCHEMA.md"]),
     library("Advisories", ["Model", "StorageMessages", "Matching", "Store", "CIsal", "CPosix", "Posix"]),
     library("Queue", ["Model", "StorageMessages", "Store", "Posix"]),
@@ -117,7 +122,7 @@ let package = Package(
       "Pipeline",
       [
         "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Matching", "Advisories",
-        "CPosix", "Posix", "Zones",
+        "SecretRules", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
 
@@ -129,8 +134,8 @@ let package = Package(
     library(
       "Daemon",
       [
-        "Model", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories", "Pipeline",
-        "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
+        "Model", "Digests", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories",
+        "Pipeline", "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .executableTarget(
@@ -141,7 +146,7 @@ let package = Package(
       ],
       swiftSettings: strict, linkerSettings: lean),
     .executableTarget(
-      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "CPosix"], swiftSettings: strict,
+      name: "tidewaiter-worker", dependencies: ["Analysis", "Inventory", "Secrets", "CPosix"], swiftSettings: strict,
       linkerSettings: lean),
     // The client library: the one target that other packages see.
     .target(
@@ -151,7 +156,7 @@ let package = Package(
     .target(
       name: "CLIKit",
       dependencies: [
-        "Model", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "CCrypto", "YAML", "Zones",
+        "Model", "Digests", "TidewaiterClient", "ProtobufRuntime", "Posix", "CPosix", "YAML", "Zones",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "clients/clikit", swiftSettings: strict),
@@ -175,6 +180,7 @@ let package = Package(
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
     tests("Model", ["Model"], resources: [.copy("Fixtures")]),
     tests("ProtobufRuntime", ["ProtobufRuntime", "StorageMessages", "API", "RPC", "TestSupport"]),
+    tests("JSON", ["JSON"]),
     tests("YAML", ["YAML"]),
     tests("Zones", ["Zones", "Model", "Posix", "TestSupport"]),
     tests("Selection", ["Selection", "Model", "Zones"]),
@@ -182,9 +188,9 @@ let package = Package(
     tests(
       "Analysis", ["Analysis", "Inventory", "Model", "StorageMessages", "TestSupport"], resources: [.copy("Fixtures")]),
     tests("Secrets", ["Secrets", "SecretRules", "Inventory", "Model", "StorageMessages", "TestSupport"]),
-    tests("Registry", ["Registry", "Model", "Posix", "TestSupport"]),
+    tests("Registry", ["Registry", "Digests", "Model", "Posix", "TestSupport"]),
     tests(
-      "Store", ["Store", "StorageMessages", "Posix", "TestSupport"],
+      "Store", ["Store", "Digests", "StorageMessages", "Posix", "TestSupport"],
       linkerSettings: replacing("fdatasync", "pwrite")),
     tests(
       "Advisories", ["Advisories", "Matching", "StorageMessages", "Store", "Posix", "TestSupport"],
@@ -194,7 +200,8 @@ let package = Package(
     tests(
       "Pipeline",
       [
-        "Pipeline", "Advisories", "Analysis", "Inventory", "Model", "Posix", "Queue", "Registry", "Selection",
+        "Pipeline", "Advisories", "Analysis", "Digests", "Inventory", "Model", "Posix", "Queue", "Registry",
+        "Selection",
         "StorageMessages", "Store", "TestSupport", "Zones", "tidewaiter-worker",
         .product(name: "Logging", package: "swift-log"),
       ], resources: [.copy("Fixtures")]),

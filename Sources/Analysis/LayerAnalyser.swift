@@ -3,15 +3,23 @@ import StorageMessages
 
 /// Reads one layer from its first byte to its last and says what is in it. Synchronous and without global state: it runs
 /// in a worker process of its own, as the bytes are an attacker's.
-package struct LayerAnalyser: Sendable {
-  private let limits: AnalysisLimits
+package struct LayerAnalyser {
+  /// Looks for secrets in a text file, and adds what it finds. What it throws is told, and ends nothing else.
+  package typealias SecretSearch =
+    (_ file: LayerFile, _ found: inout [SecretRecord]) throws(LayerError) -> Void
 
-  package init(limits: AnalysisLimits = .standard) { self.limits = limits }
+  private let limits: AnalysisLimits
+  private let secretSearch: SecretSearch?
+
+  package init(limits: AnalysisLimits = .standard, secretSearch: SecretSearch? = nil) {
+    self.limits = limits
+    self.secretSearch = secretSearch
+  }
 
   /// Never fails: whatever ends the reading early is a fault in the result, beside all that was read before. The input
   /// is read to its end unless such a fault came first.
   package func analyse(_ input: any ChunkSource) -> LayerAnalysis {
-    var contents = LayerContents(limits: limits)
+    var contents = LayerContents(limits: limits, secretSearch: secretSearch)
     var analysis = LayerAnalysis()
     analysis.analyserVersion = analyserVersion
     do throws(LayerError) {

@@ -6,6 +6,7 @@ import StorageMessages
 struct LayerContents {
   private let limits: AnalysisLimits
   private var collector: PackageCollector
+  private var files: FileContents
   /// Every watched path that occurred, with its last entry.
   private var watched: [[UInt8]: WatchedEntry] = [:]
   private var databases: [[UInt8]: PackageDatabase] = [:]
@@ -19,15 +20,20 @@ struct LayerContents {
   /// Used again for each file that is held.
   private var body: [UInt8] = []
 
-  init(limits: AnalysisLimits) {
+  init(limits: AnalysisLimits, secretSearch: LayerAnalyser.SecretSearch?) {
     self.limits = limits
+    files = FileContents(limits: limits, secretSearch: secretSearch)
     collector = PackageCollector(limits: limits)
   }
 
   /// Looks at the entry that the reader stands on. Throws what ends the reading of the layer.
   mutating func take(_ reader: TarReader, _ stream: LayerStream) throws(LayerError) {
     if reader.path.base.starts(with: Whiteout.prefix) { return try takeWhiteout(reader) }
-    guard let meaning = WatchedPaths.all.meaning(of: reader.path.bytes) else { return }
+    if let error = files.note(reader) { report(error) }
+    guard let meaning = WatchedPaths.all.meaning(of: reader.path.bytes) else {
+      if reader.kind == .file { try readContents(reader, stream) }
+      return
+    }
     let path = Array(reader.path.bytes)
     if meaning == .dpkgStatusFile && watched[path] == nil {
       statusFiles += 1
@@ -46,6 +52,16 @@ struct LayerContents {
     case .hardLink where meaning != .ancestor: copyLinked(meaning, path, to: reader.linkTarget())
     default: break
     }
+  }
+
+  private mutating func readContents(_ reader: TarReader, _ stream: LayerStream) throws(LayerError) {
+    defer { shrinkBody() }
+    for error in try files.read(reader, into: &body, &collector, stream) { report(error) }
+  }
+
+  /// A big file's memory is not kept for the small ones that follow.
+  private mutating func shrinkBody() {
+    if body.capacity > 4 << 20 { body = [] }
   }
 
   mutating func report(_ error: LayerError) {
@@ -72,6 +88,7 @@ struct LayerContents {
         analysis.osReleases.append(file)
       }
     }
+    files.finish(into: &analysis)
     analysis.whiteouts = whiteouts
     analysis.opaqueDirectories = opaqueDirectories
     analysis.droppedNames += UInt64(droppedWhiteouts)
@@ -211,8 +228,7 @@ struct LayerContents {
       isComplete = false
     }
     try parse(meaning, path, isComplete: isComplete, stream)
-    // A big file's memory is not kept for the small ones that follow.
-    if body.capacity > 4 << 20 { body = [] }
+    shrinkBody()
     if let failure { throw failure }
   }
 

@@ -8,14 +8,17 @@ struct PackageCollector {
   private(set) var malformed = 0
   private(set) var isFull = false
 
-  private let limits: AnalysisLimits
+  let limits: AnalysisLimits
   private var packagesLeft: Int
   private var bytesLeft: Int
+  /// Of what archives of the layer may be unpacked to.
+  private var archiveBytesLeft: Int
 
   init(limits: AnalysisLimits) {
     self.limits = limits
     packagesLeft = limits.packages
     bytesLeft = limits.packageBytes
+    archiveBytesLeft = limits.layerArchiveBytes
   }
 
   mutating func add(_ package: Package) {
@@ -39,6 +42,13 @@ struct PackageCollector {
     guard packagesLeft > 0, bytes <= bytesLeft else { return false }
     packagesLeft -= 1
     bytesLeft -= bytes
+    return true
+  }
+
+  /// Takes what a member of an archive is unpacked to from the layer's share; false where that is used up.
+  mutating func admitUnpacked(_ bytes: Int) -> Bool {
+    guard bytes <= archiveBytesLeft else { return false }
+    archiveBytesLeft -= bytes
     return true
   }
 

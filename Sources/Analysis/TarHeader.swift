@@ -63,6 +63,8 @@ struct TarHeader {
 
   enum Verdict { case header, zero, invalid }
 
+  var mode: UInt16 { UInt16((number(100, 8) ?? 0) & 0o7777) }
+
   /// Nil when the field is no number, negative, or over `Int.max`.
   var size: Int? { number(124, 12) }
 

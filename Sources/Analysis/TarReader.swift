@@ -10,6 +10,8 @@ package final class TarReader {
   package private(set) var kind = TarEntryKind.file
   /// Of the body as stored; zero for all but files.
   package private(set) var size = 0
+  /// Permission, setuid, setgid and sticky bits; none where the field is no number.
+  package private(set) var mode: UInt16 = 0
   /// The stored body is not the file's contents: a map says where its pieces belong.
   package private(set) var isSparse = false
   /// Inside the image; bytes, as names need not be UTF-8.
@@ -120,6 +122,7 @@ package final class TarReader {
   /// Sets the entry's properties from its header and what extension headers said before it. False when its name is dropped.
   private func readEntry(_ header: TarHeader) throws(LayerError) -> Bool {
     headerLink = header.linkName
+    mode = header.mode
     let isNamed = setPath(header)
     isSparse = pax?.isSparse == true
     var mayHaveBody = true

@@ -2667,7 +2667,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__sealed_record__descrip
   (ProtobufCMessageInit) tidewaiter__storage__v1__sealed_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__field_descriptors[15] =
 {
   {
     "integration_id",
@@ -2837,6 +2837,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__image_record__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "last_poll_id",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ImageRecord, last_poll_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_name[] = {
   6,   /* field[6] = counts */
@@ -2846,6 +2858,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
   0,   /* field[0] = integration_id */
   11,   /* field[11] = is_retried */
   10,   /* field[10] = last_job_id */
+  14,   /* field[14] = last_poll_id */
   5,   /* field[5] = platforms */
   1,   /* field[1] = repository */
   4,   /* field[4] = scanned_at */
@@ -2857,7 +2870,7 @@ static const unsigned tidewaiter__storage__v1__image_record__field_indices_by_na
 static const ProtobufCIntRange tidewaiter__storage__v1__image_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descriptor =
 {
@@ -2867,7 +2880,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_record__descript
   "Tidewaiter__Storage__V1__ImageRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ImageRecord),
-  14,
+  15,
   tidewaiter__storage__v1__image_record__field_descriptors,
   tidewaiter__storage__v1__image_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__image_record__number_ranges,
@@ -3518,7 +3531,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_counts__descr
   (ProtobufCMessageInit) tidewaiter__storage__v1__severity_counts__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[14] =
 {
   {
     "platform",
@@ -3676,6 +3689,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "locked_packages",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, n_locked_packages),
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, locked_packages),
+    &tidewaiter__storage__v1__inventory_package__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_name[] = {
   9,   /* field[9] = advisories_generation */
@@ -3683,6 +3708,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
   7,   /* field[7] = created_at */
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
+  13,   /* field[13] = locked_packages */
   1,   /* field[1] = manifest_digest */
   12,   /* field[12] = match_notes */
   11,   /* field[11] = matched_at */
@@ -3695,7 +3721,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
 static const ProtobufCIntRange tidewaiter__storage__v1__report_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descriptor =
 {
@@ -3705,7 +3731,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descrip
   "Tidewaiter__Storage__V1__ReportRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ReportRecord),
-  13,
+  14,
   tidewaiter__storage__v1__report_record__field_descriptors,
   tidewaiter__storage__v1__report_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__report_record__number_ranges,
@@ -3789,7 +3815,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_layer__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__report_layer__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__inventory_package__field_descriptors[3] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__inventory_package__field_descriptors[4] =
 {
   {
     "package",
@@ -3827,16 +3853,29 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__inventory_package
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "path",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__InventoryPackage, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__inventory_package__field_indices_by_name[] = {
   1,   /* field[1] = layer */
   0,   /* field[0] = package */
+  3,   /* field[3] = path */
   2,   /* field[2] = purl */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__inventory_package__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__inventory_package__descriptor =
 {
@@ -3846,14 +3885,14 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__inventory_package__des
   "Tidewaiter__Storage__V1__InventoryPackage",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__InventoryPackage),
-  3,
+  4,
   tidewaiter__storage__v1__inventory_package__field_descriptors,
   tidewaiter__storage__v1__inventory_package__field_indices_by_name,
   1,  tidewaiter__storage__v1__inventory_package__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__inventory_package__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__field_descriptors[18] =
 {
   {
     "kind",
@@ -4011,18 +4050,83 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__finding_record__f
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "remedy",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, remedy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "excerpt",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, excerpt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fingerprint",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, fingerprint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hidden_by",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, hidden_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "line",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FindingRecord, line),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_name[] = {
   2,   /* field[2] = aliases */
   5,   /* field[5] = cvss_vector */
+  14,   /* field[14] = excerpt */
+  15,   /* field[15] = fingerprint */
   8,   /* field[8] = fixed_versions */
+  16,   /* field[16] = hidden_by */
   1,   /* field[1] = id */
   7,   /* field[7] = installed_version */
   0,   /* field[0] = kind */
   10,   /* field[10] = layer */
+  17,   /* field[17] = line */
   6,   /* field[6] = package */
   12,   /* field[12] = package_type */
   9,   /* field[9] = path */
+  13,   /* field[13] = remedy */
   4,   /* field[4] = score */
   3,   /* field[3] = severity */
   11,   /* field[11] = title */
@@ -4030,7 +4134,7 @@ static const unsigned tidewaiter__storage__v1__finding_record__field_indices_by_
 static const ProtobufCIntRange tidewaiter__storage__v1__finding_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descriptor =
 {
@@ -4040,7 +4144,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descri
   "Tidewaiter__Storage__V1__FindingRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__FindingRecord),
-  13,
+  18,
   tidewaiter__storage__v1__finding_record__field_descriptors,
   tidewaiter__storage__v1__finding_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__finding_record__number_ranges,
@@ -5517,7 +5621,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__pause_record__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__pause_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[10] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_record__field_descriptors[11] =
 {
   {
     "through_sequence",
@@ -5639,11 +5743,24 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__cancellation_reco
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "is_counted",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__CancellationRecord, is_counted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__cancellation_record__field_indices_by_name[] = {
   5,   /* field[5] = actor */
   7,   /* field[7] = cancelled */
   1,   /* field[1] = integration_id */
+  10,   /* field[10] = is_counted */
   9,   /* field[9] = is_removal */
   2,   /* field[2] = poll_id */
   6,   /* field[6] = position */
@@ -5655,7 +5772,7 @@ static const unsigned tidewaiter__storage__v1__cancellation_record__field_indice
 static const ProtobufCIntRange tidewaiter__storage__v1__cancellation_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__descriptor =
 {
@@ -5665,7 +5782,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__cancellation_record__d
   "Tidewaiter__Storage__V1__CancellationRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__CancellationRecord),
-  10,
+  11,
   tidewaiter__storage__v1__cancellation_record__field_descriptors,
   tidewaiter__storage__v1__cancellation_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__cancellation_record__number_ranges,

@@ -10520,7 +10520,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_report_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__get_report_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[14] =
 {
   {
     "reference",
@@ -10678,6 +10678,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "locked_packages",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__V1__Report, n_locked_packages),
+    offsetof(Tidewaiter__V1__Report, locked_packages),
+    &tidewaiter__v1__package__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
   11,   /* field[11] = counts */
@@ -10685,6 +10697,7 @@ static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
   1,   /* field[1] = digest */
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
+  13,   /* field[13] = locked_packages */
   9,   /* field[9] = matched_at */
   12,   /* field[12] = next_page_token */
   10,   /* field[10] = notes */
@@ -10697,7 +10710,7 @@ static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__report__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor =
 {
@@ -10707,7 +10720,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor =
   "Tidewaiter__V1__Report",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Report),
-  13,
+  14,
   tidewaiter__v1__report__field_descriptors,
   tidewaiter__v1__report__field_indices_by_name,
   1,  tidewaiter__v1__report__number_ranges,
@@ -10778,7 +10791,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__operating_system__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__package__field_descriptors[8] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__package__field_descriptors[9] =
 {
   {
     "name",
@@ -10876,11 +10889,24 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__package__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "path",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Package, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__package__field_indices_by_name[] = {
   3,   /* field[3] = arch */
   5,   /* field[5] = layer */
   0,   /* field[0] = name */
+  8,   /* field[8] = path */
   4,   /* field[4] = purl */
   6,   /* field[6] = source_name */
   7,   /* field[7] = source_version */
@@ -10890,7 +10916,7 @@ static const unsigned tidewaiter__v1__package__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__package__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__package__descriptor =
 {
@@ -10900,14 +10926,14 @@ const ProtobufCMessageDescriptor tidewaiter__v1__package__descriptor =
   "Tidewaiter__V1__Package",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Package),
-  8,
+  9,
   tidewaiter__v1__package__field_descriptors,
   tidewaiter__v1__package__field_indices_by_name,
   1,  tidewaiter__v1__package__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__package__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors[13] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors[18] =
 {
   {
     "kind",
@@ -11065,18 +11091,83 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__finding__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "remedy",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, remedy),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "excerpt",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, excerpt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fingerprint",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, fingerprint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "removed_by_layer",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, removed_by_layer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "line",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Finding, line),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
   2,   /* field[2] = aliases */
   11,   /* field[11] = cvss_vector */
+  14,   /* field[14] = excerpt */
+  15,   /* field[15] = fingerprint */
   7,   /* field[7] = fixed_versions */
   1,   /* field[1] = id */
   6,   /* field[6] = installed_version */
   0,   /* field[0] = kind */
   9,   /* field[9] = layer */
+  17,   /* field[17] = line */
   5,   /* field[5] = package */
   12,   /* field[12] = package_type */
   8,   /* field[8] = path */
+  13,   /* field[13] = remedy */
+  16,   /* field[16] = removed_by_layer */
   4,   /* field[4] = score */
   3,   /* field[3] = severity */
   10,   /* field[10] = title */
@@ -11084,7 +11175,7 @@ static const unsigned tidewaiter__v1__finding__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__finding__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__finding__descriptor =
 {
@@ -11094,7 +11185,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__finding__descriptor =
   "Tidewaiter__V1__Finding",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Finding),
-  13,
+  18,
   tidewaiter__v1__finding__field_descriptors,
   tidewaiter__v1__finding__field_indices_by_name,
   1,  tidewaiter__v1__finding__number_ranges,
@@ -14394,7 +14485,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descriptors[3] =
 {
   {
     "state",
@@ -14420,15 +14511,28 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__state_count__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cancelling_maximum",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__StateCount, cancelling_maximum),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__state_count__field_indices_by_name[] = {
+  2,   /* field[2] = cancelling_maximum */
   1,   /* field[1] = count */
   0,   /* field[0] = state */
 };
 static const ProtobufCIntRange tidewaiter__v1__state_count__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor =
 {
@@ -14438,7 +14542,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor =
   "Tidewaiter__V1__StateCount",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__StateCount),
-  2,
+  3,
   tidewaiter__v1__state_count__field_descriptors,
   tidewaiter__v1__state_count__field_indices_by_name,
   1,  tidewaiter__v1__state_count__number_ranges,

@@ -94,13 +94,13 @@ package final class Daemon: Sendable {
     self.scheduler = scheduler
     control = QueueControl(queue: queue, scanner: scanner, log: log)
     removals = Removals(
-      store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: clock,
-      log: log)
+      store: store, queue: queue, control: control, scanner: scanner, poller: poller, registries: registries,
+      clock: clock, log: log)
     files = SerialThread(named: "files")
     reader = SerialThread(named: "reader")
     retention = Retention(
       configuration.retention, store: store, queue: queue, reader: reader, clock: clock, log: log)
-    let ledger = Ledger(store: store, reader: reader)
+    let ledger = Ledger(store: store, queue: queue, reader: reader)
     let rescanner = Rescanner(store: store, intake: intake)
     let uploads = try Uploads(
       directory: directory.uploadsDirectory, bytesMaximum: configuration.uploadBytesMaximum, thread: files)
@@ -117,7 +117,8 @@ package final class Daemon: Sendable {
     let system = SystemHandler(
       store: store, queue: queue, describer: describer, retention: retention, advisories: advisories, metrics: metrics,
       configuration: configuration,
-      startedAt: startedAt, clock: clock, events: events, catalogue: catalogue, files: files)
+      startedAt: startedAt, clock: clock, events: events, catalogue: catalogue, files: files,
+      log: log)
     let served =
       system.systemMethods
       + IntegrationsHandler(

@@ -83,6 +83,7 @@ enum ErrorTranslation {
       case .diskFull, .mapFull: .resourceExhausted
       case .closed, .reopening, .inUse: .unavailable
       case .damaged: .dataLoss
+      case .backupTooSlow: .aborted
       case .secrets, .keyNotOurs, .notWritable, .schemaUnknown, .backupUnusable, .notEmpty: .failedPrecondition
       case .keyTooLong, .io: .internal
       }

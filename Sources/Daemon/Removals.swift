@@ -18,6 +18,7 @@ final class Removals: Sendable {
 
   private let store: StateStore
   private let queue: JobQueue
+  private let control: QueueControl
   private let scanner: Scanner
   private let poller: Poller
   private let registries: RegistryClients
@@ -26,11 +27,13 @@ final class Removals: Sendable {
   private let state = Mutex(State())
 
   init(
-    store: StateStore, queue: JobQueue, scanner: Scanner, poller: Poller, registries: RegistryClients, clock: WallClock,
+    store: StateStore, queue: JobQueue, control: QueueControl, scanner: Scanner, poller: Poller,
+    registries: RegistryClients, clock: WallClock,
     log: Logger
   ) {
     self.store = store
     self.queue = queue
+    self.control = control
     self.scanner = scanner
     self.poller = poller
     self.registries = registries
@@ -44,6 +47,7 @@ final class Removals: Sendable {
     let id = try await store.beginRemoval(named: name, now: clock.now, actor: actor) { [queue] id, transaction in
       try queue.cancelAll(ofRemoved: id, in: transaction)
     }
+    control.carryOutSoon()
     registries.remove(id)
     log.info("integration is being removed", metadata: ["integration": "\(name)"])
     carryOn(id)
@@ -90,7 +94,7 @@ final class Removals: Sendable {
   }
 
   private func remove(_ id: UInt64) async throws {
-    _ = try await queue.clear(JobQueue.Selection(integration: id))
+    _ = try await queue.clear(JobQueue.Selection(integration: id), actor: nil)
     while try await store.removeRemains(of: id, now: clock.now) { try Task.checkCancellation() }
   }
 

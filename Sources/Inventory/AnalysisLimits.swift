@@ -30,11 +30,30 @@ package struct AnalysisLimits: Sendable {
   package var packageBytes = 32 << 20
   /// A package's name, version or another of its texts; a value of os-release.
   package var textBytes = 1_024
-  /// A file that is searched for secrets.
+  /// How far a NUL in a file tells that it is no text.
+  package var textProbeBytes = 8 << 10
+  /// A text file that is searched for secrets.
   package var secretFileBytes = 10 << 20
-  /// Secrets kept of one file, and of one layer.
+  /// Secrets kept of one file and of one layer; one of them, in bytes; the masked piece of its line.
   package var secretsOfFile = 100
   package var secrets = 5_000
+  package var secretBytes = 8_192
+  package var excerptBytes = 256
+  /// Findings on files of one layer.
+  package var fileFindings = 1_000
+  /// Archives in archives, the outermost counted.
+  package var archiveDepth = 4
+  /// Members of an archive and of those in it, all together.
+  package var archiveMembers = 500_000
+  /// What the members of one archive, and of those in it, are unpacked to, all together; and those of a layer.
+  package var archiveBytes = 512 << 20
+  package var layerArchiveBytes = 16 << 30
+  /// A member that is read for what it says, such as a manifest.
+  package var archiveTextBytes = 16 << 20
+  /// A file in JSON. While it is read, eight times as much may be held.
+  package var jsonBytes = 16 << 20
+  /// A text packed into an executable.
+  package var packedTextBytes = 8 << 20
   /// Faults kept of one layer.
   package var faults = 1_000
 

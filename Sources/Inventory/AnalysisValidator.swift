@@ -1,3 +1,4 @@
+import SecretRules
 import StorageMessages
 
 /// Checks that an analysis from a worker holds only what the analyser can have written. It cannot tell a false package
@@ -19,14 +20,19 @@ struct AnalysisValidator {
       try require(EntryKind.known.contains(entry.kind) && entry.kind != .unspecified, "an entry has no kind")
       try require(entry.linkTarget.count <= limits.nameBytes, "a link's target is too long")
     }
+    try require(
+      PlacedPaths(analysis.placed).map { UInt64($0.count) <= analysis.entries } ?? false,
+      "its paths' hashes are not in order")
     try validateDatabases(analysis)
+    try validateFindings(analysis)
     try validateFaults(analysis.faults)
   }
 
   private func validateDatabases(_ analysis: LayerAnalysis) throws(WorkerProtocol.MalformedAnswer) {
     let watchedMax = limits.databaseFiles + 100
     try require(analysis.watched.count <= watchedMax, "it watches too many paths")
-    try require(analysis.databases.count <= watchedMax, "it has too many databases")
+    let files = analysis.databases.count + analysis.lockFiles.count
+    try require(files <= watchedMax + limits.packages, "it has too many databases")
     try require(analysis.osReleases.count <= WatchedPaths.osReleases.count, "it has too many os-release files")
     for file in analysis.osReleases {
       try require(WatchedPaths.all.meaning(of: file.path) == .osRelease, "an os-release file has another path")
@@ -36,16 +42,55 @@ struct AnalysisValidator {
     }
     var packages = 0
     for database in analysis.databases {
-      try require(
-        WatchedPaths.all.meaning(of: database.path)?.databaseKind == database.kind, "a database's kind and path differ")
-      packages += database.packages.count
-      for package in database.packages {
-        try require(package.type == (database.kind == "dpkg" ? "deb" : database.kind), "a package's type differs")
-        try require(!package.name.isEmpty && !package.version.isEmpty, "a package has no name or version")
-        try require(package.texts.allSatisfy(isShort), "a package's text is too long")
+      if let kind = WatchedPaths.all.meaning(of: database.path)?.databaseKind {
+        try require(kind == database.kind, "a database's kind and path differ")
+        try validatePackages(of: database) { $0 == (kind == "dpkg" ? "deb" : kind) }
+      } else {
+        try validateLanguage(database)
       }
+      packages += database.packages.count
+    }
+    for file in analysis.lockFiles {
+      try validateLanguage(file)
+      packages += file.packages.count
     }
     try require(packages <= limits.packages, "it lists too many packages")
+  }
+
+  private func validateLanguage(_ file: PackageDatabase) throws(WorkerProtocol.MalformedAnswer) {
+    guard let kind = LanguageKind(rawValue: file.kind) else {
+      throw WorkerProtocol.MalformedAnswer(reason: "a file's packages are of an unknown kind")
+    }
+    try validatePaths([file.path])
+    try validatePackages(of: file) { kind.holds($0) }
+  }
+
+  private func validatePackages(
+    of database: PackageDatabase, _ isOfType: (String) -> Bool
+  ) throws(WorkerProtocol.MalformedAnswer) {
+    for package in database.packages {
+      try require(isOfType(package.type), "a package's type differs")
+      try require(!package.name.isEmpty && !package.version.isEmpty, "a package has no name or version")
+      try require(package.texts.allSatisfy(isShort), "a package's text is too long")
+    }
+  }
+
+  private func validateFindings(_ analysis: LayerAnalysis) throws(WorkerProtocol.MalformedAnswer) {
+    try require(analysis.fileFindings.count <= limits.fileFindings, "it has too many findings on files")
+    for finding in analysis.fileFindings {
+      try require(FileCheck(rawValue: finding.id) != nil, "a finding on a file is unknown")
+      try require(finding.detail.utf8.count <= limits.excerptBytes, "a finding on a file says too much")
+      try validatePaths([finding.path])
+    }
+    try require(analysis.secrets.count <= limits.secrets, "it has too many secrets")
+    for secret in analysis.secrets {
+      try require(SecretRules.summary(of: secret.rule) != nil, "a secret is of an unknown kind")
+      try require(secret.value.count <= limits.secretBytes && !secret.value.isEmpty, "a secret is too long or empty")
+      try require(secret.excerpt.utf8.count <= limits.excerptBytes * 3, "a secret's excerpt is too long")
+      // Only the daemon can make one.
+      try require(secret.fingerprint.isEmpty, "a secret has a fingerprint")
+      try validatePaths([secret.path])
+    }
   }
 
   private func validateFaults(_ faults: [LayerFault]) throws(WorkerProtocol.MalformedAnswer) {

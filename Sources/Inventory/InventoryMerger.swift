@@ -47,6 +47,7 @@ package struct InventoryMerger: ~Copyable {
   }
 
   private let tree = ImageTree()
+  private var files = LayeredFiles()
   /// Each package of the image as it is so far, with the first layer of its unbroken presence.
   private var origins: [PackageKey: Int] = [:]
   private var view: [Located] = []
@@ -75,6 +76,7 @@ package struct InventoryMerger: ~Copyable {
     for path in layer.opaqueDirectories where tree.remove(path, onlyBelow: true) { isChanged = true }
     for path in layer.whiteouts where tree.remove(path, onlyBelow: false) { isChanged = true }
     if place(layer, index) { isChanged = true }
+    if addFiles(of: layer, index) { isChanged = true }
     guard isChanged else { return }
     let before = view
     view = databases()
@@ -82,8 +84,17 @@ package struct InventoryMerger: ~Copyable {
     attribute(index)
   }
 
+  private mutating func addFiles(of layer: LayerAnalysis, _ index: Int) -> Bool {
+    // Taken out while it changes: admitting a database changes this too.
+    var files = exchange(&self.files, with: LayeredFiles())
+    let isChanged = files.add(layer, index) { admit($0, index) }
+    self.files = files
+    return isChanged
+  }
+
   /// Whether anything was placed that was not there.
   private mutating func place(_ layer: LayerAnalysis, _ index: Int) -> Bool {
+    // Those of languages are at paths that are not watched.
     let databases = Dictionary(layer.databases.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
     let osReleases = Dictionary(layer.osReleases.map { ($0.path, $0.os) }, uniquingKeysWith: { first, _ in first })
     var isChanged = false
@@ -165,10 +176,9 @@ package struct InventoryMerger: ~Copyable {
 
   private mutating func attribute(_ layer: Int) {
     var next: [PackageKey: Int] = [:]
-    for package in view.lazy.flatMap(\.packages) {
-      let key = PackageKey(package)
-      next[key] = origins[key] ?? layer
-    }
+    for package in view.lazy.flatMap(\.packages) { next[PackageKey(package)] = layer }
+    for package in files.databases.lazy.flatMap(\.content.packages) { next[PackageKey(package)] = layer }
+    for key in next.keys { if let origin = origins[key] { next[key] = origin } }
     origins = next
   }
 
@@ -179,16 +189,35 @@ package struct InventoryMerger: ~Copyable {
     inventory.os = chooseOS()
     let purls = PackageURL(os: inventory.os)
     var listed = Set<PackageKey>()
-    for package in view.lazy.flatMap(\.packages) {
-      let key = PackageKey(package)
-      guard listed.insert(key).inserted else { continue }
+    func located(_ package: Package, path: [UInt8], layer: Int) -> InventoryPackage? {
+      guard listed.insert(PackageKey(package)).inserted else { return nil }
       var located = InventoryPackage()
-      located.layer = UInt32(origins[key] ?? 0)
+      located.layer = UInt32(layer)
       located.purl = purls.text(package)
       located.package = package
-      inventory.packages.append(located)
+      located.path = storedText(path)
+      return located
+    }
+    for package in view.lazy.flatMap(\.packages) {
+      located(package, path: [], layer: origins[PackageKey(package)] ?? 0).map { inventory.packages.append($0) }
+    }
+    for file in files.databases.sorted(by: { $0.path.lexicographicallyPrecedes($1.path) }) {
+      for package in file.content.packages {
+        located(package, path: file.path, layer: origins[PackageKey(package)] ?? file.layer)
+          .map { inventory.packages.append($0) }
+      }
     }
     inventory.packages.sort { Self.order($0.package ?? Package(), $1.package ?? Package()) }
+    listed = []
+    for file in files.lockFiles.sorted(by: { $0.path.lexicographicallyPrecedes($1.path) }) {
+      for package in file.content.packages {
+        located(package, path: file.path, layer: file.layer).map { inventory.lockedPackages.append($0) }
+      }
+    }
+    inventory.secrets = files.secrets.map { secret in
+      MergedInventory.Secret(record: secret.content, layer: secret.layer, hiddenBy: secret.hiddenBy)
+    }
+    inventory.fileFindings = files.findings.map { MergedInventory.FileFault(record: $0.content, layer: $0.layer) }
     reportRemovals()
     reportLinks()
     return inventory

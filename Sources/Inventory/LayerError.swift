@@ -23,6 +23,7 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
     case keptPathLimit = "LAYER_PATH_LIMIT"
     case packageLimit = "LAYER_PACKAGE_LIMIT"
     case faultLimit = "LAYER_FAULT_LIMIT"
+    case findingLimit = "LAYER_FINDING_LIMIT"
     case fileTooLarge = "FILE_TOO_LARGE"
     case fileSparse = "FILE_SPARSE"
     case hardLinkNotKept = "HARD_LINK_NOT_READ"
@@ -32,6 +33,8 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
     case secretLimit = "SECRET_LIMIT"
     case secretsNotRead = "SECRETS_NOT_READ"
     case databaseIncomplete = "DATABASE_INCOMPLETE"
+    case archiveMalformed = "ARCHIVE_MALFORMED"
+    case archiveLimit = "ARCHIVE_LIMIT"
   }
 
   package let code: Code

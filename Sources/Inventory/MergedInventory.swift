@@ -6,10 +6,30 @@ package struct MergedInventory: Sendable, Equatable {
   package var os: OSRelease?
   /// Each with the index of the layer that brought it, and its purl; sorted by type, name, version and architecture.
   package var packages: [InventoryPackage] = []
+  /// Of lock files in the image: meant to be installed, which is no evidence that they are. Sorted by the files' paths.
+  package var lockedPackages: [InventoryPackage] = []
+  package var secrets: [Secret] = []
+  package var fileFindings: [FileFault] = []
   /// All of kind error: faults of layers, and contradictions between them.
   package var findings: [FindingRecord] = []
   /// Said aloud in the report, without being wrong.
   package var notes: [String] = []
+}
+
+extension MergedInventory {
+  /// A secret that some layer holds, whether or not it is in sight.
+  package struct Secret: Sendable, Equatable {
+    package let record: SecretRecord
+    package let layer: Int
+    /// The layer that removed or replaced its file.
+    package let hiddenBy: Int?
+  }
+
+  /// What is wrong with a file that is in sight.
+  package struct FileFault: Sendable, Equatable {
+    package let record: FileFinding
+    package let layer: Int
+  }
 }
 
 /// Codes of the findings that merging adds to those of the layers; stable, and the finding's `id`.

@@ -31,8 +31,8 @@ enum DistributionFamily: String {
   }
 }
 
-/// Writes package URLs (purl specification) of an image's packages. The namespace is the distribution's id; it is left
-/// out where the distribution is unknown, or is one that has no such packages.
+/// Writes package URLs (purl specification) of an image's packages. The namespace of a distribution's package is the
+/// distribution's id; it is left out where the distribution is unknown, or is one that has no such packages.
 package struct PackageURL: Sendable {
   private let os: OSRelease?
   private let family: DistributionFamily?
@@ -43,6 +43,13 @@ package struct PackageURL: Sendable {
   }
 
   package func text(_ package: Package) -> String {
+    switch package.type {
+    case "npm", "pypi", "golang", "maven", "gem", "cargo", "nuget", "composer": Self.languageText(package)
+    default: distributionText(package)
+    }
+  }
+
+  private func distributionText(_ package: Package) -> String {
     var text = "pkg:\(package.type)/"
     let databaseKind = package.type == "deb" ? "dpkg" : package.type
     let distribution = family == nil || family?.databaseKind == databaseKind ? os : nil
@@ -65,6 +72,43 @@ package struct PackageURL: Sendable {
     if let epoch { qualifiers.append("epoch=" + Self.encode(epoch)) }
     if !qualifiers.isEmpty { text += "?" + qualifiers.joined(separator: "&") }
     return text
+  }
+
+  /// Of a language's package; each type has its own rules ("PURL types" of the specification).
+  private static func languageText(_ package: Package) -> String {
+    var name = package.name
+    var version = package.version
+    var separator: Character = "/"
+    switch package.type {
+    case "npm", "composer": name = name.lowercased()
+    case "pypi": name = name.lowercased().replacing("_", with: "-")
+    case "golang":
+      name = name.lowercased()
+      if name == "stdlib" && version.hasPrefix("go") { version = String(version.dropFirst(2)) }
+    case "maven": separator = ":"
+    default: break
+    }
+    var text = "pkg:\(package.type)/"
+    for part in parts(of: name, package.type, separator) { text += encode(String(part)) + "/" }
+    text.removeLast()
+    text += "@" + encode(version)
+    if !package.arch.isEmpty {
+      text += (package.type == "gem" ? "?platform=" : "?arch=") + encode(package.arch)
+    }
+    return text
+  }
+
+  /// Namespace and name: a name whose parts are not what its type knows stays in one piece, whatever it holds.
+  private static func parts(of name: String, _ type: String, _ separator: Character) -> [Substring] {
+    let parts = name.split(separator: separator, omittingEmptySubsequences: false)
+    let isKnown =
+      switch type {
+      case "npm": parts.count == 2 && name.hasPrefix("@")
+      case "composer", "maven": parts.count == 2
+      case "golang": true
+      default: false
+      }
+    return isKnown && parts.allSatisfy { !$0.isEmpty } ? parts : [Substring(name)]
   }
 
   /// Percent-encodes all but letters, digits, `.`, `-`, `_`, `~` and the colon (purl specification, "Character encoding").

@@ -4,6 +4,11 @@ import Store
 
 /// Cancelling a selection, however large, costs its caller one record. From its commit on nothing that it covers starts,
 /// and every reader is shown it as cancelled; a batch at a time, whoever has the time carries it out.
+///
+/// Counts go along where that costs no look at jobs: what a selection covers that takes all of an integration, or of the
+/// queue, is all that is pending, and is counted as cancelled from the same commit on (`isCounted`). Of one that chooses by
+/// poll or repository nobody knows how much it covers until each job was looked at; that is counted as pending until it is
+/// carried out, with the most that it can be beside it (`cancelling`).
 extension JobQueue {
   /// Selections that may be open at a time: each is looked at for every job that is read.
   package static let openCancellationsMaximum = 32
@@ -56,8 +61,10 @@ extension JobQueue {
   }
 
   /// The selections that are not carried out yet, as one transaction sees them.
-  struct OpenCancellations: Sendable {
+  package struct OpenCancellations: Sendable {
     fileprivate let extents: [(number: UInt64, extent: Extent)]
+
+    package var isEmpty: Bool { extents.isEmpty }
 
     /// The one that makes a pending job a cancelled one; nil for a job that none covers.
     func covering(_ job: JobRecord) -> CancellationRecord? {
@@ -73,7 +80,7 @@ extension JobQueue {
     }
 
     /// The job as it is shown: what is covered is cancelled since it was asked for.
-    func view(_ job: JobRecord) -> JobRecord {
+    package func view(_ job: JobRecord) -> JobRecord {
       guard let record = covering(job) else { return job }
       var job = job
       job.state = .cancelled
@@ -84,7 +91,7 @@ extension JobQueue {
     }
   }
 
-  func openCancellations(in transaction: ReadTransaction) throws -> OpenCancellations {
+  package func openCancellations(in transaction: ReadTransaction) throws -> OpenCancellations {
     var extents: [(number: UInt64, extent: Extent)] = []
     try transaction.scan(QueueTables.cancellations) { number, record in
       extents.append((number, try Extent(record, readPattern)))
@@ -117,16 +124,7 @@ extension JobQueue {
         throw TooManyCancellations()
       }
       let outcome = try cancel(record, selection.states, progress, in: transaction)
-      var event = EventRecord(.queueCancelled, time: clock.now)
-      if let integration = selection.integration {
-        event.integrationId = integration
-        event.integration = try store.integrationName(integration, in: transaction)
-      }
-      event.repository = selection.repository
-      event.pollId = selection.poll ?? 0
-      event.actor = actor
-      event.detail = "at most \(outcome.matchedMaximum) jobs"
-      try store.append(event, in: transaction)
+      try tell(.queueCancelled, selection, matchedMaximum: outcome.matchedMaximum, actor: actor, in: transaction)
       return outcome
     }
   }
@@ -164,12 +162,45 @@ extension JobQueue {
     }
     var matched = UInt64(ended.count)
     if wantsPending {
-      try transaction.put(
-        QueueTables.cancellations, try transaction.take("next_cancellation"), record)
       let integration = record.integrationId == 0 ? nil : record.integrationId
       matched += try counts(of: integration, in: transaction)[.pending] ?? 0
+      record.isCounted = extent.isWhole
+      if record.isCounted { try countPendingAsCancelled(of: integration, in: transaction) }
+      try transaction.put(QueueTables.cancellations, try transaction.take("next_cancellation"), record)
     }
     return SelectionCancelled(matchedMaximum: matched, leases: ended)
+  }
+
+  /// Whether the counts have a pending job as cancelled already.
+  func isCountedAsCancelled(_ job: JobRecord, in transaction: ReadTransaction) throws -> Bool {
+    var isCounted = false
+    try transaction.scan(QueueTables.cancellations) { _, record in
+      isCounted =
+        record.isCounted && job.sequence <= record.throughSequence
+        && (record.integrationId == 0 || record.integrationId == job.integrationId)
+      return !isCounted
+    }
+    return isCounted
+  }
+
+  /// Pending jobs, by integration, of which it is not known how many are being cancelled: at most so many.
+  package func cancelling() throws -> [UInt64: UInt64] {
+    try store.read { transaction in
+      var open: [CancellationRecord] = []
+      try transaction.scan(QueueTables.cancellations) { _, record in
+        if !record.isCounted { open.append(record) }
+        return true
+      }
+      if open.isEmpty { return [:] }
+      var found: [UInt64: UInt64] = [:]
+      try scanCounts(of: nil, in: transaction) { integration, state, count in
+        guard state == .pending else { return }
+        let left = open.filter { $0.integrationId == 0 || $0.integrationId == integration }
+          .reduce(0 as UInt64) { $0 + ($1.throughId - min($1.position, $1.throughId)) }
+        if left > 0 { found[integration] = min(count, left) }
+      }
+      return found
+    }
   }
 
   /// Selections that are not carried out to their end.

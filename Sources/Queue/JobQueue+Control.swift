@@ -131,45 +131,45 @@ extension JobQueue {
   // MARK: - Off the list
 
   /// Forgets jobs that have ended, with their attempts; others stay.
-  package func clear(_ ids: [UInt64]) async throws -> [Change] {
-    try await change(ids) { job, transaction in try clear(job, in: transaction) }
+  package func clear(_ ids: [UInt64], actor: String) async throws -> [Change] {
+    try await change(ids) { job, transaction in
+      try clear(job, in: transaction)
+    } then: { changes, transaction in
+      let cleared = changes.count(where: \.isChanged)
+      if cleared == 0 { return }
+      try tell(.queueCleared, nil, detail: cleared == 1 ? "1 job" : "\(cleared) jobs", actor: actor, in: transaction)
+    }
   }
 
-  package func clear(_ selection: Selection) async throws -> UInt64 {
+  /// The same for a selection; one event tells of all of it, with the first that go. `actor` is who wants it; nil where that
+  /// is nobody's wish of its own.
+  package func clear(_ selection: Selection, actor: String?) async throws -> UInt64 {
     let states = selection.states.isEmpty ? Set(JobState.all) : selection.states
+    let ended = Selection(of: selection, states: states.filter(\.isFinal))
     var cleared: UInt64 = 0
-    try await changeAll(Selection(of: selection, states: states.filter(\.isFinal))) { job, transaction in
+    try await changeAll(ended) { job, transaction in
       try clear(job, in: transaction)
+    } first: { transaction in
+      guard let actor else { return }
+      let matched = try counts(of: ended.integration, in: transaction).filter { ended.states.contains($0.key) }
+      try tell(
+        .queueCleared, ended, matchedMaximum: matched.values.reduce(0, +), actor: actor, in: transaction)
     } told: {
       if $0.isChanged { cleared += 1 }
     }
     return cleared
   }
 
-  /// Forgets jobs that ended before an instant, looking at `limit` of them; returns how many, and whether to go on.
-  package func clear(endedBefore instant: Int64, limit: Int) async throws -> (cleared: Int, isMore: Bool) {
-    try await store.write { transaction in
-      var doomed: [EndedKey] = []
-      for state in JobState.all where state.isFinal && doomed.count < limit {
-        let first = EndedKey(state: state, endedAt: 0, job: 0)
-        try transaction.scan(QueueTables.ended, from: first) { key, _ in
-          guard key.state == first.state, key.endedAt < UInt64(max(0, instant)) else { return false }
-          doomed.append(key)
-          return doomed.count < limit
-        }
-      }
-      var cleared = 0
-      for key in doomed {
-        if let job = try transaction.get(QueueTables.jobs, key.job), job.state.isFinal, job.endedKey == key {
-          _ = try clear(job, in: transaction)
-          cleared += 1
-        } else {
-          // Nobody's: it must not stand in the way.
-          try transaction.delete(QueueTables.ended, key)
-        }
-      }
-      return (cleared, doomed.count == limit)
-    }
+  /// Whether a row of what has ended is borne out by its job.
+  package func hasEnded(_ key: EndedKey, in transaction: ReadTransaction) throws -> Bool {
+    guard let job = try transaction.get(QueueTables.jobs, key.job) else { return false }
+    return job.state.isFinal && job.endedKey == key
+  }
+
+  /// Forgets the job of such a row, with its attempts.
+  package func forget(_ key: EndedKey, in transaction: WriteTransaction) throws {
+    guard let job = try transaction.get(QueueTables.jobs, key.job), job.endedKey == key else { return }
+    _ = try clear(job, in: transaction)
   }
 
   private func clear(_ job: JobRecord, in transaction: WriteTransaction) throws -> Change {
@@ -235,6 +235,22 @@ extension JobQueue {
     return found
   }
 
+  /// That something begins to be done to all that a selection matches.
+  func tell(
+    _ kind: EventKind, _ selection: Selection, matchedMaximum: UInt64, actor: String, in transaction: WriteTransaction
+  ) throws {
+    var event = EventRecord(kind, time: clock.now)
+    if let integration = selection.integration {
+      event.integrationId = integration
+      event.integration = try store.integrationName(integration, in: transaction)
+    }
+    event.repository = selection.repository
+    event.pollId = selection.poll ?? 0
+    event.actor = actor
+    event.detail = "at most \(matchedMaximum) jobs"
+    try store.append(event, in: transaction)
+  }
+
   private func tell(
     _ kind: EventKind, _ integration: UInt64?, detail: String, actor: String, in transaction: WriteTransaction
   ) throws {
@@ -251,9 +267,10 @@ extension JobQueue {
   // MARK: - By name, and by what they are
 
   /// Changes jobs that are named: all, or none when one is unknown. One that an open cancellation covers is cancelled
-  /// first.
+  /// first. `then` is told of all of them, in the same transaction.
   private func change(
-    _ ids: [UInt64], _ body: @escaping @Sendable (JobRecord, WriteTransaction) throws -> Change
+    _ ids: [UInt64], _ body: @escaping @Sendable (JobRecord, WriteTransaction) throws -> Change,
+    then: @escaping @Sendable ([Change], WriteTransaction) throws -> Void = { _, _ in }
   ) async throws -> [Change] {
     try await store.write { transaction in
       let jobs = try ids.map { id throws -> JobRecord in
@@ -261,28 +278,32 @@ extension JobQueue {
         return job
       }
       let cancellations = try openCancellations(in: transaction)
-      return try jobs.map { stale in
+      let changes = try jobs.map { stale in
         // A job may be named twice, and the first change may have cancelled another.
         guard let job = try transaction.get(QueueTables.jobs, stale.id) else {
           return Change(job: stale.id, state: stale.state)
         }
         return try body(try settled(job, cancellations, in: transaction), transaction)
       }
+      try then(changes, transaction)
+      return changes
     }
   }
 
-  /// Changes every job of a selection, whose states are named, in batches between which others have their turn. What is queued meanwhile is left.
+  /// Changes every job of a selection, whose states are named, in batches between which others have their turn. What is
+  /// queued meanwhile is left. `first` runs in the first transaction that changes any, before it does.
   private func changeAll(
     _ selection: Selection, _ body: @escaping @Sendable (JobRecord, WriteTransaction) throws -> Change,
-    told: (Change) -> Void
+    first: @escaping @Sendable (WriteTransaction) throws -> Void = { _ in }, told: (Change) -> Void
   ) async throws {
     if selection.states.isEmpty { return }
     let last = try store.read { (try $0.get(StateStore.meta, "next_job") ?? 1) - 1 }
     let wanted = try Filter(selection, readPattern)
     var position: UInt64 = 0
+    var hasBegun = false
     while position < last {
       try Task.checkCancellation()
-      let (changes, next) = try await store.write { [position] transaction in
+      let (changes, next) = try await store.write { [position, hasBegun] transaction in
         let cancellations = try openCancellations(in: transaction)
         var matching: [UInt64] = []
         var (lookedAt, next) = (0, last)
@@ -296,6 +317,7 @@ extension JobQueue {
           }
           return true
         }
+        if !hasBegun && !matching.isEmpty { try first(transaction) }
         let changes = try matching.compactMap { id throws -> Change? in
           // A change before this one may have settled it.
           guard let job = try transaction.get(QueueTables.jobs, id), wanted.matches(cancellations.view(job)) else {
@@ -305,6 +327,7 @@ extension JobQueue {
         }
         return (changes, next)
       }
+      hasBegun = hasBegun || !changes.isEmpty
       for change in changes { told(change) }
       position = next
     }

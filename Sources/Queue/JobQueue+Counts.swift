@@ -1,9 +1,11 @@
 import StorageMessages
 import Store
 
-/// How much there is. What an open cancellation covers is counted as pending until it is carried out.
+/// How much there is. What an open cancellation covers is counted as cancelled, as it is shown, but for selections by poll or
+/// repository: see `cancelling`.
 extension JobQueue {
-  private static let oldestLookedAtMaximum = 10_000
+  /// Jobs behind the heads of their lines that are looked at for one that is not being cancelled.
+  private static let passedOverMaximum = 1_000
 
   /// Number of jobs in each state, of one integration or all.
   package func counts(of integration: UInt64? = nil) throws -> [JobState: UInt64] {
@@ -27,7 +29,20 @@ extension JobQueue {
     }
   }
 
-  private func scanCounts(
+  /// What is pending of an integration, or of all, is cancelled to the counts.
+  func countPendingAsCancelled(of integration: UInt64?, in transaction: WriteTransaction) throws {
+    var pending: [UInt64: UInt64] = [:]
+    try scanCounts(of: integration, in: transaction) { id, state, count in
+      if state == .pending { pending[id] = count }
+    }
+    for (id, count) in pending {
+      let change = Int64(clamping: count)
+      try Self.add(-change, QueueTables.counts, CountKey(integration: id, state: .pending), in: transaction)
+      try Self.add(change, QueueTables.counts, CountKey(integration: id, state: .cancelled), in: transaction)
+    }
+  }
+
+  func scanCounts(
     of integration: UInt64?, in transaction: ReadTransaction, _ body: (UInt64, JobState, UInt64) -> Void
   ) throws {
     try transaction.scan(QueueTables.counts, prefix: { if let integration { $0.append(integration) } }) { key, count in
@@ -51,27 +66,30 @@ extension JobQueue {
     }
   }
 
-  /// When the job was queued that waits longest at the head of its line, of one integration or all; nil when none waits.
-  /// Nanoseconds since 1970. Looks at the head of each priority, and not far behind jobs that are being cancelled.
-  package func oldestPending(of integration: UInt64? = nil) throws -> Int64? {
+  /// When the job was queued that waits longest at the head of its line, by integration, of one or of all that have one.
+  /// Nanoseconds since 1970. Looks at the head of each priority, and on the whole not far behind jobs that are being
+  /// cancelled one by one: an integration whose line holds many of these has none here for the moment.
+  package func oldestPending(of integration: UInt64? = nil) throws -> [UInt64: Int64] {
     try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
-      var oldest: Int64?
-      var lookedAt = 0
+      var oldest: [UInt64: Int64] = [:]
+      var passedOver = 0
       for each in try integration.map({ [$0] }) ?? waitingIntegrations(in: transaction) {
+        let through = cancellations.wholeThrough(of: each)
         for priority in Priority.allCases {
           try transaction.scan(
             QueueTables.ready,
             prefix: { key in
               key.append(each)
               key.append(priority.rawValue)
-            }
+            }, startingAt: ReadyKey(integration: each, priority: priority.rawValue, sequence: through + 1)
           ) { _, id in
             guard let job = try transaction.get(QueueTables.jobs, id) else { return true }
-            // Those that are cancelled stand at the head of the line until that is carried out.
-            lookedAt += 1
-            if cancellations.covering(job) != nil { return lookedAt < Self.oldestLookedAtMaximum }
-            oldest = min(oldest ?? .max, job.enqueuedAt)
+            if cancellations.covering(job) != nil {
+              passedOver += 1
+              return passedOver < Self.passedOverMaximum
+            }
+            oldest[each] = min(oldest[each] ?? .max, job.enqueuedAt)
             return false
           }
         }

@@ -11,21 +11,29 @@ extension JobQueue {
     }
   }
 
-  /// Jobs in order of id above `after` up to `through` that satisfy `matches`, at most `limit`.
+  /// Jobs in order of id above `after` up to `through` that satisfy `matches`, at most `limit`, and at most some thousands
+  /// looked at: `next` is where to go on, nil at the end.
   package func jobs(
     after: UInt64, through last: UInt64 = .max, limit: Int, where matches: (JobRecord) -> Bool
-  ) throws -> [JobRecord] {
-    guard after < last, limit > 0 else { return [] }
+  ) throws -> (jobs: [JobRecord], next: UInt64?) {
+    guard after < last, limit > 0 else { return ([], nil) }
     return try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
       var found: [JobRecord] = []
+      var next: UInt64?
+      var lookedAt = 0
       try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
         guard id <= last else { return false }
         let job = cancellations.view(job)
         if matches(job) { found.append(job) }
-        return found.count < limit
+        lookedAt += 1
+        guard found.count < limit, lookedAt < Self.lookedAtMaximum else {
+          next = id
+          return false
+        }
+        return true
       }
-      return found
+      return (found, next)
     }
   }
 
@@ -107,13 +115,23 @@ extension JobQueue {
       var heads: [UInt64: (position: LinePosition, job: UInt64)] = [:]
       func advance(_ integration: UInt64, past position: LinePosition?) throws {
         heads[integration] = nil
-        let first = position.map {
+        let through = cancellations.wholeThrough(of: integration)
+        var first = position.map {
           ReadyKey(integration: integration, priority: $0.priority, sequence: $0.sequence + 1)
         }
-        try transaction.scan(QueueTables.ready, prefix: { $0.append(integration) }, startingAt: first) { key, id in
-          heads[integration] = (LinePosition(priority: key.priority, sequence: key.sequence), id)
-          return false
-        }
+        repeat {
+          var passedOver: ReadyKey?
+          try transaction.scan(QueueTables.ready, prefix: { $0.append(integration) }, startingAt: first) { key, id in
+            if key.sequence <= through {
+              // All that is cancelled of one priority at once.
+              passedOver = ReadyKey(integration: integration, priority: key.priority, sequence: through + 1)
+            } else {
+              heads[integration] = (LinePosition(priority: key.priority, sequence: key.sequence), id)
+            }
+            return false
+          }
+          first = passedOver
+        } while first != nil
       }
       for each in try integration.map({ [$0] }) ?? waitingIntegrations(in: transaction) {
         try advance(each, past: after)
@@ -137,13 +155,16 @@ extension JobQueue {
     }
   }
 
-  /// Pending jobs that back off, the soonest first, after the job of `position`.
+  /// Pending jobs that back off, the soonest first, after the job of `position`. At most `limit`, and at most some thousands
+  /// looked at: `next` is where to go on, nil at the end.
   package func delayed(
     after position: DelayedKey? = nil, of integration: UInt64? = nil, limit: Int
-  ) throws -> [JobRecord] {
+  ) throws -> (jobs: [JobRecord], next: DelayedKey?) {
     try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
       var found: [JobRecord] = []
+      var next: DelayedKey?
+      var lookedAt = 0
       try transaction.scan(QueueTables.delayed, from: position) { key, _ in
         if key != position, let job = try transaction.get(QueueTables.jobs, key.job),
           cancellations.covering(job) == nil,
@@ -151,24 +172,35 @@ extension JobQueue {
         {
           found.append(job)
         }
-        return found.count < limit
+        lookedAt += 1
+        guard found.count < limit, lookedAt < Self.lookedAtMaximum else {
+          next = key
+          return false
+        }
+        return true
       }
-      return found
+      return (found, next)
     }
   }
 
   /// How many jobs are leased before this one where nothing holds one back, itself included: 1 is next. 0 for one that does
-  /// not wait in line. Looks at every key before it: not for a thread that others wait for.
+  /// not wait in line. Those that are being cancelled by poll or repository count until that is carried out. Looks at every
+  /// key before it: not for a thread that others wait for.
   package func position(of job: JobRecord) throws -> UInt64 {
     try store.read { transaction in
       guard job.state == .pending, try transaction.get(QueueTables.ready, job.readyKey) == job.id else { return 0 }
+      let cancellations = try openCancellations(in: transaction)
+      let own = UInt8(clamping: job.priority)
       var ahead: UInt64 = 1
       for integration in try waitingIntegrations(in: transaction) {
-        ahead += UInt64(
-          try transaction.count(
-            QueueTables.ready, from: ReadyKey(integration: integration, priority: 0, sequence: 0),
-            before: ReadyKey(
-              integration: integration, priority: UInt8(clamping: job.priority), sequence: job.sequence)))
+        let through = cancellations.wholeThrough(of: integration)
+        for priority in 0...own {
+          let end: (UInt8, UInt64) = priority == own ? (own, job.sequence) : (priority + 1, 0)
+          ahead += UInt64(
+            try transaction.count(
+              QueueTables.ready, from: ReadyKey(integration: integration, priority: priority, sequence: through + 1),
+              before: ReadyKey(integration: integration, priority: end.0, sequence: end.1)))
+        }
       }
       return ahead
     }

@@ -41,12 +41,14 @@ extension JobQueue {
     in transaction: WriteTransaction
   ) throws -> JobRecord {
     var job = job
+    var isCounted = false
     if job.state == .pending {
       try takeFromLine(job, in: transaction)
+      isCounted = try isCountedAsCancelled(job, in: transaction)
     } else {
       try record(.cancelled, failure, progress, of: job, in: transaction)
     }
-    let previous = try change(&job, .cancel, in: transaction)
+    let previous = try change(&job, .cancel, isCounted: isCounted, in: transaction)
     job.take(failure)
     try close(&job, from: previous, actor: actor, in: transaction)
     try observer(job, failure, transaction)
@@ -81,15 +83,17 @@ extension JobQueue {
     return job
   }
 
-  /// Returns the state that the job was in.
-  func change(_ job: inout JobRecord, _ event: JobEvent, in transaction: WriteTransaction) throws -> JobState {
+  /// Returns the state that the job was in. `isCounted`: the counts have it in its new state already.
+  func change(
+    _ job: inout JobRecord, _ event: JobEvent, isCounted: Bool = false, in transaction: WriteTransaction
+  ) throws -> JobState {
     let previous = job.state
     guard let next = event.next(from: previous) else {
       preconditionFailure("job \(job.id): \(event) cannot happen in state \(previous)")
     }
-    try Self.count(job, by: -1, in: transaction)
+    if !isCounted { try Self.count(job, by: -1, in: transaction) }
     job.state = next
-    try Self.count(job, by: 1, in: transaction)
+    if !isCounted { try Self.count(job, by: 1, in: transaction) }
     return previous
   }
 

@@ -68,7 +68,13 @@ extension JobQueue {
         }
         try takeFromLine(job, in: transaction)
         try transaction.delete(QueueTables.running, job.id)
-        let previous = job.state == .pending ? job.state : try change(&job, .giveBack, in: transaction)
+        var previous = job.state
+        if previous != .pending {
+          try record(.interrupted, nil, Progress(), of: job, in: transaction)
+          previous = try change(&job, .giveBack, in: transaction)
+          // What was pending when a selection was cancelled is counted already; this was not.
+          job.sequence = try transaction.take("next_sequence")
+        }
         job.lease = 0
         job.notBefore = 0
         try put(job, .jobChanged, from: previous, in: transaction)

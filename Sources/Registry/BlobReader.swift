@@ -1,3 +1,4 @@
+import Digests
 import Model
 import Posix
 import Synchronization

@@ -1,3 +1,4 @@
+import Digests
 import Model
 
 /// What points to a manifest of a repository.

@@ -1,3 +1,4 @@
+import Inventory
 import SecretRules
 import StorageMessages
 
@@ -5,8 +6,6 @@ import StorageMessages
 struct FoundSecret {
   /// Of a public prefix.
   static let shownBytes = 4
-  private static let valueBytes = 8_192
-
   var rule: String
   /// The lower, the more its form says.
   var rank: Int
@@ -23,7 +22,7 @@ struct FoundSecret {
     record.path = Array(path)
     record.line = UInt32(clamping: line)
     record.excerpt = excerpt
-    record.value = Array(bytes.prefix(Self.valueBytes))
+    record.value = Array(bytes.prefix(AnalysisLimits.standard.secretBytes))
     return record
   }
 }

@@ -647,6 +647,8 @@ package struct ImageRecord: ProtoMessage {
   package var untagged: Bool = false
   /// when that was found; 0 while one does
   package var untaggedAt: Int64 = 0
+  /// the poll that queued it last, 0 none
+  package var lastPollId: UInt64 = 0
 
   package init() {}
 
@@ -672,6 +674,7 @@ package struct ImageRecord: ProtoMessage {
     self.isRetried = c.pointee.is_retried != 0
     self.untagged = c.pointee.untagged != 0
     self.untaggedAt = c.pointee.untagged_at
+    self.lastPollId = c.pointee.last_poll_id
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -691,6 +694,7 @@ package struct ImageRecord: ProtoMessage {
     c.pointee.is_retried = self.isRetried ? 1 : 0
     c.pointee.untagged = self.untagged ? 1 : 0
     c.pointee.untagged_at = self.untaggedAt
+    c.pointee.last_poll_id = self.lastPollId
   }
 }
 
@@ -970,6 +974,8 @@ package struct ReportRecord: ProtoMessage {
   package var matchedAt: Int64 = 0
   /// said out loud about the advisories: ecosystems without any
   package var matchNotes: [String] = []
+  /// of lock files: meant to be installed, no evidence that they are
+  package var lockedPackages: [InventoryPackage] = []
 
   package init() {}
 
@@ -994,6 +1000,7 @@ package struct ReportRecord: ProtoMessage {
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.storage.v1.ReportRecord.notes")
     self.matchedAt = c.pointee.matched_at
     self.matchNotes = try readTexts(c.pointee.match_notes, c.pointee.n_match_notes, "tidewaiter.storage.v1.ReportRecord.match_notes")
+    self.lockedPackages = try readMessages(c.pointee.locked_packages, c.pointee.n_locked_packages)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1016,6 +1023,8 @@ package struct ReportRecord: ProtoMessage {
     c.pointee.matched_at = self.matchedAt
     c.pointee.n_match_notes = self.matchNotes.count
     c.pointee.match_notes = arena.array(self.matchNotes) { arena.copy($0) }
+    c.pointee.n_locked_packages = self.lockedPackages.count
+    c.pointee.locked_packages = arena.array(self.lockedPackages)
   }
 }
 
@@ -1055,6 +1064,8 @@ package struct InventoryPackage: ProtoMessage {
   /// index into the report's layers
   package var layer: UInt32 = 0
   package var purl: String = ""
+  /// of the file that says so, for a language's packages
+  package var path: String = ""
 
   package init() {}
 
@@ -1069,6 +1080,7 @@ package struct InventoryPackage: ProtoMessage {
     self.package = try readMessage(c.pointee.package)
     self.layer = c.pointee.layer
     self.purl = try readText(c.pointee.purl, "tidewaiter.storage.v1.InventoryPackage.purl")
+    self.path = try readText(c.pointee.path, "tidewaiter.storage.v1.InventoryPackage.path")
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1076,6 +1088,7 @@ package struct InventoryPackage: ProtoMessage {
     c.pointee.package = arena.pointer(self.package)
     c.pointee.layer = self.layer
     c.pointee.purl = arena.copy(self.purl)
+    c.pointee.path = arena.copy(self.path)
   }
 }
 
@@ -1096,6 +1109,16 @@ package struct FindingRecord: ProtoMessage {
   package var layer: Int32 = 0
   package var title: String = ""
   package var packageType: String = ""
+  /// what to do, for people
+  package var remedy: String = ""
+  /// of a secret's line, masked
+  package var excerpt: String = ""
+  /// of a secret: the same for the same secret
+  package var fingerprint: [UInt8] = []
+  /// index + 1 of the layer that took the file out of sight, 0: none
+  package var hiddenBy: Int32 = 0
+  /// of the file, from 1; 0: none
+  package var line: UInt32 = 0
 
   package init() {}
 
@@ -1120,6 +1143,11 @@ package struct FindingRecord: ProtoMessage {
     self.layer = c.pointee.layer
     self.title = try readText(c.pointee.title, "tidewaiter.storage.v1.FindingRecord.title")
     self.packageType = try readText(c.pointee.package_type, "tidewaiter.storage.v1.FindingRecord.package_type")
+    self.remedy = try readText(c.pointee.remedy, "tidewaiter.storage.v1.FindingRecord.remedy")
+    self.excerpt = try readText(c.pointee.excerpt, "tidewaiter.storage.v1.FindingRecord.excerpt")
+    self.fingerprint = readBytes(c.pointee.fingerprint)
+    self.hiddenBy = c.pointee.hidden_by
+    self.line = c.pointee.line
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1139,6 +1167,11 @@ package struct FindingRecord: ProtoMessage {
     c.pointee.layer = self.layer
     c.pointee.title = arena.copy(self.title)
     c.pointee.package_type = arena.copy(self.packageType)
+    c.pointee.remedy = arena.copy(self.remedy)
+    c.pointee.excerpt = arena.copy(self.excerpt)
+    c.pointee.fingerprint = arena.copy(self.fingerprint)
+    c.pointee.hidden_by = self.hiddenBy
+    c.pointee.line = self.line
   }
 }
 
@@ -1160,7 +1193,7 @@ package struct LayerAnalysis: ProtoMessage {
   package var compression: String = ""
   /// of the layer's bytes that were read
   package var compressedBytes: UInt64 = 0
-  /// 8 bytes for each entry that is no directory: what of lower layers they replace
+  /// hashes of the paths of all entries (Inventory.PlacedPaths): what of lower layers they replace
   package var placed: [UInt8] = []
   package var secrets: [SecretRecord] = []
   package var fileFindings: [FileFinding] = []
@@ -1709,6 +1742,8 @@ package struct CancellationRecord: ProtoMessage {
   package var throughId: UInt64 = 0
   /// of the integration, with everything of it
   package var isRemoval: Bool = false
+  /// what it covers is counted as cancelled already
+  package var isCounted: Bool = false
 
   package init() {}
 
@@ -1730,6 +1765,7 @@ package struct CancellationRecord: ProtoMessage {
     self.cancelled = c.pointee.cancelled
     self.throughId = c.pointee.through_id
     self.isRemoval = c.pointee.is_removal != 0
+    self.isCounted = c.pointee.is_counted != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1744,6 +1780,7 @@ package struct CancellationRecord: ProtoMessage {
     c.pointee.cancelled = self.cancelled
     c.pointee.through_id = self.throughId
     c.pointee.is_removal = self.isRemoval ? 1 : 0
+    c.pointee.is_counted = self.isCounted ? 1 : 0
   }
 }
 

@@ -1,6 +1,3 @@
-import CCrypto
-import Glibc
-
 /// What a backup says of itself. SCHEMA.md draws it.
 package struct BackupInfo: Sendable, Equatable {
   /// Nanoseconds since 1970, UTC.
@@ -54,29 +51,6 @@ enum BackupFormat {
       func big(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.bigEndian, Array.init) }
       return magic + big(formatVersion) + big(pageBytes) + big(info.schemaVersion) + big(info.createdAt)
         + big(info.stateBytes) + big(UInt32(info.keyCount)) + big(0 as UInt32)
-    }
-  }
-
-  /// SHA-256 as the bytes come.
-  final class Sum {
-    private let context: OpaquePointer
-    init() {
-      guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
-        preconditionFailure("libcrypto has no SHA-256")
-      }
-      self.context = context
-    }
-    deinit { EVP_MD_CTX_free(context) }
-
-    func add(_ bytes: [UInt8]) {
-      precondition(EVP_DigestUpdate(context, bytes, bytes.count) == 1, "libcrypto cannot hash")
-    }
-
-    /// The sum of all that was added. Once.
-    func end() -> [UInt8] {
-      var sum = [UInt8](repeating: 0, count: sumBytes)
-      precondition(EVP_DigestFinal_ex(context, &sum, nil) == 1, "libcrypto cannot finish a hash")
-      return sum
     }
   }
 }

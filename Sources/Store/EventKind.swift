@@ -18,6 +18,8 @@ package enum EventKind: String, Sendable, CaseIterable {
   case jobChanged = "job.changed"
   /// A selection of jobs was cancelled; each of them is told of as that is carried out.
   case queueCancelled = "queue.cancelled"
+  /// Jobs that have ended were taken off the list by somebody.
+  case queueCleared = "queue.cleared"
   /// No more scans start, of one integration or at all.
   case queuePaused = "queue.paused"
   case queueResumed = "queue.resumed"
@@ -30,6 +32,10 @@ package enum EventKind: String, Sendable, CaseIterable {
   case callDenied = "call.denied"
   /// What is kept no longer was removed.
   case storeCollected = "store.collected"
+  /// Somebody begins to take everything there is, secrets too.
+  case backupStarted = "backup.started"
+  /// The backup was given whole, or why it was not.
+  case backupEnded = "backup.ended"
   /// Secrets are sealed with another key.
   case keyRotated = "key.rotated"
 }

@@ -1,4 +1,5 @@
 import CPosix
+import Digests
 import Glibc
 import Posix
 
@@ -71,7 +72,7 @@ package struct Restore {
 
   /// Writes what the backup holds into the spool and looks at it.
   private func spoolAll() throws(StoreError) -> BackupInfo {
-    let sum = BackupFormat.Sum()
+    let sum = ContentHash()
     let headBytes = try read(BackupFormat.headBytes)
     guard let head = BackupFormat.Head(headBytes) else { throw unusable("it is no backup of Tidewaiter") }
     guard head.formatVersion == BackupFormat.version else {
@@ -88,7 +89,7 @@ package struct Restore {
     guard info.keyCount <= BackupFormat.keysMaximum, info.stateBytes <= UInt64(Int64.max),
       info.stateBytes % UInt64(head.pageBytes) == 0
     else { throw unusable("its head makes no sense") }
-    sum.add(headBytes)
+    sum.update(headBytes)
     do throws(PosixError) {
       guard mkdir(spool, 0o700) == 0 else { throw PosixError("create \(spool)") }
     } catch {
@@ -96,7 +97,7 @@ package struct Restore {
     }
     for name in Self.keyNames.prefix(info.keyCount) {
       let key = try read(SealingKey.length)
-      sum.add(key)
+      sum.update(key)
       do {
         try File.create(spool + "/" + name, mode: 0o600, contents: key)
       } catch {
@@ -104,13 +105,15 @@ package struct Restore {
       }
     }
     try spoolState(info.stateBytes, sum)
-    guard try read(BackupFormat.sumBytes) == sum.end() else { throw unusable("it was altered: its sum is another") }
+    guard try read(BackupFormat.sumBytes) == sum.finishBytes() else {
+      throw unusable("it was altered: its sum is another")
+    }
     guard try readSome(1).isEmpty else { throw unusable("something follows it") }
     try lookAtState(info)
     return info
   }
 
-  private func spoolState(_ size: UInt64, _ sum: BackupFormat.Sum) throws(StoreError) {
+  private func spoolState(_ size: UInt64, _ sum: ContentHash) throws(StoreError) {
     let descriptor = cposix_open(spooledState, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw StoreError(PosixError("create \(spooledState)"), path: directory) }
     defer { close(descriptor) }
@@ -119,7 +122,7 @@ package struct Restore {
       let bytes = try readSome(Int(min(left, UInt64(Self.chunkBytes))))
       guard !bytes.isEmpty else { throw cutShort }
       left -= UInt64(bytes.count)
-      sum.add(bytes)
+      sum.update(bytes)
       do {
         try File.write(bytes, to: descriptor, named: spooledState)
       } catch {

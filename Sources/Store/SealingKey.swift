@@ -1,5 +1,6 @@
 import CCrypto
 import CPosix
+import Digests
 import Glibc
 import Posix
 
@@ -16,9 +17,9 @@ struct SealingKey: Sendable {
   private init(_ bytes: Secret, origin: String) {
     self.bytes = bytes
     self.origin = origin
-    var digest = [UInt8](repeating: 0, count: 32)
-    bytes.withBytes { _ = EVP_Digest($0.baseAddress, $0.count, &digest, nil, EVP_sha256(), nil) }
-    id = digest.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
+    let hash = ContentHash()
+    bytes.withBytes { hash.update($0) }
+    id = hash.finishBytes().prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
   }
 
   /// The key in a file that only the daemon's user may read; nil when there is none.

@@ -104,6 +104,12 @@ extension StateStore {
 
   /// At start, before anybody else writes: counts the layers of a store that a version has written that did not, and notes
   /// its images without tags. Cut short, it begins anew.
+  ///
+  /// No step of the schema's (`Migration`): those run in the one transaction that opens the store, and this reads every
+  /// report, which is most of the store, and writes a row or two for each layer. In one transaction that would keep all the
+  /// pages it changes in memory, and need free ones for all of them at once, in a store that may be nearly full; in batches it
+  /// gives them back. Nor need it be one: what it writes are tables of their own, which no older daemon misreads, so that the
+  /// schema's version did not rise with them. It stands here because it counts with what counts from then on.
   func countLayersOnce(now: Int64) async throws {
     guard try read({ try $0.get(Self.meta, Self.countedFact) }) == nil else { return }
     let isEmpty = try await write { transaction in

@@ -25,6 +25,8 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
     case keyTooLong = "KEY_TOO_LONG"
     /// What is to be restored is no backup, is cut short or altered, or is of another version or kind of machine.
     case backupUnusable = "BACKUP_UNUSABLE"
+    /// Whoever takes a backup takes it so slowly that the store would grow without bound.
+    case backupTooSlow = "BACKUP_TOO_SLOW"
     /// A backup is restored only into a state directory that is empty.
     case notEmpty = "STATE_NOT_EMPTY"
     /// The system refused a read or write.

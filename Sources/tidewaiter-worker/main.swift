@@ -3,6 +3,7 @@
 import Analysis
 import Glibc
 import Inventory
+import Secrets
 
 func end(_ reason: String) -> Never {
   let line = Array("tidewaiter-worker: \(reason)\n".utf8)
@@ -26,6 +27,8 @@ do throws(Confinement.Failure) {
 } catch {
   end(error.description)
 }
-let analysis = LayerAnalyser().analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
+let scanner = SecretScanner()
+let analyser = LayerAnalyser { file, found throws(LayerError) in try scanner.scan(file, into: &found) }
+let analysis = analyser.analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
 guard let answer = WorkerProtocol.encodeAnswer(analysis) else { end("the analysis is larger than an answer may be") }
 send(answer)

@@ -62,14 +62,19 @@ struct CorpusTests {
     } ?? []
   }
 
-  /// The rows of distribution packages; empty for an image without a table, which has no packages.
-  static func expected(_ image: String) throws -> Set<String> {
+  /// The rows of packages that are installed, or that lock files name; empty for an image without a table, which has none.
+  static func expected(_ image: String, locked: Bool = false) throws -> Set<String> {
     guard let path = Corpus.path("truth/\(image).packages.tsv"), FileManager.default.fileExists(atPath: path) else {
       return []
     }
-    let kinds: Set<Substring> = ["apk", "deb", "rpm"]
+    let rows = try tableRows(read("truth/\(image).packages.tsv")).filter { !$0.hasPrefix("type\t") }
     return Set(
-      try tableRows(read("truth/\(image).packages.tsv")).filter { kinds.contains($0.prefix { $0 != "\t" }) })
+      rows.compactMap { row -> String? in
+        let (kind, rest) = (row.prefix { $0 != "\t" }, row.drop { $0 != "\t" })
+        let isLocked = kind.contains("-lock")
+        guard isLocked == locked else { return nil }
+        return String(kind.prefix { $0 != "-" }) + String(rest)
+      })
   }
 
   @Test("packages of every image are those that the distribution's tools list")
@@ -89,6 +94,10 @@ struct CorpusTests {
       } else {
         #expect(missing.isEmpty, "\(image.name) misses \(missing.sorted())")
         #expect(extra.isEmpty, "\(image.name) has too many: \(extra.sorted())")
+        let locked = Set(rows(inventory.lockedPackages.compactMap(\.package)))
+        let expectedLocked = try Self.expected(image.name, locked: true)
+        // The truth tells nothing of requirements.txt.
+        #expect(locked == expectedLocked || image.name == "app_python", "\(image.name): \(locked.sorted())")
         #expect(inventory.findings.isEmpty, "\(image.name): \(inventory.findings.map(\.title))")
       }
     }

@@ -66,15 +66,17 @@ final class Bench: Sendable {
     poller = try Poller(store: store, registries: registries, intake: intake, clock: .system, log: events.logger)
     scheduler = Scheduler(
       store: store, polls: Scheduler.Polls(poller), zones: .system, clock: .system, log: events.logger)
+    control = QueueControl(queue: queue, scanner: scanner, log: events.logger)
     removals = Removals(
-      store: store, queue: queue, scanner: scanner, poller: poller, registries: registries, clock: .system,
+      store: store, queue: queue, control: control, scanner: scanner, poller: poller, registries: registries,
+      clock: .system,
       log: events.logger)
     uploads = try Uploads(directory: state.uploadsDirectory, bytesMaximum: 1 << 20, thread: thread)
     imports = Imports(
       store: store, advisories: advisories, uploads: uploads, rematcher: Rematcher(store: store, matcher: matcher),
       clock: .system, log: events.logger)
     watchers = EventReader(store: store, thread: thread)
-    let ledger = Ledger(store: store, reader: thread)
+    let ledger = Ledger(store: store, queue: queue, reader: thread)
     integrations = IntegrationsHandler(
       store: store, registries: registries, poller: poller, scheduler: scheduler, scanner: scanner,
       removals: removals, ledger: ledger, previewer: Previewer(store: store, registries: registries, clock: .system),
@@ -82,7 +84,6 @@ final class Bench: Sendable {
     images = ImagesHandler(
       store: store, registries: registries, intake: intake, rescanner: Rescanner(store: store, intake: intake),
       ledger: ledger, clock: .system, reader: thread)
-    control = QueueControl(queue: queue, scanner: scanner, log: events.logger)
     let describer = JobDescriber(
       store: store, queue: queue, progress: progress, scanner: scanner, clock: .system)
     jobs = QueueHandler(
@@ -95,7 +96,7 @@ final class Bench: Sendable {
       advisories: advisories, metrics: Metrics(),
       configuration: try Configuration(flags: .init(), environment: [:]), startedAt: 0, clock: .system,
       events: watchers,
-      catalogue: catalogue, files: thread)
+      catalogue: catalogue, files: thread, log: events.logger)
     catalogue.publish(methods)
   }
 

@@ -122,8 +122,8 @@ struct ReportSlicesTests {
   }
 
   @Test(arguments: [
-    "1", "1 2", "1 2 5", "1 2 5 6 7", "-1 0 5 6", "0 -1 5 6", "2 0 5 6", "0 11 5 6", "x y z w", " 1 2 5 6",
-    "99999999999999999999 0 5 6",
+    "1", "1 2", "1 2 0 5", "1 2 0 5 6 7", "-1 0 0 5 6", "0 -1 0 5 6", "0 0 -1 5 6", "2 0 0 5 6", "0 11 0 5 6",
+    "0 0 1 5 6", "x y z w v", " 1 2 0 5 6", "99999999999999999999 0 0 5 6",
   ])
   func `A hostile position is refused`(position: String) throws {
     let record = Self.report(packages: 10, findings: 1)

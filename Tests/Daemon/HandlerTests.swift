@@ -96,7 +96,7 @@ struct HandlerTests {
     await bench.removals.stop()
     // Gone on with at the next start, until nothing is left.
     let again = Removals(
-      store: bench.store, queue: bench.queue, scanner: bench.scanner, poller: bench.poller,
+      store: bench.store, queue: bench.queue, control: bench.control, scanner: bench.scanner, poller: bench.poller,
       registries: RegistryClients(store: bench.store, transport: HTTPTransport()), clock: .system,
       log: bench.events.logger)
     try again.resume()

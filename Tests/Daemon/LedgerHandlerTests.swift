@@ -211,6 +211,68 @@ struct LedgerHandlerTests {
     #expect(try await refusal { try await history("hub/app:a@\(digest)") }.code == .invalidArgument)
   }
 
+  // MARK: - Images and their jobs
+
+  /// An image by its tag, as every call shows it: status and reason.
+  private func told(_ tag: String) async throws -> [String] {
+    var get = GetImageRequest()
+    get.reference = "hub/app:\(tag)"
+    let image = try await bench.images.getImage(get, bench.context)
+    var explain = ExplainImageRequest()
+    explain.reference = get.reference
+    let explained = try await bench.images.explainImage(explain, bench.context)
+    let listed = try await images(image.status).filter { $0.digest == image.digest }
+    var tags = ListTagsRequest()
+    tags.status = image.status
+    let rows = try await bench.images.listTags(tags, bench.context).tags.filter { $0.reference == get.reference }
+    var coverage = GetCoverageRequest()
+    coverage.integration = "hub"
+    let states = try await bench.integrations.getCoverage(coverage, bench.context).states
+    #expect(listed.map(\.statusReason) == [image.statusReason] && rows.map(\.digest) == [image.digest])
+    #expect(states.contains { $0.status == image.status })
+    #expect(listed.map(\.jobId) == [explained.jobId] && image.jobId == explained.jobId)
+    return [image.status.name, image.statusReason, explained.state, explained.reason, String(explained.jobId)]
+  }
+
+  @Test func `An image whose job is being cancelled is shown as what becomes of it`() async throws {
+    try await put("new", .selected, "no_criteria", digest: 1, .failed)
+    try await put("known", .selected, "no_criteria", digest: 2, .scanned)
+    var ids: [String] = []
+    for (tag, number) in [("new", 1), ("known", 2)] {
+      let item = Intake.Item(image: try bench.key("hub", "app", number), tag: tag)
+      let jobs = try await bench.intake.queue([item], priority: .person, actor: "uid:7")
+      ids += jobs.map { String($0.job.id) }
+    }
+    let reason = "added by hand, by uid:7"
+    #expect(try await told("new") == ["queued", "", "queued", reason, ids[0]])
+    _ = try await bench.queue.cancel(JobQueue.Selection(repository: "app"), actor: "uid:8")
+    let cancelled = "CANCELLED: cancelled by uid:8"
+    let shown = [
+      ["skipped", cancelled, "skipped", "cancelled by uid:8", ids[0]], ["scanned", "", "scanned", reason, ids[1]],
+    ]
+    #expect(try await [told("new"), told("known")] == shown)
+    #expect(try await images(.queued).isEmpty)
+    while try await bench.queue.carryOutCancellations() {}
+    #expect(try await [told("new"), told("known")] == shown)
+  }
+
+  @Test func `A job that was cleared is not named`() async throws {
+    try await put("a", .selected, "no_criteria", digest: 1, .failed)
+    let item = Intake.Item(image: try bench.key("hub", "app", 1), tag: "a")
+    let job = try #require(try await bench.intake.queue([item], priority: .person).first).job.id
+    _ = try await bench.queue.cancel([job], actor: "")
+    func report() async throws -> RPCError {
+      var request = GetReportRequest()
+      request.reference = "hub/app:a"
+      return try await refusal { try await bench.images.getReport(request, bench.context) }
+    }
+    #expect(try await told("a").last == String(job))
+    #expect(try await report().hint == "see its job with: tidewaiter queue show \(job)")
+    _ = try await bench.queue.clear([job], actor: "")
+    #expect(try await told("a").last == "0")
+    #expect(try await report().hint == "see all that is known of it with: tidewaiter image explain hub/app:a")
+  }
+
   // MARK: - Rescans
 
   @Test func `A rescan needs images, and only such that are there`() async throws {

@@ -368,6 +368,33 @@ struct QueueHandlerTests {
     #expect(try await bench.jobs.getQueueStats(one, bench.context).integrations.map(\.integration) == ["other"])
   }
 
+  @Test func `What is being cancelled is counted as it is shown`() async throws {
+    _ = try await bench.create("hub")
+    _ = try await bench.create("other")
+    let ids = try await queue("hub", 3)
+    _ = try await queue("other", 2)
+    // Nothing carries it out here.
+    _ = try await cancel { $0.integration = "hub" }
+    #expect(try await job(ids[0]).state == .cancelled)
+    func told(_ states: [StateCount]) -> [UInt64] {
+      let counts = [API.JobState.pending, .cancelled].map { state in states.first { $0.state == state }?.count ?? 0 }
+      return counts + [states.map(\.cancellingMaximum).reduce(0, +)]
+    }
+    var stats = try await bench.jobs.getQueueStats(GetQueueStatsRequest(), bench.context)
+    #expect(told(stats.states) == [2, 3, 0])
+    #expect(stats.integrations.map { told($0.states) } == [[0, 3, 0], [2, 0, 0]])
+    #expect(stats.integrations.map { $0.oldestPendingAt != nil } == [false, true])
+    #expect(told(try await bench.system.getStatus(GetStatusRequest(), bench.context).jobs) == [2, 3, 0])
+    // Of this nobody knows how many jobs it is about before each was looked at.
+    _ = try await cancel { $0.repository = "app*" }
+    stats = try await bench.jobs.getQueueStats(GetQueueStatsRequest(), bench.context)
+    #expect(told(stats.states) == [2, 3, 2] && stats.oldestPendingAt == nil)
+    #expect(told(try await bench.system.getStatus(GetStatusRequest(), bench.context).jobs) == [2, 3, 2])
+    while try await bench.queue.carryOutCancellations() {}
+    stats = try await bench.jobs.getQueueStats(GetQueueStatsRequest(), bench.context)
+    #expect(told(stats.states) == [0, 5, 0])
+  }
+
   @Test func `Jobs of an integration that is being removed are shown by its name`() async throws {
     _ = try await bench.create("hub")
     let ids = try await queue("hub", 1)
@@ -376,6 +403,17 @@ struct QueueHandlerTests {
     }
     #expect(try await job(ids[0]).state == .cancelled)
     #expect(try await job(ids[0]).reference.hasPrefix("hub/app:t@sha256:"))
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func `What a removal cancels is carried out to its end without another cancellation`() async throws {
+    _ = try await bench.create("hub")
+    _ = try await queue("hub", 2)
+    bench.control.start()
+    try await bench.removals.begin("hub")
+    await bench.removals.end()
+    while try bench.queue.openCancellationCount() > 0 { await Task.yield() }
+    await bench.control.stop()
   }
 
   @Test func `Only what has ended is cleared, of the states that are named`() async throws {

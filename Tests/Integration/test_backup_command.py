@@ -1,5 +1,6 @@
 """The client's part of a backup: what it leaves where, and when."""
 import hashlib
+import os
 import stat
 import subprocess
 
@@ -23,6 +24,10 @@ def test_a_backup_is_a_private_file_that_another_daemon_begins_with(daemon, cli,
     assert (told["size"], told["sha256"], told["file"]) == (len(data), hashlib.sha256(data).hexdigest(), str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and told["takenAt"] and told["schemaVersion"] >= 2
     assert [path.name for path in tmp_path.iterdir()] == ["state.backup"]
+    events = [event for event in cli("events")["events"] if event["kind"].startswith("backup.")]
+    assert [(event["kind"], event["detail"]) for event in events] == [
+        ("backup.started", ""), ("backup.ended", f"{len(data)} bytes")]
+    assert {event["actor"] for event in events} == {f"uid:{os.getuid()}"}
     other = make_daemon()
     restored = subprocess.run([other.binaries.daemon, "--state-dir", str(other.state), "--restore", str(file)], capture_output=True)
     assert restored.returncode == 0, restored.stderr

@@ -1,5 +1,6 @@
 """What people can do with the queue: cancel, retry, reorder, pause, clear, count and watch."""
 import json
+import os
 import subprocess
 
 import pytest
@@ -278,6 +279,9 @@ def test_ended_jobs_are_cleared_and_images_stay(cli, real):
     assert cli("queue", "clear", waiting)["jobs"][0]["changed"] is False
     assert cli("queue", "clear", "--all")["cleared"] == 1
     assert listed(cli) == [waiting]
+    told = [event for event in cli("events")["events"] if event["kind"] == "queue.cleared"]
+    assert [(event["actor"], event["detail"]) for event in told] == [
+        (f"uid:{os.getuid()}", f"at most {count} jobs") for count in (2, 1)]
     assert cli.report(f"real/{real['a']}:1")["packages"]
     cli.run("queue", "resume")
     cli.wait_idle()

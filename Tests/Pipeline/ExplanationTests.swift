@@ -134,6 +134,8 @@ struct ExplanationTests {
         facts.tagRecord = LedgerStateTests.tag(.rejected, "never_pull", taken: true)
         facts.image = LedgerStateTests.image(.scanned, scannedAt: 9)
         facts.image?.lastJobId = 5
+        facts.job = JobRecord()
+        facts.job?.id = 5
       })
     #expect(found.state == "scanned")
     #expect(found.reason == "taken before it was rejected: because of never_pull")

@@ -28,7 +28,7 @@ final class LedgerReaderTests {
       directory: try StateDirectory(opening: directory.path + "/state"), tables: QueueTables.all,
       migrations: QueueTables.migrations, options: options)
     queue = JobQueue(store: store, clock: clock.wall)
-    ledger = Ledger(store: store, reader: reader)
+    ledger = Ledger(store: store, queue: JobQueue(store: store), reader: reader)
   }
 
   deinit {

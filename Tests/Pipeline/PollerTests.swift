@@ -231,6 +231,37 @@ struct PollerTests {
     #expect(plant.poller.suspended.isEmpty)
   }
 
+  @Test func `What a rescan has queued it does not queue again when it goes on, though the jobs were cleared`()
+    async throws
+  {
+    let hub = try await plant.integration("hub", registry) { $0.rescan = true }
+    for tag in 0..<20 { registry.put(FakeImage("\(tag)"), "app", tag: "t\(tag)") }
+    func clear() async throws -> Int {
+      let ids = try plant.pendingJobs().map(\.id)
+      _ = try await plant.queue.cancel(ids, actor: "")
+      return try await plant.queue.clear(ids, actor: "").count(where: \.isChanged)
+    }
+    #expect(try await plant.poll(hub).queued == 20)
+    #expect(try await clear() == 20)
+    let asked = Events()
+    registry.intercept { request in
+      guard request.method == "HEAD", asked.count("over") == 0 else { return nil }
+      asked.record("HEAD")
+      return asked.count("HEAD") > 6 ? .reply(429, [("Retry-After", "60")]) : nil
+    }
+    let started = try await plant.poller.start(hub)
+    await plant.events.wait(for: "poll suspended", count: 1)
+    let queued = try await clear()
+    #expect((1..<20).contains(queued))
+    asked.record("over")
+    plant.clock.advance(.seconds(61))
+    try await plant.poller.resume(hub.id)
+    await plant.events.wait(for: "poll ended", count: 2)
+    let record = try #require(try plant.store.poll(PollKey(integration: hub.id, poll: started.id)))
+    #expect((record.state, record.queued) == (.finished, 20))
+    #expect(try plant.pendingJobs().count == 20 - queued)
+  }
+
   @Test func `Names that no reference can hold are counted with their reason, and no request is built of them`()
     async throws
   {

@@ -41,7 +41,7 @@ struct ReportBuilderTests {
     let report = try report(commands: ["ADD a"], layers: 1, analysis: nil)
     let finding = try #require(report.findings.first { $0.id == "FOREIGN_LAYER" })
     #expect((finding.kind, finding.layer) == (.error, 0))
-    #expect(report.findings.severityCounts == SeverityCounts())
+    #expect([finding].severityCounts == SeverityCounts())
   }
 
   @Test func `All commands together leave room in a message`() throws {

@@ -282,7 +282,7 @@ import Testing
     }
     #expect(try queue.attempts(of: job.id).map(\.number) == Array(6...25))
     #expect(try await fixture.cancel(job.id))
-    #expect(try await queue.clear([job.id]).map(\.isChanged) == [true])
+    #expect(try await queue.clear([job.id], actor: "uid:7").map(\.isChanged) == [true])
     #expect(try queue.attempts(of: job.id).isEmpty)
   }
 
@@ -357,11 +357,35 @@ import Testing
   @Test("listed in order of receipt, from anywhere, filtered, at most so many") func listing() async throws {
     for number in 0..<10 { try await fixture.enqueue(image(number)) }
     for _ in 0..<3 { try await fixture.finish(try await take()) }
-    #expect(try queue.jobs(after: 0, limit: 100) { _ in true }.map(\.id) == Array(1...10))
-    #expect(try queue.jobs(after: 4, limit: 2) { _ in true }.map(\.id) == [5, 6])
-    #expect(try queue.jobs(after: 0, limit: 2) { $0.state == .pending }.map(\.id) == [4, 5])
-    #expect(try queue.jobs(after: 10, limit: 2) { _ in true }.isEmpty)
-    #expect(try queue.jobs(after: .max, limit: 2) { _ in true }.isEmpty)
-    #expect(try queue.jobs(after: 0, limit: 0) { _ in true }.isEmpty)
+    #expect(try queue.jobs(after: 0, limit: 100) { _ in true }.jobs.map(\.id) == Array(1...10))
+    #expect(try queue.jobs(after: 4, limit: 2) { _ in true }.jobs.map(\.id) == [5, 6])
+    #expect(try queue.jobs(after: 0, limit: 2) { $0.state == .pending }.jobs.map(\.id) == [4, 5])
+    #expect(try queue.jobs(after: 10, limit: 2) { _ in true }.jobs.isEmpty)
+    #expect(try queue.jobs(after: .max, limit: 2) { _ in true }.jobs.isEmpty)
+    #expect(try queue.jobs(after: 0, limit: 0) { _ in true }.jobs.isEmpty)
+    #expect(try queue.jobs(after: 0, limit: 2) { _ in true }.next == 2)
+    #expect(try queue.jobs(after: 0, limit: 100) { _ in true }.next == nil)
+  }
+
+  @Test("one call looks at some thousands of jobs, and tells where to go on") func boundedListing() async throws {
+    try await fixture.store.write { transaction in
+      for id in 1...5_001 as ClosedRange<UInt64> {
+        var job = JobRecord()
+        job.id = id
+        job.state = .pending
+        job.notBefore = Int64(id)
+        try transaction.put(QueueTables.jobs, id, job)
+        try transaction.put(QueueTables.delayed, DelayedKey(notBefore: Int64(id), job: id), NoValue())
+      }
+    }
+    var (jobs, next) = try queue.jobs(after: 0, limit: 10) { $0.id > 5_000 }
+    #expect(jobs.isEmpty && next == 5_000)
+    (jobs, next) = try queue.jobs(after: 5_000, limit: 10) { $0.id > 5_000 }
+    #expect(jobs.map(\.id) == [5_001] && next == nil)
+    // None is of this integration.
+    let first = try queue.delayed(of: 7, limit: 10)
+    #expect(first.jobs.isEmpty && first.next == DelayedKey(notBefore: 5_000, job: 5_000))
+    let second = try queue.delayed(after: first.next, of: 7, limit: 10)
+    #expect(second.jobs.isEmpty && second.next == nil)
   }
 }

@@ -36,6 +36,40 @@ struct QueueEventTests {
     #expect(told[0].repository == "team/app1" && told[0].digest == "sha256:1" && told[0].tag == "latest")
   }
 
+  @Test func `Who takes jobs off the list is told, once for all of them`() async throws {
+    var integration = IntegrationRecord()
+    integration.name = "hub"
+    _ = try await fixture.store.createIntegration(integration, secrets: [:], now: 1)
+    // More than one transaction takes.
+    for number in 1...700 {
+      let job = try await fixture.enqueue(QueueFixture.image(number)).job
+      #expect(try await fixture.cancel(job.id))
+    }
+    let waiting = try await fixture.enqueue(QueueFixture.image(701)).job.id
+    func cleared(_ change: () async throws -> Void) async throws -> [EventRecord] {
+      let before = try fixture.store.read { try StateStore.eventRange(in: $0).newest }
+      try await change()
+      return try events(after: before)
+    }
+    let queue = fixture.queue
+    var told = try await cleared { _ = try await queue.clear([1, 2, waiting], actor: "uid:7") }
+    #expect(told.map(\.kind) == ["queue.cleared"] && told.map(\.actor) == ["uid:7"])
+    #expect(told.map(\.detail) == ["2 jobs"])
+    told = try await cleared { _ = try await queue.clear([waiting], actor: "uid:7") }
+    #expect(told.isEmpty)
+    var selection = JobQueue.Selection(integration: 1, repository: "team/")
+    told = try await cleared { [selection] in
+      let count = try await queue.clear(selection, actor: "uid:8")
+      #expect(count == 698)
+    }
+    #expect(told.map(\.kind) == ["queue.cleared"] && told.map(\.actor) == ["uid:8"])
+    #expect(told.map(\.integration) == ["hub"] && told.map(\.repository) == ["team/"])
+    #expect(told.map(\.detail) == ["at most 698 jobs"])
+    selection.states = [.error]
+    told = try await cleared { [selection] in _ = try await queue.clear(selection, actor: "uid:8") }
+    #expect(told.isEmpty)
+  }
+
   @Test(arguments: 0..<8) func `Replayed, the events give the queue as it stands`(seed: UInt64) async throws {
     var random = Generator(seed: seed)
     var leases: [JobQueue.Lease] = []

@@ -55,7 +55,7 @@ import Testing
       _ = try await store.createIntegration(integration, secrets: [:], now: 1)
     }
     let queue = JobQueue(store: store)
-    #expect(try queue.jobs(after: 0, limit: 9) { _ in true } == jobs)
+    #expect(try queue.jobs(after: 0, limit: 9) { _ in true }.jobs == jobs)
     #expect(
       try queue.integrationCounts() == [
         1: [.inProgress: 1, .error: 1, .cancelled: 1], 2: [.pending: 1, .finished: 1, .error: 1],

@@ -186,7 +186,7 @@ private final class Run {
     case .clear:
       guard let id = anyJob() else { return [] }
       let isFinal = model.jobs[id]?.state.isFinal == true
-      try require(try await queue.clear([id]).map(\.isChanged) == [isFinal], "clear of \(id)")
+      try require(try await queue.clear([id], actor: "").map(\.isChanged) == [isFinal], "clear of \(id)")
       if isFinal { forget([id]) }
       return [id]
     case .clearSelection:
@@ -194,7 +194,7 @@ private final class Run {
       let state = [JobState.finished, .error, .cancelled][number(0...2)]
       selection.states = [state]
       let wanted = model.matching(selection, states: [state])
-      try require(try await queue.clear(selection) == UInt64(wanted.count), "clear of \(selection)")
+      try require(try await queue.clear(selection, actor: "") == UInt64(wanted.count), "clear of \(selection)")
       forget(Set(wanted))
       return wanted
     case .pause:
@@ -363,6 +363,26 @@ private final class Run {
       "attempts at job \(id) are not \(expected.outcomes)")
   }
 
+  /// What is being cancelled and not counted so yet is at most as much as is told.
+  private func compareCounts() throws {
+    let counts = try queue.integrationCounts()
+    let cancelling = try queue.cancelling()
+    for integration in 1...3 as ClosedRange<UInt64> {
+      let own = model.jobs.values.filter { $0.image.integration == integration }
+      func count(_ state: JobState) -> UInt64 { UInt64(own.count { $0.state == state }) }
+      func told(_ state: JobState) -> UInt64 { counts[integration]?[state] ?? 0 }
+      for state in JobState.all where state != .pending && state != .cancelled {
+        try require(told(state) == count(state), "\(told(state)) of \(integration) are \(state.name)")
+      }
+      let open = told(.pending) - min(count(.pending), told(.pending))
+      try require(
+        told(.pending) == count(.pending) + open && told(.cancelled) + open == count(.cancelled)
+          && open <= cancelling[integration] ?? 0,
+        "\(told(.pending)) of \(integration) are pending and \(told(.cancelled)) cancelled, at most "
+          + "\(cancelling[integration] ?? 0) being so, not \(count(.pending)) and \(count(.cancelled))")
+    }
+  }
+
   func compare() throws {
     let stored = try fixture.audit()
     try require(Set(stored.keys) == Set(model.jobs.keys), "other jobs are there")
@@ -372,8 +392,9 @@ private final class Run {
       try queue.line(after: nil, limit: 5000).jobs.map(\.id) == line.map(\.id), "the line is not \(line.map(\.id))")
     try require(try queue.orphans(after: nil, limit: .max).found.isEmpty, "there are orphans")
     let oldest = try line.compactMap { try queue.job($0.id)?.enqueuedAt }.min()
-    let found = try queue.oldestPending()
+    let found = try queue.oldestPending().values.min()
     try require((found == nil) == (oldest == nil), "the oldest is of \(found ?? 0)")
+    try compareCounts()
     guard try queue.openCancellationCount() == 0 else { return }
     for (index, job) in line.enumerated().filter({ $0.offset % 7 == 0 }) {
       guard let record = try queue.job(job.id) else { throw Difference(description: "job \(job.id) is gone") }

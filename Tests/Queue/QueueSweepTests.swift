@@ -39,6 +39,21 @@ import Testing
     #expect(leased == Set(jobs.map(\.id)).subtracting([held.job.id]))
   }
 
+  @Test("one that was in progress while all was cancelled is counted right, and its attempt ends")
+  func cancelledMeanwhile() async throws {
+    let job = try await fixture.enqueue(QueueFixture.image(1)).job
+    try await fixture.enqueue(QueueFixture.image(2))
+    _ = try #require(try await fixture.lease())
+    _ = try await fixture.store.write { try $0.delete(QueueTables.running, job.id) }
+    _ = try await queue.cancel(JobQueue.Selection(), actor: "uid:7")
+    #expect(try await queue.adopt(try queue.orphans(after: nil, limit: 9).found).count == 1)
+    #expect(try queue.attempts(of: job.id).map(\.record.outcome) == [.interrupted])
+    try fixture.audit()
+    while try await queue.carryOutCancellations() {}
+    try fixture.audit()
+    #expect(try queue.counts()[.pending] == 1)
+  }
+
   @Test("it goes through all jobs in steps") func steps() async throws {
     for number in 0..<10 { try await fixture.enqueue(QueueFixture.image(number)) }
     let last = try #require(try queue.job(10))

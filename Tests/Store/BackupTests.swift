@@ -1,3 +1,4 @@
+import Digests
 import Glibc
 import Posix
 import StorageMessages
@@ -34,7 +35,10 @@ struct BackupTests {
 
   private func backup(_ store: StateStore) async throws -> [UInt8] {
     let kept = Kept()
-    let info = try await store.backup(now: 42, on: thread) { kept.add($0) }
+    let written = try await store.backup(now: 42, on: thread) { kept.add($0) }
+    let info = written.info
+    #expect(written.bytes == UInt64(kept.bytes.count))
+    #expect(written.digest == ContentHash.digest(of: kept.bytes))
     #expect(info.createdAt == 42)
     #expect(UInt64(kept.bytes.count) == 48 + UInt64(info.keyCount) * 32 + info.stateBytes + 32)
     return kept.bytes
@@ -170,9 +174,9 @@ struct BackupTests {
       var other = bytes
       other[place] += 1
       // Whoever writes another version also writes the sum of it.
-      let sum = BackupFormat.Sum()
-      sum.add(Array(other.dropLast(32)))
-      other = other.dropLast(32) + sum.end()
+      let sum = ContentHash()
+      sum.update(Array(other.dropLast(32)))
+      other = other.dropLast(32) + sum.finishBytes()
       let error = refusal(other, into: target)
       #expect(error?.code == .backupUnusable)
       #expect(error?.message.contains(words) == true)
@@ -235,6 +239,54 @@ struct BackupTests {
     task.cancel()
     await #expect(throws: CancellationError.self) { try await task.value }
     // Waits for whatever is still in it.
+    store.close()
+  }
+
+  @Test func `A reader that stops, or takes next to nothing, does not keep the store's instant for ever`() async throws
+  {
+    let store = try await openStore(state)
+    for number in 0..<20 as Range<UInt64> {
+      try await store.write { try $0.put(numbers, number, RawValue([UInt8](repeating: 7, count: 1 << 20))) }
+    }
+    // One takes nothing any more after its first piece: its time is what it was given, and what that piece is worth.
+    let time = ManualTime()
+    let (kept, begun) = (Kept(), Signal())
+    let task = Task { [thread] in
+      try await store.backup(now: 42, on: thread, pace: BackupPace(clock: time.clock)) { piece in
+        if kept.count > 0 {
+          begun.send()
+          // Until its time is over.
+          try await Task.sleep(for: .seconds(3600))
+        }
+        kept.add(piece)
+      }
+    }
+    try await blocking { begun.wait() }
+    let left = Duration.seconds(60) + .seconds(Double(kept.bytes.count) / 65_536)
+    await time.wait(forSleepOf: left)
+    time.advance(left)
+    #expect(await code { _ = try await task.value } == .backupTooSlow)
+    #expect(store.environment.oldestReader == nil)
+
+    // Another goes on taking 256 KiB each ten seconds, which is no standstill.
+    let (slow, taken) = (ManualTime(), Kept())
+    let refused = await code {
+      try await store.backup(now: 42, on: thread, pace: BackupPace(clock: slow.clock)) { piece in
+        taken.add(piece)
+        slow.advance(.seconds(10))
+      }
+    }
+    #expect(refused == .backupTooSlow)
+    #expect((9...12).contains(taken.count), "\(taken.count) pieces")
+    #expect(store.environment.oldestReader == nil)
+
+    // And one at twice the pace that is asked for comes to the end.
+    let (steady, all) = (ManualTime(), Kept())
+    try await store.backup(now: 42, on: thread, pace: BackupPace(clock: steady.clock)) { piece in
+      all.add(piece)
+      steady.advance(.seconds(2))
+    }
+    #expect(all.count > 40)
     store.close()
   }
 

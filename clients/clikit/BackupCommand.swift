@@ -1,5 +1,7 @@
 import ArgumentParser
+import Digests
 import Glibc
+import Model
 import ProtobufRuntime
 import TidewaiterClient
 
@@ -11,7 +13,8 @@ struct BackupCommand: AsyncParsableCommand {
     discussion: """
       It shows one instant, while the daemon goes on. It holds the secrets of the integrations, and their key where the \
       daemon has it in its state directory: nobody else can read the file. It has its name when it is whole; until then it \
-      is FILE.partial. With - it goes to standard output.
+      is FILE.partial. With - it goes to standard output: to something that takes 64 KiB a second at least, since the \
+      daemon's store grows meanwhile, and the daemon ends what is slower.
 
       tidewaiterd --restore FILE puts it in place of an empty state directory.
 
@@ -48,19 +51,19 @@ struct BackupCommand: AsyncParsableCommand {
   private func receive(_ session: Session, _ target: PartialFile?) async throws -> BackupEnd {
     var progress = ProgressLine(session.console)
     defer { progress.clear() }
-    let sum = Checksum()
+    let sum = ContentHash()
     var size: UInt64 = 0
     let end = try await session.wait(orFail: "the backup did not end within --timeout") { rest -> BackupEnd? in
       for try await part in session.system.backup(timeout: rest) {
         if let end = part.end { return end }
         if let target { try target.write(part.data) } else { try session.console.print(bytes: part.data) }
-        sum.add(part.data)
+        sum.update(part.data)
         size += UInt64(part.data.count)
         progress.show("\(People.size(size)) written")
       }
       return nil
     }
-    guard let end, end.size == size, end.sha256 == sum.end() else {
+    guard let end, end.size == size, end.sha256 == sum.finish().hex else {
       throw CommandFailure.local("the backup that came is not whole", hint: "make it again")
     }
     guard !session.console.isOutputClosed else {

@@ -70,6 +70,7 @@ extension Session {
       let slice = try await images.getReport(request)
       report.packages += slice.packages
       report.findings += slice.findings
+      report.lockedPackages += slice.lockedPackages
       report.layers += slice.layers
       report.notes += slice.notes
       report.nextPageToken = slice.nextPageToken

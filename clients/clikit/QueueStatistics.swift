@@ -56,9 +56,12 @@ enum QueueStatsView {
     return facts
   }
 
-  /// `12 pending, 2 in progress, 90 finished`; `none`.
+  /// `12 pending (at most 5 are being cancelled), 2 in progress, 90 finished`; `none`.
   static func counts(of states: [StateCount]) -> String {
-    let counts = states.filter { $0.count > 0 }.map { "\($0.count) \(People.name($0.state))" }
+    let counts = states.filter { $0.count > 0 }.map { one in
+      "\(one.count) \(People.name(one.state))"
+        + (one.cancellingMaximum > 0 ? " (at most \(one.cancellingMaximum) are being cancelled)" : "")
+    }
     return counts.isEmpty ? "none" : counts.joined(separator: ", ")
   }
 

@@ -10,7 +10,10 @@ package enum ReportView {
     for note in report.notes { output += "note: \(TerminalText.escape(note))\n" }
     if !errors.isEmpty { output += "\n" }
     for error in errors { output += line(of: error, colours: colours) }
-    if !findings.isEmpty { output += "\n" + table(of: findings).render(width: width, colours: colours) }
+    let flaws = findings.filter { $0.kind == .vulnerability }
+    if !flaws.isEmpty { output += "\n" + table(of: flaws).render(width: width, colours: colours) }
+    let others = findings.filter { $0.kind != .vulnerability }
+    if !others.isEmpty { output += "\n" + table(ofOthers: others).render(width: width, colours: colours) }
     return output
   }
 
@@ -27,6 +30,9 @@ package enum ReportView {
     }
     facts.add("layers", String(report.layers.count))
     facts.add("packages", String(report.packages.count))
+    if !report.lockedPackages.isEmpty {
+      facts.add("in lock files", "\(report.lockedPackages.count) packages, installed or not")
+    }
     facts.add("findings", People.counts(report.counts))
     return facts
   }
@@ -63,10 +69,29 @@ package enum ReportView {
     return table
   }
 
+  /// Secrets, settings, malware: what was found, and where.
+  private static func table(ofOthers findings: [Finding]) -> Table {
+    var table = Table([
+      .init("SEVERITY"), .init("KIND"), .init("ID", cut: .end), .init("WHERE", cut: .middle), .init("WHAT", cut: .end),
+      .init("LAYER", isOptional: true),
+    ])
+    for finding in findings {
+      let removal =
+        finding.removedByLayer.isEmpty ? "" : " (removed by layer \(People.shortDigest(finding.removedByLayer)))"
+      table.add([
+        .init(finding.severity.name, People.colour(finding.severity)), .init(finding.kind.name), .init(finding.id),
+        .init(finding.line == 0 ? finding.path : "\(finding.path):\(finding.line)"),
+        .init((finding.excerpt.isEmpty ? finding.title : finding.excerpt) + removal),
+        .init(People.shortDigest(finding.layer)),
+      ])
+    }
+    return table
+  }
+
   /// The worst first, then by package and id.
   private static func comesFirst(_ a: Finding, _ b: Finding) -> Bool {
     if a.severity != b.severity { return a.severity.rawValue > b.severity.rawValue }
     if a.score != b.score { return a.score > b.score }
-    return (a.package, a.id) < (b.package, b.id)
+    return (a.package, a.id, a.path) < (b.package, b.id, b.path)
   }
 }

@@ -280,10 +280,11 @@ struct  Tidewaiter__Storage__V1__ImageRecord
   protobuf_c_boolean is_retried;
   protobuf_c_boolean untagged;
   int64_t untagged_at;
+  uint64_t last_poll_id;
 };
 #define TIDEWAITER__STORAGE__V1__IMAGE_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__image_record__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0, 0, 0,NULL, NULL, TIDEWAITER__STORAGE__V1__IMAGE_STATUS__IMAGE_STATUS_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__TagRecord
@@ -400,10 +401,12 @@ struct  Tidewaiter__Storage__V1__ReportRecord
   int64_t matched_at;
   size_t n_match_notes;
   ProtobufCBinaryData *match_notes;
+  size_t n_locked_packages;
+  Tidewaiter__Storage__V1__InventoryPackage **locked_packages;
 };
 #define TIDEWAITER__STORAGE__V1__REPORT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__report_record__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0,NULL }
 
 
 struct  Tidewaiter__Storage__V1__ReportLayer
@@ -425,10 +428,11 @@ struct  Tidewaiter__Storage__V1__InventoryPackage
   Tidewaiter__Storage__V1__Package *package;
   uint32_t layer;
   ProtobufCBinaryData purl;
+  ProtobufCBinaryData path;
 };
 #define TIDEWAITER__STORAGE__V1__INVENTORY_PACKAGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__inventory_package__descriptor) \
-    , NULL, 0, {0,NULL} }
+    , NULL, 0, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__Storage__V1__FindingRecord
@@ -449,10 +453,15 @@ struct  Tidewaiter__Storage__V1__FindingRecord
   int32_t layer;
   ProtobufCBinaryData title;
   ProtobufCBinaryData package_type;
+  ProtobufCBinaryData remedy;
+  ProtobufCBinaryData excerpt;
+  ProtobufCBinaryData fingerprint;
+  int32_t hidden_by;
+  uint32_t line;
 };
 #define TIDEWAITER__STORAGE__V1__FINDING_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__finding_record__descriptor) \
-    , TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL} }
+    , TIDEWAITER__STORAGE__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, 0, 0, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__LayerAnalysis
@@ -677,10 +686,11 @@ struct  Tidewaiter__Storage__V1__CancellationRecord
   uint64_t cancelled;
   uint64_t through_id;
   protobuf_c_boolean is_removal;
+  protobuf_c_boolean is_counted;
 };
 #define TIDEWAITER__STORAGE__V1__CANCELLATION_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__cancellation_record__descriptor) \
-    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0 }
+    , 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__PollRecord

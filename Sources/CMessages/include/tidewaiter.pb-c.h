@@ -1065,10 +1065,12 @@ struct  Tidewaiter__V1__Report
   ProtobufCBinaryData *notes;
   Tidewaiter__V1__SeverityCounts *counts;
   ProtobufCBinaryData next_page_token;
+  size_t n_locked_packages;
+  Tidewaiter__V1__Package **locked_packages;
 };
 #define TIDEWAITER__V1__REPORT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__report__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, NULL, NULL, NULL, 0,NULL, NULL, {0,NULL} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, NULL, NULL, NULL, 0,NULL, NULL, {0,NULL}, 0,NULL }
 
 
 struct  Tidewaiter__V1__OperatingSystem
@@ -1094,10 +1096,11 @@ struct  Tidewaiter__V1__Package
   ProtobufCBinaryData layer;
   ProtobufCBinaryData source_name;
   ProtobufCBinaryData source_version;
+  ProtobufCBinaryData path;
 };
 #define TIDEWAITER__V1__PACKAGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__package__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__V1__Finding
@@ -1118,10 +1121,15 @@ struct  Tidewaiter__V1__Finding
   ProtobufCBinaryData title;
   ProtobufCBinaryData cvss_vector;
   ProtobufCBinaryData package_type;
+  ProtobufCBinaryData remedy;
+  ProtobufCBinaryData excerpt;
+  ProtobufCBinaryData fingerprint;
+  uint32_t line;
+  ProtobufCBinaryData removed_by_layer;
 };
 #define TIDEWAITER__V1__FINDING__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__finding__descriptor) \
-    , TIDEWAITER__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, TIDEWAITER__V1__SEVERITY__SEVERITY_UNKNOWN, 0, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+    , TIDEWAITER__V1__FINDING_KIND__FINDING_KIND_UNSPECIFIED, {0,NULL}, 0,NULL, TIDEWAITER__V1__SEVERITY__SEVERITY_UNKNOWN, 0, {0,NULL}, {0,NULL}, 0,NULL, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0, {0,NULL} }
 
 
 struct  Tidewaiter__V1__Layer
@@ -1737,10 +1745,11 @@ struct  Tidewaiter__V1__StateCount
   ProtobufCMessage base;
   Tidewaiter__V1__JobState state;
   uint64_t count;
+  uint64_t cancelling_maximum;
 };
 #define TIDEWAITER__V1__STATE_COUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__state_count__descriptor) \
-    , TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0 }
+    , TIDEWAITER__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, 0 }
 
 
 struct  Tidewaiter__V1__Problem

@@ -50,6 +50,7 @@ extension API.Package {
     purl = item.purl
     sourceName = package.sourceName
     sourceVersion = package.sourceVersion
+    path = item.path
     layer = layers.indices.contains(Int(item.layer)) ? layers[Int(item.layer)].digest : ""
   }
 }
@@ -70,6 +71,12 @@ extension API.Finding {
     title = finding.title
     cvssVector = finding.cvssVector
     packageType = finding.packageType
+    remedy = finding.remedy
+    excerpt = finding.excerpt
+    line = finding.line
+    fingerprint = finding.fingerprint.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    let remover = Int(finding.hiddenBy) - 1
+    removedByLayer = layers.indices.contains(remover) ? layers[remover].digest : ""
   }
 }
 

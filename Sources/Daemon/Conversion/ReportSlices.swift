@@ -16,6 +16,7 @@ enum ReportSlices {
   private struct Position {
     var finding = 0
     var package = 0
+    var lockedPackage = 0
     let scannedAt: Int64
     let matchedAt: Int64
 
@@ -26,13 +27,14 @@ enum ReportSlices {
 
     init(token: String) throws {
       let parts = try Paging.position(token).split(separator: " ", omittingEmptySubsequences: false)
-      guard parts.count == 4, let finding = Int(parts[0]), let package = Int(parts[1]),
-        let scannedAt = Int64(parts[2]), let matchedAt = Int64(parts[3])
+      guard parts.count == 5, let finding = Int(parts[0]), let package = Int(parts[1]),
+        let lockedPackage = Int(parts[2]), let scannedAt = Int64(parts[3]), let matchedAt = Int64(parts[4])
       else { throw Paging.malformed() }
-      (self.finding, self.package, self.scannedAt, self.matchedAt) = (finding, package, scannedAt, matchedAt)
+      (self.finding, self.package, self.lockedPackage) = (finding, package, lockedPackage)
+      (self.scannedAt, self.matchedAt) = (scannedAt, matchedAt)
     }
 
-    var token: String { Paging.token("\(finding) \(package) \(scannedAt) \(matchedAt)") }
+    var token: String { Paging.token("\(finding) \(package) \(lockedPackage) \(scannedAt) \(matchedAt)") }
   }
 
   static func slice(
@@ -52,7 +54,8 @@ enum ReportSlices {
           .aborted, reason: "REPORT_CHANGED", "the report was made anew while it was being read", hint: "read it again")
       }
       guard (0...record.findings.count).contains(position.finding),
-        (0...record.packages.count).contains(position.package)
+        (0...record.packages.count).contains(position.package),
+        (0...record.lockedPackages.count).contains(position.lockedPackage)
       else { throw Paging.malformed() }
     }
     while position.finding < record.findings.count, bytes < bytesMaximum {
@@ -67,7 +70,15 @@ enum ReportSlices {
       report.packages.append(converted)
       position.package += 1
     }
-    if position.finding < record.findings.count || position.package < record.packages.count {
+    while position.lockedPackage < record.lockedPackages.count, bytes < bytesMaximum {
+      let converted = API.Package(record.lockedPackages[position.lockedPackage], layers: record.layers)
+      bytes += size(converted)
+      report.lockedPackages.append(converted)
+      position.lockedPackage += 1
+    }
+    if position.finding < record.findings.count || position.package < record.packages.count
+      || position.lockedPackage < record.lockedPackages.count
+    {
       report.nextPageToken = position.token
     }
     return report
@@ -102,7 +113,8 @@ enum ReportSlices {
   private static func size(_ finding: API.Finding) -> Int {
     let texts = [
       finding.id, finding.package, finding.installedVersion, finding.path, finding.layer, finding.title,
-      finding.cvssVector, finding.packageType,
+      finding.cvssVector, finding.packageType, finding.remedy, finding.excerpt, finding.fingerprint,
+      finding.removedByLayer,
     ]
     return 64 + (texts + finding.aliases + finding.fixedVersions).reduce(0) { $0 + 4 + $1.utf8.count }
   }
@@ -110,7 +122,7 @@ enum ReportSlices {
   private static func size(_ package: API.Package) -> Int {
     let texts = [
       package.name, package.version, package.type, package.arch, package.purl, package.layer, package.sourceName,
-      package.sourceVersion,
+      package.sourceVersion, package.path,
     ]
     return 32 + texts.reduce(0) { $0 + 4 + $1.utf8.count }
   }

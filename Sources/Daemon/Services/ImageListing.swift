@@ -51,12 +51,14 @@ struct ImageListing {
 
   private func convert(_ images: [(key: ImageKey, image: ImageRecord)]) async throws -> [API.Image] {
     if images.isEmpty { return [] }
-    return try await reader.run { [store] in
+    return try await reader.run { [store, queue = ledger.queue] in
       try store.read { transaction in
+        let shown = try ShownImages(queue, in: transaction)
         let tags = try store.tags(of: images.map(\.key), limit: Self.tagsMaximum, in: transaction)
         return try images.map { key, image in
           API.Image(
-            image, integration: try store.integrationName(key.integration, in: transaction), tags: tags[key] ?? [])
+            try shown.naming(image), integration: try store.integrationName(key.integration, in: transaction),
+            tags: tags[key] ?? [])
         }
       }
     }

@@ -44,9 +44,10 @@ struct ImagesHandler: ImagesService {
 
   func getImage(_ request: GetImageRequest, _ context: CallContext) async throws -> API.Image {
     let (key, name) = try find(request.reference)
-    return try await reader.run { [store] in
+    return try await reader.run { [store, queue = ledger.queue] in
       try store.read { transaction in
-        guard let image = try transaction.get(StateStore.images, key) else { throw Self.unknown(request.reference) }
+        let shown = try ShownImages(queue, in: transaction)
+        guard let image = try shown.image(key).map(shown.naming) else { throw Self.unknown(request.reference) }
         let tags = try store.tags(of: key, limit: Self.tagsMaximum, in: transaction)
         return API.Image(image, integration: name, tags: tags)
       }
@@ -79,9 +80,10 @@ struct ImagesHandler: ImagesService {
 
   func getReport(_ request: GetReportRequest, _ context: CallContext) async throws -> API.Report {
     let (key, name) = try find(request.reference)
-    return try await reader.run { [store] in
+    return try await reader.run { [store, queue = ledger.queue] in
       try store.read { transaction in
-        guard let image = try transaction.get(StateStore.images, key) else { throw Self.unknown(request.reference) }
+        let shown = try ShownImages(queue, in: transaction)
+        guard let image = try shown.image(key).map(shown.naming) else { throw Self.unknown(request.reference) }
         let reports = try store.reports(of: key, in: transaction)
         let report = try Self.choose(reports, platform: request.platform, of: image, reference: request.reference)
         let tags = try store.tags(of: key, limit: 1, in: transaction)
@@ -146,7 +148,9 @@ struct ImagesHandler: ImagesService {
         .notFound, reason: "NO_REPORT",
         "no report of \(reference) yet"
           + (image.statusReason.isEmpty ? "" : ": \(image.statusReason)"),
-        hint: "see its job with: tidewaiter queue show \(image.lastJobId)")
+        hint: image.lastJobId == 0
+          ? "see all that is known of it with: tidewaiter image explain \(reference)"
+          : "see its job with: tidewaiter queue show \(image.lastJobId)")
     }
     let available = reports.map(\.platform).joined(separator: ", ")
     if platform.isEmpty {

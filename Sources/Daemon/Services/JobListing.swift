@@ -31,12 +31,31 @@ struct JobListing: Sendable {
   let filter: Filter
   let size: Int
 
-  func page(after position: JobPosition?) throws -> (jobs: [JobRecord], next: JobPosition?) {
+  /// What one request is given: a page that is short, with a place to go on, where few match. Between its steps others have
+  /// their turn on the thread.
+  func page(
+    after position: JobPosition?, on reader: SerialThread
+  ) async throws -> (jobs: [JobRecord], next: JobPosition?) {
+    var found: [JobRecord] = []
+    var position = position
+    for _ in 0..<Self.stepsMaximum {
+      try Task.checkCancellation()
+      let (jobs, next) = try await reader.run { [position, room = size - found.count] in
+        try step(after: position, room: room)
+      }
+      found += jobs
+      position = next
+      if next == nil || found.count == size { break }
+    }
+    return (found, position)
+  }
+
+  private func step(after position: JobPosition?, room: Int) throws -> (jobs: [JobRecord], next: JobPosition?) {
     switch try position ?? start() {
-    case .number(let id): try byNumber(after: id)
-    case .line(let place): try pending(.line(place))
-    case .delayed(let key): try pending(.delayed(key))
-    case .ended(let end): try ended(before: end)
+    case .number(let id): try byNumber(after: id, room: room)
+    case .line(let place): try line(after: place, room: room)
+    case .delayed(let key): try delayed(after: key, room: room)
+    case .ended(let end): try ended(before: end, room: room)
     }
   }
 
@@ -48,50 +67,41 @@ struct JobListing: Sendable {
     return .number(filter.after)
   }
 
-  private func byNumber(after id: UInt64) throws -> (jobs: [JobRecord], next: JobPosition?) {
+  private func byNumber(after id: UInt64, room: Int) throws -> (jobs: [JobRecord], next: JobPosition?) {
     let after = max(id, filter.after)
     let jobs: [JobRecord]
+    var next: UInt64?
     if !filter.states.isEmpty && filter.states.isSubset(of: [.inProgress, .parsingResults]) {
       // They are few, however many jobs there are.
       let running = try queue.leases().keys.filter { $0 > after && $0 <= filter.last }.sorted()
       jobs = try running.compactMap { try queue.job($0) }.filter(filter.matches)
     } else {
-      jobs = try queue.jobs(after: after, through: filter.last, limit: size + 1, where: filter.matches)
+      (jobs, next) = try queue.jobs(after: after, through: filter.last, limit: room + 1, where: filter.matches)
     }
-    return (Array(jobs.prefix(size)), jobs.count > size ? .number(jobs[size - 1].id) : nil)
+    return (Array(jobs.prefix(room)), (jobs.count > room ? jobs[room - 1].id : next).map { .number($0) })
   }
 
   /// First what may run, then what backs off.
-  private func pending(_ position: JobPosition) throws -> (jobs: [JobRecord], next: JobPosition?) {
-    var found: [JobRecord] = []
-    var position = position
-    for _ in 0..<Self.stepsMaximum {
-      let room = size - found.count
-      switch position {
-      case .line(let place):
-        let (jobs, next) = try queue.line(after: place, of: filter.integration, limit: room)
-        found += jobs.filter(filter.matches)
-        position = next.map { .line($0) } ?? .delayed(nil)
-      case .delayed(let key):
-        let jobs = try queue.delayed(after: key, of: filter.integration, limit: room)
-        found += jobs.filter(filter.matches)
-        guard let last = jobs.last, jobs.count == room else { return (found, nil) }
-        position = .delayed(DelayedKey(notBefore: last.notBefore, job: last.id))
-      case .number, .ended: return (found, nil)
-      }
-      if found.count == size { break }
-    }
-    return (found, position)
+  private func line(
+    after place: JobQueue.LinePosition?, room: Int
+  ) throws -> (jobs: [JobRecord], next: JobPosition?) {
+    let (jobs, next) = try queue.line(after: place, of: filter.integration, limit: room)
+    return (jobs.filter(filter.matches), next.map { .line($0) } ?? .delayed(nil))
+  }
+
+  private func delayed(after key: DelayedKey?, room: Int) throws -> (jobs: [JobRecord], next: JobPosition?) {
+    let (jobs, next) = try queue.delayed(after: key, of: filter.integration, limit: room)
+    return (jobs.filter(filter.matches), next.map { .delayed($0) })
   }
 
   /// The ends of several states, as one list.
-  private func ended(before end: JobPosition.End?) throws -> (jobs: [JobRecord], next: JobPosition?) {
+  private func ended(before end: JobPosition.End?, room: Int) throws -> (jobs: [JobRecord], next: JobPosition?) {
     var found: [JobRecord] = []
     // No further than the state that was looked at the least: others may have more of the same time.
     var horizon: JobPosition.End?
     for state in filter.states {
       let before = end.map { EndedKey(state: state, endedAt: $0.time, job: $0.job) }
-      let (jobs, next) = try queue.ended(state, before: before, limit: size, where: filter.matches)
+      let (jobs, next) = try queue.ended(state, before: before, limit: room, where: filter.matches)
       found += jobs
       if let next {
         horizon = max(horizon ?? .first, JobPosition.End(time: Int64(clamping: next.endedAt), job: next.job))
@@ -99,8 +109,8 @@ struct JobListing: Sendable {
     }
     found.sort { JobPosition.End($0) > JobPosition.End($1) }
     if let horizon { found.removeAll { JobPosition.End($0) < horizon } }
-    guard found.count > size else { return (found, horizon.map { .ended($0) }) }
-    return (Array(found.prefix(size)), .ended(JobPosition.End(found[size - 1])))
+    guard found.count > room else { return (found, horizon.map { .ended($0) }) }
+    return (Array(found.prefix(room)), .ended(JobPosition.End(found[room - 1])))
   }
 }
 

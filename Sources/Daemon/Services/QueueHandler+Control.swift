@@ -65,9 +65,10 @@ extension QueueHandler {
     var response = ClearJobsResponse()
     switch try selection(request.jobs, states: Self.ended, takesErrors: true) {
     case .named(let ids):
-      response.jobs = try await control.clear(ids).map { API.JobChange($0) }
+      response.jobs = try await control.clear(ids, actor: context.peer.actor).map { API.JobChange($0) }
       response.cleared = Self.changed(response.jobs)
-    case .all(let selection): response.cleared = try await control.clear(selection)
+    case .all(let selection):
+      response.cleared = try await control.clear(selection, actor: context.peer.actor)
     }
     return response
   }

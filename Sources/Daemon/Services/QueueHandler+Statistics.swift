@@ -15,8 +15,11 @@ extension QueueHandler {
 
   private func statistics(of integration: UInt64?) throws -> QueueStats {
     var stats = QueueStats()
-    stats.states = API.StateCount.all(of: try queue.counts(of: integration))
-    stats.oldestPendingAt = API.Timestamp(nanoseconds: try queue.oldestPending(of: integration) ?? 0)
+    let cancelling = try queue.cancelling().filter { integration == nil || $0.key == integration }
+    stats.states = API.StateCount.all(
+      of: try queue.counts(of: integration), cancelling: cancelling.values.reduce(0, +))
+    let oldest = try queue.oldestPending(of: integration)
+    stats.oldestPendingAt = API.Timestamp(nanoseconds: oldest.values.min() ?? 0)
     let failures = try queue.failureCounts(of: integration).filter { $0.value > 0 }
     stats.failures = failures.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { code, jobs in
       var failure = FailureCount()
@@ -28,22 +31,16 @@ extension QueueHandler {
       }
       return failure
     }
-    let isSettled = try queue.openCancellationCount() == 0
     let counts = try queue.integrationCounts().filter { integration == nil || $0.key == integration }
     stats.integrations = try store.read { transaction in
       try counts.filter { $0.value.values.contains { $0 > 0 } }.map { id, states in
         var one = IntegrationQueue()
         one.integration = try store.integrationName(id, in: transaction)
-        one.states = API.StateCount.all(of: states)
-        return (id, one)
+        one.states = API.StateCount.all(of: states, cancelling: cancelling[id] ?? 0)
+        one.throughput = API.Throughput(scanner.throughput(of: id))
+        one.oldestPendingAt = API.Timestamp(nanoseconds: oldest[id] ?? 0)
+        return one
       }
-    }
-    .map { id, one in
-      var one = one
-      one.throughput = API.Throughput(scanner.throughput(of: id))
-      // While much is being cancelled each line's head is far behind what is, and not worth the search.
-      one.oldestPendingAt = isSettled ? API.Timestamp(nanoseconds: try queue.oldestPending(of: id) ?? 0) : nil
-      return one
     }
     .sorted { $0.integration < $1.integration }
     let name = try integration.flatMap { try store.integration(id: $0)?.name }
@@ -64,12 +61,14 @@ extension QueueHandler {
 }
 
 extension API.StateCount {
-  /// One for each state, those without jobs too.
-  static func all(of counts: [StorageMessages.JobState: UInt64]) -> [StateCount] {
+  /// One for each state, those without jobs too. `cancelling` are at most so many of the pending ones.
+  static func all(of counts: [StorageMessages.JobState: UInt64], cancelling: UInt64) -> [StateCount] {
     StorageMessages.JobState.all.map { state in
       var count = StateCount()
       count.state = API.JobState(rawValue: state.rawValue)
       count.count = counts[state] ?? 0
+      // Both are looked up one after the other.
+      if state == .pending { count.cancellingMaximum = min(cancelling, count.count) }
       return count
     }
   }

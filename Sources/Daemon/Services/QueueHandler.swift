@@ -31,8 +31,8 @@ struct QueueHandler: QueueService {
     }
     let position = request.pageToken.isEmpty ? nil : try JobPosition(Paging.position(request.pageToken))
     let listing = JobListing(queue: queue, filter: filter, size: Paging.size(request.pageSize))
+    let page = try await listing.page(after: position, on: reader)
     return try await reader.run { [describer] in
-      let page = try listing.page(after: position)
       var response = ListJobsResponse()
       response.jobs = try describer.describe(page.jobs)
       response.nextPageToken = page.next.map { Paging.token($0.text) } ?? ""

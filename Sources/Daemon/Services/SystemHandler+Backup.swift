@@ -1,55 +1,52 @@
 import API
+import Logging
 import Model
 import Posix
 import RPC
-import Registry
+import StorageMessages
 import Store
-import Synchronization
 
 extension SystemHandler {
-  /// The client sets the pace: the store waits for it, and others do not.
+  /// The client sets the pace, within limits: the store waits for it, and others do not. Who takes all there is, with its
+  /// secrets, is told in the event log before anything is given, and how that ended.
   func backup(
     _ request: BackupRequest, _ responses: ResponseStream<BackupResponse>, _ context: CallContext
   ) async throws {
-    let sum = BackupSum()
-    let info = try await store.backup(now: clock.now, on: files) { bytes in
-      sum.add(bytes)
-      var response = BackupResponse()
-      response.data = bytes
-      try await responses.sendWhenReady(response)
+    await note(.backupStarted, "", context)
+    let written: BackupWritten
+    do {
+      written = try await store.backup(now: clock.now, on: files) { bytes in
+        var response = BackupResponse()
+        response.data = bytes
+        try await responses.sendWhenReady(response)
+      }
+    } catch {
+      let status = ErrorTranslation.status(error)
+      await note(.backupEnded, "\(status.code.name): \(status.message)", context)
+      throw error
     }
-    var end = sum.end
-    end.takenAt = API.Timestamp(nanoseconds: info.createdAt)
-    end.schemaVersion = UInt32(clamping: info.schemaVersion)
+    await note(.backupEnded, "\(written.bytes) bytes", context)
+    var end = BackupEnd()
+    end.size = written.bytes
+    end.sha256 = written.digest.hex
+    end.takenAt = API.Timestamp(nanoseconds: written.info.createdAt)
+    end.schemaVersion = UInt32(clamping: written.info.schemaVersion)
     var last = BackupResponse()
     last.end = end
     try await responses.sendWhenReady(last)
   }
-}
 
-/// Size and digest of what was sent.
-private final class BackupSum: Sendable {
-  private struct State {
-    let hash = ContentHash(.sha256)
-    var size: UInt64 = 0
-  }
-
-  private let state = Mutex(State())
-
-  func add(_ bytes: [UInt8]) {
-    state.withLock { state in
-      state.hash.update(bytes)
-      state.size += UInt64(bytes.count)
-    }
-  }
-
-  /// Once, after all.
-  var end: BackupEnd {
-    state.withLock { state in
-      var end = BackupEnd()
-      end.size = state.size
-      end.sha256 = state.hash.finish().hex
-      return end
+  /// A store that cannot be written can still be saved: that is when a backup is needed most.
+  private func note(_ kind: EventKind, _ detail: String, _ context: CallContext) async {
+    var event = EventRecord(kind, time: clock.now)
+    event.actor = context.peer.actor
+    event.detail = detail
+    do {
+      try await store.write { [store, event] in try store.append(event, in: $0) }
+    } catch {
+      log.error(
+        "a backup could not be recorded as an event",
+        metadata: ["event": "\(kind.rawValue)", "actor": "\(event.actor)", "detail": "\(detail)", "error": "\(error)"])
     }
   }
 }

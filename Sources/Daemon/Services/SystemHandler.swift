@@ -1,6 +1,7 @@
 import API
 import Advisories
 import Inventory
+import Logging
 import Model
 import Pipeline
 import Posix
@@ -25,6 +26,7 @@ struct SystemHandler: SystemService {
   let catalogue: Catalogue
   /// What blocks on the disk for long runs here.
   let files: SerialThread
+  let log: Logger
 
   func ping(_ request: PingRequest, _ context: CallContext) throws -> PingResponse {
     var response = PingResponse()
@@ -63,7 +65,8 @@ struct SystemHandler: SystemService {
     status.stateDirectory = configuration.stateDirectory
     status.integrations = UInt64(try store.integrationCount())
     status.images = UInt64(try store.imageCount())
-    status.jobs = API.StateCount.all(of: try queue.counts())
+    status.jobs = API.StateCount.all(
+      of: try queue.counts(), cancelling: try queue.cancelling().values.reduce(0, +))
     status.pauses = try describer.pauses()
     let ecosystems = try advisories.status().ecosystems
     status.advisories = ecosystems.reduce(0) { $0 + $1.advisories }

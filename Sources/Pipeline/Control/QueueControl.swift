@@ -80,9 +80,13 @@ package final class QueueControl: Sendable {
     return try await queue.prioritize(selection, to: priority, actor: actor)
   }
 
-  package func clear(_ jobs: [UInt64]) async throws -> [JobQueue.Change] { try await queue.clear(jobs) }
+  package func clear(_ jobs: [UInt64], actor: String) async throws -> [JobQueue.Change] {
+    try await queue.clear(jobs, actor: actor)
+  }
 
-  package func clear(_ selection: JobQueue.Selection) async throws -> UInt64 { try await queue.clear(selection) }
+  package func clear(_ selection: JobQueue.Selection, actor: String) async throws -> UInt64 {
+    try await queue.clear(selection, actor: actor)
+  }
 
   package func pause(_ integration: UInt64?, reason: String, actor: String) async throws {
     try await queue.pause(integration, reason: reason, actor: actor)
@@ -92,6 +96,9 @@ package final class QueueControl: Sendable {
     try await queue.resume(integration, actor: actor)
     scanner.poke()
   }
+
+  /// Somebody else has begun to cancel a selection: of an integration that is being removed.
+  package func carryOutSoon() { wake.send() }
 
   // MARK: - In the background
 

@@ -67,7 +67,10 @@ final class LayerAnalyses: Sendable {
       if case .unknown = known, case .confirmed(let outcome) = try await knownAnalysis(of: layer.digest, source) {
         return outcome
       }
-      let fetched = try await fetch(layer, from: source, attempt)
+      var fetched = try await fetch(layer, from: source, attempt)
+      if !fetched.analysis.secrets.isEmpty {
+        try fetched.analysis.replaceSecrets(by: try await store.fingerprints())
+      }
       if fetched.isLasting {
         try await store.putLayerAnalysis(
           fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
@@ -94,7 +97,7 @@ final class LayerAnalyses: Sendable {
   // MARK: - Fetching
 
   private struct Fetched: Sendable {
-    let analysis: LayerAnalysis
+    var analysis: LayerAnalysis
     /// Made by a worker that ended well: the same bytes give the same again.
     let isLasting: Bool
   }
@@ -179,6 +182,16 @@ final class LayerAnalyses: Sendable {
     analysis.analyserVersion = analyserVersion
     analysis.faults = [fault]
     return Fetched(analysis: analysis, isLasting: false)
+  }
+}
+
+extension LayerAnalysis {
+  /// What was found in the layer is not kept: a fingerprint takes its place.
+  fileprivate mutating func replaceSecrets(by fingerprints: Fingerprints) throws {
+    for index in secrets.indices {
+      secrets[index].fingerprint = try fingerprints.of(secrets[index].value)
+      secrets[index].value = []
+    }
   }
 }
 

@@ -61,7 +61,7 @@ package enum ScanErrors {
 
   private static func retry(_ code: StoreError.Code) -> Retry {
     switch code {
-    case .diskFull, .mapFull, .io, .reopening, .closed, .inUse, .notWritable: .retryable
+    case .diskFull, .mapFull, .io, .reopening, .closed, .inUse, .notWritable, .backupTooSlow: .retryable
     case .damaged, .schemaUnknown, .secrets, .keyNotOurs, .keyTooLong, .backupUnusable, .notEmpty: .permanent
     }
   }
@@ -91,6 +91,7 @@ package enum ScanErrors {
     case .damaged: "stop the daemon and restore the state from a backup"
     case .reopening: "nothing is lost: the store opens itself anew"
     case .backupUnusable: "take a backup anew"
+    case .backupTooSlow: "write the backup to something faster"
     case .notEmpty: "restore into an empty state directory"
     case .schemaUnknown: "start the version of the daemon that wrote the state, or a newer one"
     case .secrets: "give the integration's secrets anew, or put the key file back"

@@ -67,9 +67,13 @@ extension Ledger {
     let criteria = try Criteria(integration)
     var facts = Explanation.Facts(
       repository: reference.repository.path, tag: reference.tag?.name, digest: reference.digest?.description)
-    facts = try await reader.run { [store, facts] in
+    facts = try await reader.run { [store, queue, facts] in
       var facts = facts
-      try store.read { try Self.gather(&facts, integration.id, Timestamp(nanosecondsSince1970: now), in: $0) }
+      try store.read { transaction in
+        try Self.gather(
+          &facts, integration.id, Timestamp(nanosecondsSince1970: now), ShownImages(queue, in: transaction),
+          in: transaction)
+      }
       return facts
     }
     if let digest = facts.askedDigest, facts.tagRecord?.digest != digest {
@@ -83,7 +87,8 @@ extension Ledger {
   }
 
   private static func gather(
-    _ facts: inout Explanation.Facts, _ integration: UInt64, _ now: Timestamp, in transaction: ReadTransaction
+    _ facts: inout Explanation.Facts, _ integration: UInt64, _ now: Timestamp, _ shown: ShownImages,
+    in transaction: ReadTransaction
   ) throws {
     let repository = RepositoryKey(integration: integration, repository: facts.repository)
     if let tag = facts.tag {
@@ -92,11 +97,11 @@ extension Ledger {
     }
     if let digest = facts.askedDigest ?? facts.tagRecord?.digest, !digest.isEmpty {
       let key = ImageKey(integration: integration, repository: facts.repository, digest: digest)
-      facts.image = try transaction.get(StateStore.images, key)
+      facts.image = try shown.image(key)
       let read = try transaction.get(StateStore.imageFacts, key)?.dates.map(\.createdAt) ?? []
       facts.createdAt = plausible(read + [facts.image?.createdAt ?? 0], now)
     }
-    facts.job = try job(of: facts.image, in: transaction)
+    facts.job = try shown.job(of: facts.image)
     facts.repositoryRecord = try transaction.get(StateStore.repositories, repository)
     if facts.repositoryRecord == nil { facts.area = try area(of: repository, in: transaction) }
     (facts.newest, facts.lastEnded) = try newestPolls(of: integration, in: transaction)

@@ -96,7 +96,7 @@ package struct Explanation: Sendable, Equatable {
 
   private mutating func takeImage(_ facts: Facts) {
     guard let image = facts.image else { return }
-    job = image.lastJobId
+    job = facts.job?.id ?? 0
     if image.scannedAt != 0, image.status == .queued {
       notes.append("it was scanned before, \(Self.time(image.scannedAt)); the report is kept")
     }

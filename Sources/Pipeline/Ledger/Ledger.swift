@@ -11,10 +11,12 @@ package struct Ledger: Sendable {
   static let step = 5_000
 
   let store: StateStore
+  package let queue: JobQueue
   let reader: SerialThread
 
-  package init(store: StateStore, reader: SerialThread) {
+  package init(store: StateStore, queue: JobQueue, reader: SerialThread) {
     self.store = store
+    self.queue = queue
     self.reader = reader
   }
 
@@ -63,13 +65,14 @@ package struct Ledger: Sendable {
     var lastTag: TagKey?
     repeat {
       try Task.checkCancellation()
-      (tags, lastTag) = try await reader.run { [store, tags, lastTag] in
+      (tags, lastTag) = try await reader.run { [store, queue, tags, lastTag] in
         var count = tags
         let next = try store.read { transaction in
-          try transaction.step(
+          let shown = try ShownImages(queue, in: transaction)
+          return try transaction.step(
             StateStore.tags, prefix: { $0.append(integration) }, after: lastTag, limit: Self.step
           ) { key, tag in
-            count.add(key, TagState(tag, image: try Self.image(of: key, tag, in: transaction)))
+            count.add(key, TagState(tag, image: try shown.image(of: key, tag)))
             return true
           }
         }
@@ -106,8 +109,8 @@ package struct Ledger: Sendable {
     var position = after
     repeat {
       try Task.checkCancellation()
-      let (rows, next) = try await reader.run { [store, position, wanted = limit - found.count] in
-        try store.read { try Self.step(filter, after: position, limit: wanted, in: $0, where: isWanted) }
+      let (rows, next) = try await reader.run { [self, position, wanted = limit - found.count] in
+        try store.read { try step(filter, after: position, limit: wanted, in: $0, where: isWanted) }
       }
       found += rows
       position = next
@@ -115,19 +118,20 @@ package struct Ledger: Sendable {
     return found
   }
 
-  private static func step(
+  private func step(
     _ filter: Filter, after: TagKey?, limit: Int, in transaction: ReadTransaction, where isWanted: (Row) -> Bool
   ) throws -> ([Row], TagKey?) {
     var found: [Row] = []
     var repository = RepositoryMatch(filter.repository)
+    let shown = try ShownImages(queue, in: transaction)
     let next = try transaction.step(
-      StateStore.tags, prefix: filter.writePrefix, after: after, limit: step
+      StateStore.tags, prefix: filter.writePrefix, after: after, limit: Self.step
     ) { key, tag in
       guard repository.matches(key.repository) else { return true }
-      let image = try image(of: key, tag, in: transaction)
+      let image = try shown.image(of: key, tag)
       let state = TagState(tag, image: image)
       guard filter.takes(state) else { return true }
-      let job = try job(of: image, in: transaction)
+      let job = try shown.job(of: image)
       let row = Row(
         key: key, tag: tag, image: image, state: state, since: state.since(tag, image: image, job: job))
       if isWanted(row) { found.append(row) }
@@ -145,14 +149,17 @@ package struct Ledger: Sendable {
     var position = after
     repeat {
       try Task.checkCancellation()
-      let (images, next) = try await reader.run { [store, position, wanted = limit - found.count] in
+      let (images, next) = try await reader.run { [store, queue, position, wanted = limit - found.count] in
         try store.read { transaction in
+          let shown = try ShownImages(queue, in: transaction)
           var images: [(key: ImageKey, image: ImageRecord)] = []
           var repository = RepositoryMatch(filter.repository)
           let next = try transaction.step(
             StateStore.images, prefix: filter.writePrefix, after: position, limit: Self.step
           ) { key, image in
-            guard repository.matches(key.repository), filter.status.map({ $0 == image.status }) ?? true,
+            guard repository.matches(key.repository) else { return true }
+            let image = try shown.view(image)
+            guard filter.status.map({ $0 == image.status }) ?? true,
               isWanted(image)
             else { return true }
             images.append((key, image))
@@ -178,8 +185,12 @@ package struct Ledger: Sendable {
 
   /// A page of what a tag points to and pointed to before; nil for one that was never listed.
   package func history(of key: TagKey, before: UInt64?, limit: Int) async throws -> TagHistory? {
-    try await reader.run { [store] in
-      try store.read { try TagHistory.page(of: key, before: before, limit: limit, store: store, in: $0) }
+    try await reader.run { [store, queue] in
+      try store.read { transaction in
+        try TagHistory.page(
+          of: key, before: before, limit: limit, store: store, images: ShownImages(queue, in: transaction),
+          in: transaction)
+      }
     }
   }
 
@@ -202,14 +213,14 @@ package struct Ledger: Sendable {
 
   // MARK: - Rows
 
-  /// The image of the digest that the tag points to, or pointed to when it was last seen.
+  /// The image of the digest that the tag points to, or pointed to when it was last seen, as it is stored.
   package static func image(of key: TagKey, _ tag: TagRecord, in transaction: ReadTransaction) throws -> ImageRecord? {
     guard !tag.digest.isEmpty else { return nil }
     return try transaction.get(
       StateStore.images, ImageKey(integration: key.integration, repository: key.repository, digest: tag.digest))
   }
 
-  /// The image's newest job, if it is still known.
+  /// The image's newest job as it is stored, if it is still known.
   static func job(of image: ImageRecord?, in transaction: ReadTransaction) throws -> JobRecord? {
     guard let image, image.lastJobId != 0 else { return nil }
     return try transaction.get(QueueTables.jobs, image.lastJobId)

@@ -24,13 +24,12 @@ package struct TagHistory: Sendable {
   package let next: UInt64?
 
   /// Nil for a tag that was never listed. With `before` the entry that still holds is left out.
-  package static func page(
-    of key: TagKey, before: UInt64?, limit: Int, store: StateStore, in transaction: ReadTransaction
+  static func page(
+    of key: TagKey, before: UInt64?, limit: Int, store: StateStore, images: ShownImages, in transaction: ReadTransaction
   ) throws -> TagHistory? {
     guard let tag = try transaction.get(StateStore.tags, key) else { return nil }
     func image(_ digest: String) throws -> ImageRecord? {
-      try transaction.get(
-        StateStore.images, ImageKey(integration: key.integration, repository: key.repository, digest: digest))
+      try images.image(ImageKey(integration: key.integration, repository: key.repository, digest: digest))
     }
     var entries: [Entry] = []
     if before == nil, !tag.isGone, !tag.digest.isEmpty {

@@ -67,6 +67,7 @@ package struct Intake: Sendable {
     var (record, _) = try store.recall(image, now: clock.now, in: transaction)
     if createdAt != 0 { record.createdAt = createdAt }
     record.lastJobId = job.id
+    if poll != 0 { record.lastPollId = poll }
     record.status = .queued
     record.statusReason = ""
     record.isRetried = false

@@ -55,8 +55,8 @@ struct RepositoryPoll {
         guard let key = verdict.imageKey else { continue }
         let image = try transaction.get(StateStore.images, key)
         var reason = verdict.wanted(image, rescan: integration.rescan && !queued.contains(verdict.digest))
-        // Before the poll was suspended it has queued this one.
-        if reason == .rescan, try Ledger.job(of: image, in: transaction)?.pollId == run.poll { reason = nil }
+        // Before the poll was suspended it has queued this one, whatever became of the job since.
+        if reason == .rescan, image?.lastPollId == run.poll { reason = nil }
         if let reason, queued.insert(verdict.digest).inserted {
           written.append(
             try run.intake.queue(

@@ -1,6 +1,7 @@
 import Inventory
 import Model
 import Registry
+import SecretRules
 import StorageMessages
 
 /// Puts one platform's report together from its layers' analyses; the advisories come in later.
@@ -24,7 +25,9 @@ struct ReportBuilder {
     report.configDigest = image.image.config.digest.description
     report.os = merged.os
     report.packages = merged.packages
-    report.findings = merged.findings
+    report.lockedPackages = merged.lockedPackages
+    report.findings = merged.findings + merged.secrets.map(secretFinding) + merged.fileFindings.compactMap(fileFinding)
+    report.findings += ConfigurationChecks.findings(image.config)
     report.notes = merged.notes
     report.createdAt = image.config.created.flatMap { Timestamp(rfc3339: $0) }?.nanosecondsSince1970 ?? 0
     report.scannedAt = scannedAt
@@ -80,6 +83,36 @@ struct ReportBuilder {
         found
       }
     return announced == found ? nil : "its media type says compression \(announced), its bytes are \(found)"
+  }
+
+  private static func fileFinding(_ fault: MergedInventory.FileFault) -> FindingRecord? {
+    guard let check = FileCheck(rawValue: fault.record.id) else { return nil }
+    var finding = FindingRecord()
+    finding.kind = .misconfiguration
+    finding.id = check.rawValue
+    finding.severity = check.severity.rawValue
+    finding.title = "\(check.title): \(fault.record.detail)"
+    finding.remedy = check.remedy
+    finding.path = storedText(fault.record.path)
+    finding.layer = Int32(fault.layer)
+    return finding
+  }
+
+  private static func secretFinding(_ secret: MergedInventory.Secret) -> FindingRecord {
+    var finding = FindingRecord()
+    finding.kind = .secret
+    finding.id = secret.record.rule
+    let summary = SecretRules.summary(of: secret.record.rule)
+    finding.title = summary?.title ?? secret.record.rule
+    finding.severity = (summary?.severity ?? .unknown).rawValue
+    finding.path = storedText(secret.record.path)
+    finding.line = secret.record.line
+    finding.layer = Int32(secret.layer)
+    finding.excerpt = secret.record.excerpt
+    finding.fingerprint = secret.record.fingerprint
+    finding.hiddenBy = Int32(secret.hiddenBy.map { $0 + 1 } ?? 0)
+    finding.remedy = "revoke it: it is in every copy of the image, also where a later layer removes the file"
+    return finding
   }
 
   private static func finding(_ id: String, _ title: String, layer: Int = -1) -> FindingRecord {

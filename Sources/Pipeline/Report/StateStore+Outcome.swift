@@ -7,15 +7,7 @@ extension StateStore {
   /// its transaction.
   package func noteEnd(of job: JobRecord, _ failure: JobQueue.Failure?, in transaction: WriteTransaction) throws {
     guard let failure else { return try noteRetry(of: job, in: transaction) }
-    try changeImage(job.imageKey, in: transaction) { record in
-      // A report that there was is still what is known.
-      let isKnown = job.state == .cancelled && record.scannedAt != 0
-      record.status =
-        record.untagged
-        ? .gone : isKnown ? .scanned : failure.isNoImage || job.state == .cancelled ? .skipped : .failed
-      record.isRetried = failure.isTransient
-      record.statusReason = isKnown ? "" : "\(failure.code): \(failure.message)"
-    }
+    try changeImage(job.imageKey, in: transaction) { $0.takeEnd(of: job, failure) }
     if job.state == .error {
       try append(.imageFailed, job, "\(failure.code): \(failure.message)", time: job.finishedAt, in: transaction)
     }

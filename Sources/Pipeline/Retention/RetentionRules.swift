@@ -46,22 +46,13 @@ struct RetentionRules: Sendable {
   private func collectJobs(_ outcome: inout RetentionOutcome) async throws {
     let limit = limit(days: settings.jobsDays)
     var count: UInt64 = 0
-    if sweeper.isDryRun {
-      for state in JobState.all where state.isFinal {
-        count += try await sweeper.sweep(QueueTables.ended, prefix: { $0.append(UInt8(clamping: state.rawValue)) }) {
-          key, _, _ in
-          key.endedAt < UInt64(max(0, limit)) ? .remove : .end
-        } remove: { _, _, _ in
-        }
-      }
-    } else {
-      var isMore = true
-      while isMore {
-        try sweeper.check()
-        try Task.checkCancellation()
-        let outcome = try await queue.clear(endedBefore: limit, limit: Sweeper.batch)
-        count += UInt64(outcome.cleared)
-        isMore = outcome.isMore
+    for state in JobState.all where state.isFinal {
+      count += try await sweeper.sweep(QueueTables.ended, prefix: { $0.append(UInt8(clamping: state.rawValue)) }) {
+        [queue] key, _, transaction in
+        guard key.endedAt < UInt64(max(0, limit)) else { return .end }
+        return try queue.hasEnded(key, in: transaction) ? .remove : .keep
+      } remove: { [queue] key, _, transaction in
+        try queue.forget(key, in: transaction)
       }
     }
     outcome.add(.jobs, count, "ended \(days(settings.jobsDays)) ago, with their attempts")

@@ -25,6 +25,8 @@ package struct ImageConfig: Sendable, Hashable {
   package let environment: [String]
   package let exposedPorts: [String]
   package let labels: [String: String]
+  /// Docker's own: the image says how to tell that its program is well.
+  package let hasHealthCheck: Bool
 
   /// Nil where the config names none or no proper one.
   package var platform: Platform? {
@@ -52,17 +54,28 @@ package struct ImageConfig: Sendable, Hashable {
       init(from decoder: any Decoder) {}
     }
 
+    struct HealthCheck: Decodable {
+      let test: [String]?
+
+      enum CodingKeys: String, CodingKey { case test = "Test" }
+
+      /// "NONE" takes away what a base image has.
+      var isOne: Bool { test.map { !$0.isEmpty && $0[0] != "NONE" } ?? false }
+    }
+
     struct Execution: Decodable {
       let user: String?
       let environment: [String]?
       let exposedPorts: [String: Nothing]?
       let labels: [String: String]?
+      let healthCheck: Loose<HealthCheck>?
 
       enum CodingKeys: String, CodingKey {
         case user = "User"
         case environment = "Env"
         case exposedPorts = "ExposedPorts"
         case labels = "Labels"
+        case healthCheck = "Healthcheck"
       }
     }
 
@@ -77,7 +90,7 @@ package struct ImageConfig: Sendable, Hashable {
   }
 
   /// Reads a config's bytes; `subject` names it in errors.
-  static func parse(_ bytes: [UInt8], subject: String) throws(RegistryError) -> ImageConfig {
+  package static func parse(_ bytes: [UInt8], subject: String) throws(RegistryError) -> ImageConfig {
     let json = try JSONReader.decode(JSON.self, bytes, what: subject)
     guard let rootfs = json.rootfs else { throw .malformed("\(subject) is no image config: it names no layers") }
     let ids = rootfs.diffIDs ?? []
@@ -105,7 +118,8 @@ package struct ImageConfig: Sendable, Hashable {
       labels: Dictionary(
         (execution?.labels ?? [:]).sorted { $0.key < $1.key }.prefix(entriesMax).map {
           (clipped($0.key), clipped($0.value))
-        }, uniquingKeysWith: { first, _ in first }))
+        }, uniquingKeysWith: { first, _ in first }),
+      hasHealthCheck: execution?.healthCheck?.value?.isOne ?? false)
   }
 
   private static func clipped(_ text: String?) -> String { ForeignText.clipped(text ?? "", to: textBytesMax) }

@@ -1,9 +1,8 @@
+import JSON
+
 /// JSON from outside: the whole text is checked before anything is built from it, so that neither depth nor tricks with
 /// repeated keys reach a decoder.
 enum JSONReader {
-  /// Real manifests and configs stay below 8.
-  static let depthMax = 64
-
   /// Decodes `bytes`; `what` names their origin in the error.
   static func decode<Value: Decodable>(
     _ type: Value.Type, _ bytes: [UInt8], what: String
@@ -12,7 +11,7 @@ enum JSONReader {
     do {
       document = try JSONDocument(bytes)
     } catch {
-      throw .malformed("\(what) sent no proper JSON: \(error.reason)")
+      throw .malformed("\(what) sent no proper JSON: \(describe(error))")
     }
     do {
       return try Value(from: JSONValueDecoder(document: document, index: 0))
@@ -30,8 +29,13 @@ enum JSONReader {
       _ = try JSONDocument(bytes)
       return nil
     } catch {
-      return error.reason
+      return describe(error)
     }
+  }
+
+  private static func describe(_ flaw: JSONFlaw) -> String {
+    guard let key = flaw.repeatedKey else { return flaw.reason }
+    return "the key \"\(ForeignText.escaped(key, lengthMax: 60))\" occurs twice in one object"
   }
 
   private static func describe(_ error: DecodingError) -> String {

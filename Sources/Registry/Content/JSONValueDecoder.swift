@@ -1,3 +1,5 @@
+import JSON
+
 /// Decodes one value of a document. As Foundation's decoder does: a number that is whole is an integer however it is
 /// written; a key that is not there is `keyNotFound`, null is `valueNotFound`, anything else of the wrong kind
 /// `typeMismatch`.

@@ -98,10 +98,11 @@ class Image:
 
 
 def image(layers, *, docker=False, architecture="amd64", variant=None, created="2024-01-02T03:04:05Z", config=None, **more):
-    """An image of the layers. `config` adds to the image's configuration, `more` to the manifest. Without `created`, its
-    configuration has no date."""
+    """An image of the layers, with nothing wrong in how it is to be run. `config` adds to the image's configuration, `more` to
+    the manifest. Without `created`, its configuration has no date."""
     date = {} if created is None else {"created": created}
-    document = {"architecture": architecture, "os": "linux", **date, "config": {"Cmd": ["/bin/sh"]},
+    document = {"architecture": architecture, "os": "linux", **date,
+                "config": {"Cmd": ["/bin/sh"], "User": "65532", "Healthcheck": {"Test": ["CMD", "true"]}},
                 "rootfs": {"type": "layers", "diff_ids": [one.diff_id for one in layers]},
                 "history": [{**date, "created_by": one.created_by} for one in layers]}
     if variant:

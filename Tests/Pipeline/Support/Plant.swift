@@ -189,7 +189,7 @@ final class Plant: Sendable {
   }
 
   /// Jobs that have not ended.
-  func pendingJobs() throws -> [JobRecord] { try queue.jobs(after: 0, limit: 10_000) { !$0.state.isFinal } }
+  func pendingJobs() throws -> [JobRecord] { try queue.jobs(after: 0, limit: 10_000) { !$0.state.isFinal }.jobs }
 }
 
 /// Processes that this one started and that are not gone.

@@ -3092,6 +3092,8 @@ public struct Report: ProtoMessage, Sendable, Equatable {
   public var notes: [String] = []
   public var counts: SeverityCounts? = nil
   public var nextPageToken: String = ""
+  /// of lock files: meant to be installed, no evidence that they are
+  public var lockedPackages: [Package] = []
 
   public init() {}
 
@@ -3116,6 +3118,7 @@ public struct Report: ProtoMessage, Sendable, Equatable {
     self.notes = try readTexts(c.pointee.notes, c.pointee.n_notes, "tidewaiter.v1.Report.notes")
     self.counts = try readMessage(c.pointee.counts)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.Report.next_page_token")
+    self.lockedPackages = try readMessages(c.pointee.locked_packages, c.pointee.n_locked_packages)
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3137,6 +3140,8 @@ public struct Report: ProtoMessage, Sendable, Equatable {
     c.pointee.notes = arena.array(self.notes) { arena.copy($0) }
     c.pointee.counts = arena.pointer(self.counts)
     c.pointee.next_page_token = arena.copy(self.nextPageToken)
+    c.pointee.n_locked_packages = self.lockedPackages.count
+    c.pointee.locked_packages = arena.array(self.lockedPackages)
   }
 }
 
@@ -3156,6 +3161,7 @@ extension Report: JSONRepresentable {
       ("notes", .array(self.notes.map { .string($0) })),
       ("counts", self.counts?.json ?? .null),
       ("nextPageToken", .string(self.nextPageToken)),
+      ("lockedPackages", .array(self.lockedPackages.map { $0.json })),
     ])
   }
 }
@@ -3208,6 +3214,8 @@ public struct Package: ProtoMessage, Sendable, Equatable {
   public var layer: String = ""
   public var sourceName: String = ""
   public var sourceVersion: String = ""
+  /// of the file that says so, for a language's packages
+  public var path: String = ""
 
   public init() {}
 
@@ -3227,6 +3235,7 @@ public struct Package: ProtoMessage, Sendable, Equatable {
     self.layer = try readText(c.pointee.layer, "tidewaiter.v1.Package.layer")
     self.sourceName = try readText(c.pointee.source_name, "tidewaiter.v1.Package.source_name")
     self.sourceVersion = try readText(c.pointee.source_version, "tidewaiter.v1.Package.source_version")
+    self.path = try readText(c.pointee.path, "tidewaiter.v1.Package.path")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3239,6 +3248,7 @@ public struct Package: ProtoMessage, Sendable, Equatable {
     c.pointee.layer = arena.copy(self.layer)
     c.pointee.source_name = arena.copy(self.sourceName)
     c.pointee.source_version = arena.copy(self.sourceVersion)
+    c.pointee.path = arena.copy(self.path)
   }
 }
 
@@ -3253,6 +3263,7 @@ extension Package: JSONRepresentable {
       ("layer", .string(self.layer)),
       ("sourceName", .string(self.sourceName)),
       ("sourceVersion", .string(self.sourceVersion)),
+      ("path", .string(self.path)),
     ])
   }
 }
@@ -3271,6 +3282,16 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
   public var title: String = ""
   public var cvssVector: String = ""
   public var packageType: String = ""
+  /// what to do, for people
+  public var remedy: String = ""
+  /// of a secret's line, masked: never the secret
+  public var excerpt: String = ""
+  /// of a secret, hexadecimal: the same for the same secret, on this node
+  public var fingerprint: String = ""
+  /// of the file, from 1; 0: none
+  public var line: UInt32 = 0
+  /// digest of the layer that removed or replaced the file; the secret can still be fetched
+  public var removedByLayer: String = ""
 
   public init() {}
 
@@ -3295,6 +3316,11 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
     self.title = try readText(c.pointee.title, "tidewaiter.v1.Finding.title")
     self.cvssVector = try readText(c.pointee.cvss_vector, "tidewaiter.v1.Finding.cvss_vector")
     self.packageType = try readText(c.pointee.package_type, "tidewaiter.v1.Finding.package_type")
+    self.remedy = try readText(c.pointee.remedy, "tidewaiter.v1.Finding.remedy")
+    self.excerpt = try readText(c.pointee.excerpt, "tidewaiter.v1.Finding.excerpt")
+    self.fingerprint = try readText(c.pointee.fingerprint, "tidewaiter.v1.Finding.fingerprint")
+    self.line = c.pointee.line
+    self.removedByLayer = try readText(c.pointee.removed_by_layer, "tidewaiter.v1.Finding.removed_by_layer")
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3314,6 +3340,11 @@ public struct Finding: ProtoMessage, Sendable, Equatable {
     c.pointee.title = arena.copy(self.title)
     c.pointee.cvss_vector = arena.copy(self.cvssVector)
     c.pointee.package_type = arena.copy(self.packageType)
+    c.pointee.remedy = arena.copy(self.remedy)
+    c.pointee.excerpt = arena.copy(self.excerpt)
+    c.pointee.fingerprint = arena.copy(self.fingerprint)
+    c.pointee.line = self.line
+    c.pointee.removed_by_layer = arena.copy(self.removedByLayer)
   }
 }
 
@@ -3333,6 +3364,11 @@ extension Finding: JSONRepresentable {
       ("title", .string(self.title)),
       ("cvssVector", .string(self.cvssVector)),
       ("packageType", .string(self.packageType)),
+      ("remedy", .string(self.remedy)),
+      ("excerpt", .string(self.excerpt)),
+      ("fingerprint", .string(self.fingerprint)),
+      ("line", .unsigned(UInt64(self.line))),
+      ("removedByLayer", .string(self.removedByLayer)),
     ])
   }
 }
@@ -5287,6 +5323,9 @@ extension Status: JSONRepresentable {
 public struct StateCount: ProtoMessage, Sendable, Equatable {
   public var state: JobState = JobState(rawValue: 0)
   public var count: UInt64 = 0
+  /// Of pending ones: at most so many of them are being cancelled, and are shown as cancelled already. What was chosen by a
+  /// poll or a repository is counted as it is carried out; what was not is counted as cancelled at once.
+  public var cancellingMaximum: UInt64 = 0
 
   public init() {}
 
@@ -5300,12 +5339,14 @@ public struct StateCount: ProtoMessage, Sendable, Equatable {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     self.state = JobState(rawValue: Int32(bitPattern: c.pointee.state.rawValue))
     self.count = c.pointee.count
+    self.cancellingMaximum = c.pointee.cancelling_maximum
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__V1__StateCount.self)
     c.pointee.state = Tidewaiter__V1__JobState(rawValue: UInt32(bitPattern: self.state.rawValue))
     c.pointee.count = self.count
+    c.pointee.cancelling_maximum = self.cancellingMaximum
   }
 }
 
@@ -5314,6 +5355,7 @@ extension StateCount: JSONRepresentable {
     .object([
       ("state", .string(self.state.name)),
       ("count", .unsigned(self.count)),
+      ("cancellingMaximum", .unsigned(self.cancellingMaximum)),
     ])
   }
 }

@@ -1,17 +1,19 @@
-/// Walks JSON text once and notes its values. What two readers could see two things in is refused: an object with one key
-/// twice, a NUL, anything that RFC 8259 does not allow.
+/// Walks JSON text once and notes its values. A NUL, and anything else that RFC 8259 does not allow, is refused.
 struct JSONParser {
   /// Objects with more keys are compared by a set of them.
   private static let fewKeys = 12
 
   private let bytes: [UInt8]
+  private let refusesRepeatedKeys: Bool
   private var position = 0
   private(set) var nodes: [JSONDocument.Node] = []
   /// Keys of the objects that are open, the innermost last.
   private var keys: [Int] = []
 
-  init(_ bytes: [UInt8]) {
+  init(_ bytes: [UInt8], reading: JSONDocument.Reading) {
     self.bytes = bytes
+    refusesRepeatedKeys = reading == .exact
+    if reading == .lenient && bytes.starts(with: [0xef, 0xbb, 0xbf]) { position = 3 }
     nodes.reserveCapacity(bytes.count / 16)
   }
 
@@ -44,7 +46,7 @@ struct JSONParser {
   // MARK: arrays and objects
 
   private mutating func open(_ kind: JSONDocument.Kind, depth: Int) throws(JSONFlaw) -> Int {
-    guard depth <= JSONReader.depthMax else { throw JSONFlaw("it is nested deeper than \(JSONReader.depthMax)") }
+    guard depth <= JSONDocument.depthMax else { throw JSONFlaw("it is nested deeper than \(JSONDocument.depthMax)") }
     nodes.append(JSONDocument.Node(kind: kind, start: UInt32(position), end: 0, next: 0))
     position += 1
     skipBlanks()
@@ -78,7 +80,7 @@ struct JSONParser {
       while true {
         skipBlanks()
         guard current == UInt8(ascii: "\"") else { throw unexpected() }
-        keys.append(nodes.count)
+        if refusesRepeatedKeys { keys.append(nodes.count) }
         try text()
         skipBlanks()
         guard current == UInt8(ascii: ":") else { throw unexpected() }
@@ -117,7 +119,7 @@ struct JSONParser {
   private func written(_ index: Int) -> ArraySlice<UInt8> { bytes[Int(nodes[index].start)..<Int(nodes[index].end)] }
 
   private func twice(_ key: Int) -> JSONFlaw {
-    JSONFlaw("the key \"\(ForeignText.escaped(written(key), lengthMax: 60))\" occurs twice in one object")
+    JSONFlaw("a key occurs twice in one object", repeatedKey: Array(written(key)))
   }
 
   // MARK: texts, numbers, words

@@ -1,0 +1,74 @@
+import StorageMessages
+
+/// What files of an image say, other than those that are watched: packages of languages, what was meant to be installed,
+/// secrets, and what is wrong with the files themselves; as layer upon layer hides some of it. A path is taken as it is
+/// written in the layers: links among directories are not followed.
+struct LayeredFiles {
+  /// Something that a layer holds at a path.
+  struct Placed<Content> {
+    let path: [UInt8]
+    let layer: Int
+    let content: Content
+    /// The layer that took the path away, or placed something else there.
+    var hiddenBy: Int?
+  }
+
+  private(set) var databases: [Placed<PackageDatabase>] = []
+  private(set) var lockFiles: [Placed<PackageDatabase>] = []
+  private(set) var findings: [Placed<FileFinding>] = []
+  /// Those that were hidden too: what a layer once held can be fetched for ever.
+  private(set) var secrets: [Placed<SecretRecord>] = []
+
+  /// What one layer takes out of sight below it.
+  private struct Cover {
+    private let placed: PlacedPaths?
+    private let removed: Set<UInt64>
+    private let emptied: Set<UInt64>
+
+    init(_ layer: LayerAnalysis) {
+      placed = PlacedPaths(layer.placed)
+      removed = Set(layer.whiteouts.map { PathHash($0).value })
+      emptied = Set(layer.opaqueDirectories.map { PathHash($0).value })
+    }
+
+    func hides(_ path: [UInt8]) -> Bool {
+      if placed?.replaces(path) == true { return true }
+      if removed.isEmpty && emptied.isEmpty { return false }
+      var hash = PathHash()
+      // The root has the empty path.
+      if emptied.contains(hash.value) { return true }
+      for byte in path {
+        if byte == UInt8(ascii: "/"), removed.contains(hash.value) || emptied.contains(hash.value) { return true }
+        hash.add(byte)
+      }
+      return removed.contains(hash.value)
+    }
+  }
+
+  /// Lays a layer over those before; `admit` says which of its databases are taken. Whether packages in sight have changed.
+  mutating func add(
+    _ layer: LayerAnalysis, _ index: Int, admit: (PackageDatabase) -> PackageDatabase?
+  ) -> Bool {
+    let cover = Cover(layer)
+    let before = databases.count
+    databases.removeAll { cover.hides($0.path) }
+    lockFiles.removeAll { cover.hides($0.path) }
+    findings.removeAll { cover.hides($0.path) }
+    for position in secrets.indices where secrets[position].hiddenBy == nil && cover.hides(secrets[position].path) {
+      secrets[position].hiddenBy = index
+    }
+    var isChanged = databases.count != before
+    for database in layer.databases where WatchedPaths.all.meaning(of: database.path)?.databaseKind == nil {
+      guard let taken = admit(database) else { continue }
+      databases.append(Placed(path: database.path, layer: index, content: taken))
+      isChanged = true
+    }
+    for file in layer.lockFiles {
+      guard let taken = admit(file) else { continue }
+      lockFiles.append(Placed(path: file.path, layer: index, content: taken))
+    }
+    findings += layer.fileFindings.map { Placed(path: $0.path, layer: index, content: $0) }
+    secrets += layer.secrets.map { Placed(path: $0.path, layer: index, content: $0) }
+    return isChanged
+  }
+}

@@ -1,0 +1,190 @@
+import Analysis
+import Inventory
+import StorageMessages
+import Testing
+
+@Suite("Contents of files")
+struct FileContentsTests {
+  private func file(_ name: String, _ text: String = "x", mode: String) -> [UInt8] {
+    TarBuilder.reseal(
+      TarBuilder.header(Array(name.utf8), size: text.utf8.count), at: 100, Array("0\(mode)\0\0\0\0\0\0".utf8.prefix(8)))
+      + TarBuilder.body(Array(text.utf8))
+  }
+
+  private func findings(_ archive: [UInt8]) -> [String] {
+    analyse(archive + TarBuilder.end).fileFindings.map { "\($0.id) \(String(decoding: $0.path, as: UTF8.self))" }
+  }
+
+  @Test("modes that give away rights are findings, where they do so")
+  func modes() {
+    #expect(
+      findings(
+        file("usr/bin/su", mode: "4755") + file("usr/bin/wall", mode: "2755") + file("usr/bin/both", mode: "6755")
+          + file("etc/cron.d/job", mode: "666") + file("usr/share/doc", mode: "4644") + file("bin/sh", mode: "755")
+          + file("tmp/anything", mode: "666")) == [
+          "WORLD_WRITABLE_FILE etc/cron.d/job", "SETUID_FILE usr/bin/both", "SETGID_FILE usr/bin/both",
+          "SETUID_FILE usr/bin/su", "SETGID_FILE usr/bin/wall",
+        ])
+    let open = TarBuilder.reseal(TarBuilder.directory("var/open"), at: 100, Array("0000777\0".utf8))
+    let sticky = TarBuilder.reseal(TarBuilder.directory("tmp"), at: 100, Array("0001777\0".utf8))
+    #expect(findings(open + sticky) == ["WORLD_WRITABLE_DIRECTORY var/open"])
+  }
+
+  @Test("the last entry of a path counts")
+  func lastEntry() {
+    #expect(findings(file("bin/x", mode: "4755") + file("bin/x", mode: "755")).isEmpty)
+    #expect(findings(file("bin/x", mode: "755") + file("bin/x", mode: "4755")) == ["SETUID_FILE bin/x"])
+  }
+
+  @Test("more findings than are kept are said, once")
+  func findingLimit() {
+    var limits = AnalysisLimits()
+    limits.fileFindings = 3
+    let archive = (0..<9).flatMap { file("bin/\($0)", mode: "4755") } + TarBuilder.end
+    let analysis = analyse(archive, limits: limits)
+    #expect(analysis.fileFindings.count == 3)
+    #expect(codes(analysis) == ["LAYER_FINDING_LIMIT"])
+  }
+
+  /// Each word that begins with "hunter".
+  private func search(_ file: LayerFile, _ found: inout [SecretRecord]) {
+    for word in String(decoding: file.bytes, as: UTF8.self).split(separator: " ") where word.hasPrefix("hunter") {
+      var secret = SecretRecord()
+      secret.rule = "test"
+      secret.path = Array(file.path)
+      secret.line = 1
+      secret.value = Array(word.utf8)
+      found.append(secret)
+    }
+  }
+
+  private func secrets(_ archive: [UInt8], _ limits: AnalysisLimits = .standard) -> LayerAnalysis {
+    LayerAnalyser(limits: limits, secretSearch: search).analyse(
+      MemorySource(archive + TarBuilder.end, pieceBytes: 1000))
+  }
+
+  @Test("text files are searched for secrets, whatever they are called; others are not")
+  func text() {
+    let big = "a hunter2 " + String(repeating: "x", count: 20_000)
+    let late = String(repeating: "y", count: 9_000) + " hunter4"
+    let binary = TarBuilder.file("b", Array("hunter3 ".utf8) + [0, 1])
+    let lateBinary = TarBuilder.file("c", Array((late + " ").utf8) + [0, 1])
+    let found = secrets(
+      TarBuilder.file("z/.env", big) + binary + lateBinary + TarBuilder.file("empty") + TarBuilder.file("a", late)
+    ).secrets
+    #expect(found.map { String(decoding: $0.path, as: UTF8.self) } == ["a", "c", "z/.env"])
+    #expect(found.map { String(decoding: $0.value, as: UTF8.self) } == ["hunter4", "hunter4", "hunter2"])
+  }
+
+  @Test("a text file over its bound is not searched, one at its bound is")
+  func textLimit() {
+    var limits = AnalysisLimits()
+    limits.secretFileBytes = 8
+    #expect(secrets(TarBuilder.file("a", "hunter21"), limits).secrets.count == 1)
+    #expect(secrets(TarBuilder.file("a", "hunter212"), limits).secrets.isEmpty)
+  }
+
+  @Test("a search that does not end well is told, and the rest is read")
+  func searchEnds() {
+    let failing: LayerAnalyser.SecretSearch = { file, found throws(LayerError) in
+      search(file, &found)
+      throw LayerError(.secretLimit, "enough", path: Array(file.path))
+    }
+    let archive = TarBuilder.archive(TarBuilder.file("a", "hunter1"), TarBuilder.file("b", "hunter2"))
+    let analysis = LayerAnalyser(secretSearch: failing).analyse(MemorySource(archive, pieceBytes: 1000))
+    #expect(analysis.secrets.count == 2)
+    #expect(codes(analysis) == ["SECRET_LIMIT", "SECRET_LIMIT"])
+    #expect(analysis.faults.map(\.path) == [Array("a".utf8), Array("b".utf8)])
+  }
+
+  @Test("a layer that ends in a file is searched as far as it goes")
+  func cut() {
+    let whole = TarBuilder.file("a", "hunter2 " + String(repeating: "x", count: 5_000))
+    let analysis = LayerAnalyser(secretSearch: search).analyse(
+      MemorySource(Array(whole.prefix(2_000)), pieceBytes: 512))
+    #expect(analysis.secrets.count == 1)
+    #expect(codes(analysis) == ["LAYER_TRUNCATED"])
+  }
+
+  // MARK: - Over layers
+
+  private func database(_ path: String, _ names: String...) -> PackageDatabase {
+    var database = PackageDatabase()
+    database.kind = "npm"
+    database.path = Array(path.utf8)
+    database.packages = names.map { name in
+      var package = Package()
+      package.type = "npm"
+      package.name = name
+      package.version = "1.0.0"
+      return package
+    }
+    return database
+  }
+
+  private func layer(_ databases: PackageDatabase..., archive: [UInt8] = []) -> LayerAnalysis {
+    var layer = secrets(archive)
+    layer.databases += databases
+    return layer
+  }
+
+  private func packages(_ inventory: MergedInventory) -> [String] {
+    inventory.packages.map { "\($0.package?.name ?? "") \($0.path) \($0.layer)" }
+  }
+
+  @Test(
+    "a package of a language is gone when its file is",
+    arguments: [
+      TarBuilder.file("app/node_modules/a/.wh.package.json"), TarBuilder.file("app/node_modules/.wh.a"),
+      TarBuilder.file(".wh.app"), TarBuilder.file("app/.wh..wh..opq"), TarBuilder.file(".wh..wh..opq"),
+      TarBuilder.file("app/node_modules/a/package.json", "none any more"), TarBuilder.file("app", "a file"),
+      TarBuilder.symlink("app/node_modules", "elsewhere"), TarBuilder.directory("app/node_modules/a/package.json"),
+    ])
+  func gone(upper: [UInt8]) {
+    let base = layer(database("app/node_modules/a/package.json", "a"), database("srv/node_modules/b/package.json", "b"))
+    let rest = upper == TarBuilder.file(".wh..wh..opq") ? [] : ["b srv/node_modules/b/package.json 0"]
+    #expect(packages(InventoryMerger.merge([base, layer(archive: upper)])) == rest)
+    #expect(packages(InventoryMerger.merge([layer(archive: upper), base])).count == 2)
+  }
+
+  @Test("a package belongs to the layer that brought it, and is listed once")
+  func attribution() {
+    let inventory = InventoryMerger.merge([
+      layer(database("a/node_modules/x/package.json", "x")), layer(database("b/node_modules/x/package.json", "x")),
+      layer(database("c/node_modules/y/package.json", "y"), archive: TarBuilder.file("a/node_modules/.wh.x")),
+    ])
+    #expect(packages(inventory) == ["x b/node_modules/x/package.json 0", "y c/node_modules/y/package.json 2"])
+    #expect(inventory.packages.map(\.purl) == ["pkg:npm/x@1.0.0", "pkg:npm/y@1.0.0"])
+  }
+
+  @Test("what lock files name is apart from what is installed")
+  func lockFiles() {
+    var base = layer(database("app/node_modules/a/package.json", "a"))
+    base.lockFiles = [database("app/package-lock.json", "a", "b")]
+    let inventory = InventoryMerger.merge([base])
+    #expect(packages(inventory) == ["a app/node_modules/a/package.json 0"])
+    #expect(inventory.lockedPackages.map { $0.package?.name } == ["a", "b"])
+    let later = InventoryMerger.merge([base, layer(archive: TarBuilder.file("app/.wh.package-lock.json"))])
+    #expect(later.lockedPackages.isEmpty)
+  }
+
+  @Test("a secret that a later layer removes is still one, and that is said")
+  func removedSecret() {
+    let inventory = InventoryMerger.merge([
+      layer(archive: TarBuilder.file("app/.env", "hunter2") + TarBuilder.file("kept", "hunter3")),
+      layer(archive: TarBuilder.file("unrelated")), layer(archive: TarBuilder.file("app/..env")),
+      layer(archive: TarBuilder.file("app/.wh..env")), layer(archive: TarBuilder.file("app/.env", "hunter4")),
+    ])
+    #expect(
+      inventory.secrets.map { "\(String(decoding: $0.record.value, as: UTF8.self)) \($0.layer) \($0.hiddenBy ?? -1)" }
+        == ["hunter2 0 3", "hunter3 0 -1", "hunter4 4 -1"])
+  }
+
+  @Test("what is wrong with a file goes with it")
+  func replacedFile() {
+    let base = layer(archive: file("bin/x", mode: "4755"))
+    #expect(InventoryMerger.merge([base]).fileFindings.count == 1)
+    #expect(InventoryMerger.merge([base, layer(archive: file("bin/x", mode: "755"))]).fileFindings.isEmpty)
+    #expect(InventoryMerger.merge([base, layer(archive: file("bin/y", mode: "755"))]).fileFindings.count == 1)
+  }
+}
