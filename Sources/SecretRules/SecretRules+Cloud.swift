@@ -56,7 +56,7 @@ extension SecretRules {
     .named(
       "heroku-key", "Heroku API key", .high, "<i:heroku>%(\\h{8}-\\h{4}-\\h{4}-\\h{4}-\\h{12})"),
     .token("flyio-token", "Fly.io access token", .high, "fm2_[A-Za-z0-9+/]{80,1500}={0,2}", entropy: 4),
-    .token("tailscale-key", "Tailscale key", .high, "tskey-\\u{8,40}-\\w{20,40}"),
+    .token("tailscale-key", "Tailscale key", .high, "tskey-[a-z]{3,12}-\\w{8,24}-\\w{20,40}"),
     .token("supabase-token", "Supabase access token", .high, "sbp_\\h{40}"),
     .token("netlify-token", "Netlify access token", .high, "nfp_\\w{36}"),
     .token("planetscale-token", "PlanetScale token", .high, "pscale_tkn_[A-Za-z0-9_.-]{32,64}"),
@@ -69,7 +69,8 @@ extension SecretRules {
     .token("vault-batch-token", "Vault batch token", .high, "hvb.\\u{138,300}", entropy: 4),
     .named("vault-token", "Vault service token", .critical, "<i:vault_token>%(s\\.\\w{24})", check: .mixed),
     .token("doppler-token", "Doppler token", .high, "dp.pt.\\w{43}"),
-    .token("doppler-service-token", "Doppler service token", .high, "dp.st.[a-z0-9_.-]{0,40}\\w{40,44}"),
+    .token("doppler-service-token", "Doppler service token", .high, "dp.st.\\w{40,44}"),
+    .token("doppler-service-token", "Doppler service token", .high, "dp.st.[a-z0-9_-]{2,35}\\.\\w{40,44}"),
     .token("databricks-token", "Databricks access token", .high, "dapi\\h{32}"),
   ]
 }

@@ -16,9 +16,13 @@ package enum SecretRules {
   package static func summary(of id: String) -> (title: String, severity: Severity)? {
     let isAltered = id.hasSuffix(alteredSuffix)
     let name = isAltered ? String(id.dropLast(alteredSuffix.count)) : id
-    guard let rule = all.first(where: { $0.id.description == name }) else { return nil }
+    guard let rule = firstByID[name] else { return nil }
     if !isAltered { return (rule.title.description, rule.severity) }
     guard rule.hasChecksum else { return nil }
     return ("\(rule.title) with a wrong checksum: altered, or made up", .low)
   }
+
+  /// Rules of one name say the same of it.
+  private static let firstByID = Dictionary(
+    all.map { ($0.id.description, $0) }, uniquingKeysWith: { first, _ in first })
 }

@@ -9,7 +9,7 @@ package final class SecretScanner {
   private let limits: AnalysisLimits
   private var database: PatternDatabase?
   /// Read when their anchors first occur.
-  private var patterns = [SecretPattern?](repeating: nil, count: SecretRules.all.count)
+  private lazy var patterns = [SecretPattern?](repeating: nil, count: SecretRules.all.count)
   private var found = 0
 
   package init(limits: AnalysisLimits = .standard) { self.limits = limits }

@@ -26,6 +26,8 @@ struct SecretSearch {
   /// Bytes that may be looked at again for each byte of the file, and those that are free. Real files stay below one.
   private static let costOfByte = 16
   private static let freeCost = 1 << 20
+  /// What the checks of a match cost beside reading it, for each of its bytes.
+  private static let costOfCheck = 16
 
   private let limits: AnalysisLimits
   private var matcher: PatternMatcher
@@ -72,10 +74,13 @@ struct SecretSearch {
     }
   }
 
-  private func token(_ rule: SecretRule, _ match: SecretMatch, _ rules: PathRules, rank: Int, showsPrefix: Bool)
+  private mutating func token(
+    _ rule: SecretRule, _ match: SecretMatch, _ rules: PathRules, rank: Int, showsPrefix: Bool
+  )
     -> FoundSecret?
   {
     let value = slice(match.value)
+    matcher.cost += Self.costOfCheck * value.count
     guard Randomness.entropy(value) >= rule.entropy, !Allowances.isPlaceholder(value) else { return nil }
     let verdict = TokenChecks.verdict(rule.check, of: value)
     if verdict == .isNone || verdict == .altered && rules.scope == .provenOnly { return nil }

@@ -23,7 +23,7 @@ extension PlantedKind {
     PlantedKind(rule) { Planted(Encodings.pem(label, &$0, headers: headers), name: "") }
   }
 
-  static let all: [PlantedKind] = keys + clouds + code + services + places
+  static let all: [PlantedKind] = keys + clouds + code + services + places + more
 
   static let keys: [PlantedKind] = [
     key("private-key-rsa", "RSA PRIVATE KEY"), key("private-key-ec", "EC PRIVATE KEY"),

@@ -91,6 +91,22 @@ enum Encodings {
     return text
   }
 
+  /// BIP 173.
+  static func bech32(_ prefix: String, _ digits: [UInt8]) -> String {
+    let letters = Array("qpzry9x8gf2tvdw0s3jn54khce6mua7l")
+    let generators: [Int] = [0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3]
+    let head = prefix.utf8.map { Int($0) >> 5 } + [0] + prefix.utf8.map { Int($0) & 31 }
+    var sum = 1
+    for digit in head + digits.map(Int.init) + Array(repeating: 0, count: 6) {
+      let top = sum >> 25
+      sum = (sum & 0x1ffffff) << 5 ^ digit
+      for (bit, generator) in generators.enumerated() where top >> bit & 1 == 1 { sum ^= generator }
+    }
+    sum ^= 1
+    let check = (0..<6).map { letters[sum >> (5 * (5 - $0)) & 31] }
+    return prefix + "1" + String(digits.map { letters[Int($0)] } + check)
+  }
+
   static func jwt(_ payload: String, _ random: inout Seeded) -> String {
     let parts = [#"{"alg":"RS256","kid":"\#(random.text(20))","typ":"JWT"}"#, payload].map {
       base64(Array($0.utf8), url: true)

@@ -9,7 +9,7 @@ import Testing
 struct PlantedTests {
   @Test("of made-up secrets at least 97 % are found, and of what is found at least 97 % are such")
   func recallAndPrecision() {
-    let corpus = PlantedCorpus(seed: 20_240_501, samplesOfKind: 12)
+    let corpus = PlantedCorpus(seed: 20_240_501, samplesOfKind: 8)
     var planted = 0
     var recalled = 0
     var reported = 0
@@ -40,7 +40,7 @@ struct PlantedTests {
     )
     for (what, count) in missed.sorted(by: { $0.key < $1.key }) { print("missed \(count): \(what)") }
     for (what, count) in wrong.sorted(by: { $0.key < $1.key }) { print("wrong \(count): \(what)") }
-    #expect(kinds >= 60)
+    #expect(kinds == Set(SecretRules.all.map(\.id.description)).count)
     #expect(recall >= 0.97)
     #expect(precision >= 0.97)
   }

@@ -68,6 +68,9 @@ if arguments.contains("--findings") {
     print("\(record.rule)\t\(String(decoding: record.path, as: UTF8.self))\t\(record.line)\t\(record.excerpt)")
   }
 } else {
+  // The first text of a process: what a worker pays before it looks at anything.
+  let first = [Named(path: Array("srv/app/.env".utf8), bytes: Array("AWS_ACCESS_KEY_ID=AKIAQ6KBNXJBTFQXKWOV\n".utf8))]
+  let ready = seconds { _ = search(first) }
   let total = files.reduce(0) { $0 + $1.bytes.count }
   var found = 0
   let everything = seconds { found = search(files).count }
@@ -81,5 +84,6 @@ if arguments.contains("--findings") {
     }
   }
   print("secrets \(total) \(everything)\nanchors \(total) \(anchors)\nmemchr \(total) \(oneByte)")
+  print("ready \(first.count) \(ready)")
   print("\(found) findings in \(files.count) files, \(absent) of them without a NUL")
 }
