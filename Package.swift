@@ -107,7 +107,9 @@ let package = Package(
     .executableTarget(
       name: "secret-patterns", dependencies: ["SecretRules", "CVectorscan"], swiftSettings: strict,
       linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libhs.a"]), .linkedLibrary("stdc++"), .linkedLibrary("m")]),
-    .plugin(name: "SecretPatterns", capability: .buildTool(), dependencies: ["secret-patterns"]),
+    .plugin(
+      name: "SecretPatterns", capability: .buildTool(), dependencies: ["secret-patterns"],
+      path: "Sources/SecretPatterns"),
     // Of the worker alone: what parses bytes from images is not in the daemon.
     library("Analysis", ["Inventory", "JSON", "Secrets", "StorageMessages", "CIsal", "CZstd", "CSQLite"]),
 
