@@ -14,7 +14,8 @@ package struct Distribution: Sendable, Equatable {
 
   /// OSV's names of the release, e.g. `Ubuntu:22.04:LTS`, the usual one first; an advisory of any of them counts.
   package let ecosystems: [String]
-  /// The type of package that the distribution is made of: `apk`, `deb` or `rpm`.
+  package static let packageTypes: Set = ["apk", "deb", "rpm"]
+  /// Of these, the type that the distribution is made of.
   package let packageType: String
   package let order: VersionOrder
   package let naming: Naming

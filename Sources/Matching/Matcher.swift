@@ -39,9 +39,10 @@ package enum Matcher {
       }
     }
     for (type, count) in others.sorted(by: { $0.key < $1.key }) {
-      result.notes.append(
-        "\(count) \(type) \(count == 1 ? "package" : "packages") not matched: \(os.id) is made of "
-          + "\(distribution.packageType) packages")
+      let why =
+        Distribution.packageTypes.contains(type)
+        ? "\(os.id) is made of \(distribution.packageType) packages" : "only packages of distributions are, so far"
+      result.notes.append("\(count) \(type) \(count == 1 ? "package" : "packages") not matched: \(why)")
     }
     result.findings.sort(by: isBefore)
     return result

@@ -47,23 +47,6 @@ package final class SecretScanner {
     }
   }
 
-  /// Secrets in a text of the image's configuration: a variable of its environment, or a command of its history.
-  package func scan(text: String) throws(LayerError) -> [SecretRecord] {
-    var records: [SecretRecord] = []
-    let bytes = Array(text.utf8)
-    let none = UnsafeRawBufferPointer(start: nil, count: 0)
-    let end = bytes.withUnsafeBytes { bytes -> LayerError? in
-      do throws(LayerError) {
-        try scan(path: none, bytes: bytes, into: &records)
-        return nil
-      } catch {
-        return error
-      }
-    }
-    if let end { throw end }
-    return records
-  }
-
   private func readyDatabase() throws(LayerError) -> PatternDatabase {
     if let database { return database }
     let database = try PatternDatabase()

@@ -201,6 +201,9 @@ private struct Advisories: AdvisorySource {
     #expect(
       try notes(os("debian", "11"), [item("apk", "tar", "1")])
         == ["1 apk package not matched: debian is made of deb packages"])
+    #expect(
+      try notes(os("debian", "11"), [item("npm", "a", "1"), item("npm", "b", "1")])
+        == ["2 npm packages not matched: only packages of distributions are, so far"])
   }
 
   @Test(arguments: [

@@ -139,13 +139,6 @@ struct ScannerTests {
     #expect(values[0] != nil && values[0] == values[1])
   }
 
-  @Test("texts of the image's configuration are searched as files are")
-  func configuration() throws {
-    let scanner = SecretScanner()
-    #expect(try scanner.scan(text: "DB_PASSWORD=Qia1ID6vW5dql05").map(\.rule) == ["generic-password"])
-    #expect(try scanner.scan(text: "PATH=/usr/local/bin:/usr/bin").isEmpty)
-  }
-
   @Test("every kind is told of, and every pattern has an anchor")
   func rules() {
     #expect(Set(SecretRules.all.map(\.id.description)).count >= 60)
