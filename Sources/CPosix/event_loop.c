@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -172,6 +173,8 @@ ssize_t cposix_send(int descriptor, const void *bytes, size_t count) {
 }
 
 int cposix_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+
+void cposix_trim_memory(void) { malloc_trim(0); }
 
 int cposix_not_dumpable(void) { return prctl(PR_SET_DUMPABLE, 0); }
 

@@ -34,6 +34,7 @@ package final class Daemon: Sendable {
   private let control: QueueControl
   private let removals: Removals
   private let retention: Retention
+  private let trim = MemoryTrim()
   private let files: SerialThread
   private let reader: SerialThread
   private let watchers: SerialThread
@@ -158,6 +159,7 @@ package final class Daemon: Sendable {
     scheduling = Task { await scheduler.run() }
     control.start()
     retention.start()
+    trim.start()
     try removals.resume()
     imports.resume()
     notifier.ready(servingStatus)
@@ -182,6 +184,7 @@ package final class Daemon: Sendable {
     await removals.stop()
     await control.stop()
     await retention.stop()
+    await trim.stop()
     await scanning.value
     notifier.status("answering calls in flight")
     // Watchers would go on for ever; they have seen what became of the scans, and go on from their cursors at the next start.

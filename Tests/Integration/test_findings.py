@@ -56,7 +56,7 @@ def test_planted_findings(cli, registry):
     assert all(one["fingerprint"] and one["excerpt"] and one["line"] and one["severity"] != "unknown" for one in secrets), secrets
 
 
-def test_secrets_in_layers(cli, registry):
+def test_secrets_in_layers(cli, daemon, registry):
     """The same secret has the same fingerprint in every image, another one has another; nowhere is the secret itself."""
     token = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5"
     token += checksum(token[4:])
@@ -75,7 +75,7 @@ def test_secrets_in_layers(cli, registry):
     assert "app/config.yml:2" in shown
     for secret in (token, other):
         assert secret not in shown and secret not in json.dumps(report)
-        for path in cli.daemon.state.rglob("*"):
+        for path in daemon.state.rglob("*"):
             assert not path.is_file() or secret.encode() not in path.read_bytes(), path
 
 

@@ -45,6 +45,8 @@ ssize_t cposix_send(int descriptor, const void *bytes, size_t count);
 // open(2) with a mode, which is variadic.
 int cposix_open(const char *path, int flags, mode_t mode);
 int cposix_not_dumpable(void);
+// Gives the free pages of all heaps back to the system.
+void cposix_trim_memory(void);
 // Names the calling thread (15 bytes are kept).
 int cposix_name_thread(const char *name);
 // `environ`, which Swift 6 does not let be read as a global.
