@@ -1,3 +1,4 @@
+import Glibc
 import Inventory
 import StorageMessages
 
@@ -77,13 +78,18 @@ struct FileContents {
     }
     hold(limits.textProbeBytes, &body)
     let language = named ?? body.withUnsafeBytes { LanguageFile.ofContents($0) }
-    let isText = secretSearch != nil && reader.size <= limits.secretFileBytes && !body.contains(0)
+    let isText = secretSearch != nil && reader.size <= limits.secretFileBytes && !Self.holdsNUL(body)
     if language != nil || isText { hold(language == nil ? limits.secretFileBytes : limits.fileBytes, &body) }
     var errors: [LayerError] = []
     if let language { errors += try parse(language, reader, body, &collector, stream) }
     if isText, let secretSearch { errors += try search(reader, body, stream, secretSearch) }
     if let failure { throw failure }
     return errors
+  }
+
+  /// As text never does.
+  private static func holdsNUL(_ start: [UInt8]) -> Bool {
+    start.withUnsafeBytes { bytes in bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false }
   }
 
   private mutating func parse(

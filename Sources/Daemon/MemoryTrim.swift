@@ -12,8 +12,11 @@ final class MemoryTrim: Sendable {
   func start() {
     task.withLock { task in
       task = Task {
-        // Ends when it is cancelled: that is all that a sleep can fail of.
-        while (try? await Task.sleep(for: Self.interval)) != nil { cposix_trim_memory() }
+        while true {
+          // Ended by cancellation: that is all that a sleep throws.
+          do { try await Task.sleep(for: Self.interval) } catch { return }
+          cposix_trim_memory()
+        }
       }
     }
   }

@@ -33,10 +33,10 @@ extension JobQueue {
     let (first, hasDelayed) = try store.read { transaction -> ([ReadyKey], Bool) in
       let pauses = try pausedIntegrations(in: transaction)
       if pauses.contains(0) { return ([], false) }
-      let cancellations = try openCancellations(in: transaction)
-      let first = try waitingIntegrations(in: transaction).filter { !pauses.contains($0) }
-        .compactMap { try head(of: $0, past: cancellations.wholeThrough(of: $0), in: transaction) }
-      return (first, try transaction.count(QueueTables.delayed) > 0)
+      return (
+        try heads(pauses, try openCancellations(in: transaction), in: transaction),
+        try transaction.count(QueueTables.delayed) > 0
+      )
     }
     // What backs off may be due, or the clock was set back.
     return hasDelayed || first.contains { gate($0.integration).admits($0) }
@@ -48,7 +48,8 @@ extension JobQueue {
     if pauses.contains(0) { return .none }
     let cancellations = try openCancellations(in: transaction)
     for _ in 0..<Self.lookedAtMaximum {
-      guard let key = try nextReady({ pauses.contains($0) ? .closed : gate($0) }, cancellations, in: transaction),
+      guard
+        let key = try heads(pauses, cancellations, in: transaction).first(where: { gate($0.integration).admits($0) }),
         let id = try transaction.get(QueueTables.ready, key)
       else { return .none }
       guard let job = try transaction.get(QueueTables.jobs, id) else {
@@ -91,18 +92,14 @@ extension JobQueue {
     return Lease(job: job)
   }
 
-  /// One seek an integration: the first ready key of each, and the best of those that may run.
-  private func nextReady(
-    _ gate: (UInt64) -> Gate, _ cancellations: OpenCancellations, in transaction: ReadTransaction
-  ) throws -> ReadyKey? {
-    var best: ReadyKey?
-    for integration in try waitingIntegrations(in: transaction) {
-      guard let first = try head(of: integration, past: cancellations.wholeThrough(of: integration), in: transaction),
-        best.map({ (first.priority, first.sequence) < ($0.priority, $0.sequence) }) ?? true
-      else { continue }
-      if gate(integration).admits(first) { best = first }
-    }
-    return best
+  /// The first ready keys of the integrations that are not paused, in the order in which they are to be leased. One seek an
+  /// integration.
+  private func heads(
+    _ pauses: Set<UInt64>, _ cancellations: OpenCancellations, in transaction: ReadTransaction
+  ) throws -> [ReadyKey] {
+    try waitingIntegrations(in: transaction).filter { !pauses.contains($0) }
+      .compactMap { try head(of: $0, past: cancellations.wholeThrough(of: $0), in: transaction) }
+      .sorted { ($0.priority, $0.sequence) < ($1.priority, $1.sequence) }
   }
 
   /// The first of an integration's line that was received after `sequence`.

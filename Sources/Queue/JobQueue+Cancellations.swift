@@ -215,20 +215,13 @@ extension JobQueue {
       let one = OpenCancellations(extents: [(number, extent)])
       var record = first
       var covered: [JobRecord] = []
-      var lookedAt = 0
-      record.position = record.throughId
-      if first.position < first.throughId {
-        try transaction.scan(QueueTables.jobs, from: first.position + 1) { id, job in
-          guard id <= first.throughId else { return false }
-          lookedAt += 1
-          if one.covering(job) != nil { covered.append(job) }
-          guard lookedAt < Self.carriedOutBatch * 10, covered.count < Self.carriedOutBatch else {
-            record.position = id
-            return false
-          }
-          return true
-        }
+      let next = try step(
+        after: first.position, through: first.throughId, limit: Self.carriedOutBatch * 10, in: transaction
+      ) { job in
+        if one.covering(job) != nil { covered.append(job) }
+        return covered.count < Self.carriedOutBatch
       }
+      record.position = next ?? record.throughId
       for job in covered {
         _ = try cancel(job, Failure(record), actor: record.actor, in: transaction)
       }

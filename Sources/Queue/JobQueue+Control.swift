@@ -306,16 +306,9 @@ extension JobQueue {
       let (changes, next) = try await store.write { [position, hasBegun] transaction in
         let cancellations = try openCancellations(in: transaction)
         var matching: [UInt64] = []
-        var (lookedAt, next) = (0, last)
-        try transaction.scan(QueueTables.jobs, from: position + 1) { id, job in
-          guard id <= last else { return false }
-          lookedAt += 1
+        let next = try step(after: position, through: last, limit: Self.lookedAtBatch, in: transaction) { job in
           if wanted.matches(cancellations.view(job)) { matching.append(job.id) }
-          guard lookedAt < Self.lookedAtBatch, matching.count < Self.changedBatch else {
-            next = id
-            return false
-          }
-          return true
+          return matching.count < Self.changedBatch
         }
         if !hasBegun && !matching.isEmpty { try first(transaction) }
         let changes = try matching.compactMap { id throws -> Change? in
@@ -325,7 +318,7 @@ extension JobQueue {
           }
           return try body(try settled(job, cancellations, in: transaction), transaction)
         }
-        return (changes, next)
+        return (changes, next ?? last)
       }
       hasBegun = hasBegun || !changes.isEmpty
       for change in changes { told(change) }

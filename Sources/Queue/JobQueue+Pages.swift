@@ -20,21 +20,24 @@ extension JobQueue {
     return try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
       var found: [JobRecord] = []
-      var next: UInt64?
-      var lookedAt = 0
-      try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
-        guard id <= last else { return false }
+      let next = try step(after: after, through: last, limit: Self.lookedAtMaximum, in: transaction) { job in
         let job = cancellations.view(job)
         if matches(job) { found.append(job) }
-        lookedAt += 1
-        guard found.count < limit, lookedAt < Self.lookedAtMaximum else {
-          next = id
-          return false
-        }
-        return true
+        return found.count < limit
       }
       return (found, next)
     }
+  }
+
+  /// Calls `body` for jobs in order of id above `after` up to `last`, until it returns false or `limit` were looked at.
+  /// Returns where to go on, nil when there are no more.
+  func step(
+    after: UInt64, through last: UInt64, limit: Int, in transaction: ReadTransaction, _ body: (JobRecord) throws -> Bool
+  ) throws -> UInt64? {
+    let next = try transaction.step(QueueTables.jobs, after: after, limit: limit) { id, job in
+      try id <= last && body(job)
+    }
+    return next.flatMap { $0 < last ? $0 : nil }
   }
 
   // MARK: - For who follows changes
@@ -75,16 +78,11 @@ extension JobQueue {
         }
         return page
       }
-      var lookedAt = 0
-      try transaction.scan(QueueTables.jobs, from: after + 1) { id, job in
-        try take(job)
-        lookedAt += 1
-        guard page.jobs.count < Self.pageMaximum, lookedAt < Self.lookedAtMaximum else {
-          page.through = id
-          return false
-        }
-        return true
-      }
+      page.through =
+        try step(after: after, through: .max, limit: Self.lookedAtMaximum, in: transaction) { job in
+          try take(job)
+          return page.jobs.count < Self.pageMaximum
+        } ?? .max
       return page
     }
   }
@@ -163,21 +161,13 @@ extension JobQueue {
     try store.read { transaction in
       let cancellations = try openCancellations(in: transaction)
       var found: [JobRecord] = []
-      var next: DelayedKey?
-      var lookedAt = 0
-      try transaction.scan(QueueTables.delayed, from: position) { key, _ in
-        if key != position, let job = try transaction.get(QueueTables.jobs, key.job),
-          cancellations.covering(job) == nil,
+      let next = try transaction.step(QueueTables.delayed, after: position, limit: Self.lookedAtMaximum) { key, _ in
+        if let job = try transaction.get(QueueTables.jobs, key.job), cancellations.covering(job) == nil,
           integration.map({ job.integrationId == $0 }) ?? true
         {
           found.append(job)
         }
-        lookedAt += 1
-        guard found.count < limit, lookedAt < Self.lookedAtMaximum else {
-          next = key
-          return false
-        }
-        return true
+        return found.count < limit
       }
       return (found, next)
     }

@@ -17,17 +17,9 @@ extension JobQueue {
   ) throws -> (found: [Orphan], next: ImageKey?) {
     try store.read { transaction in
       var found: [Orphan] = []
-      var next: ImageKey?
-      var lookedAt = 0
-      try transaction.scan(QueueTables.active, from: position) { image, id in
-        if image == position { return true }
+      let next = try transaction.step(QueueTables.active, after: position, limit: limit) { image, id in
         if let problem = try problem(of: id, image, in: transaction) {
           found.append(Orphan(job: id, image: image, problem: problem))
-        }
-        lookedAt += 1
-        guard lookedAt < limit else {
-          next = image
-          return false
         }
         return true
       }

@@ -1,3 +1,7 @@
+extension UInt8 {
+  package var asciiLowercased: UInt8 { (0x41...0x5a).contains(self) ? self | 0x20 : self }
+}
+
 /// A set of ASCII characters.
 package struct ByteSet: Sendable, Equatable {
   private var low: UInt64 = 0

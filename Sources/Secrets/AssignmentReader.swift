@@ -100,7 +100,7 @@ extension PatternMatcher {
 
   private func isOtherName(_ range: Range<Int>, _ parts: [StaticString]) -> Bool {
     guard !range.isEmpty else { return false }
-    let name = bytes[range].map(TokenChecks.lowercased)
+    let name = bytes[range].map(\.asciiLowercased)
     return parts.contains { TokenChecks.contains(name, $0) }
   }
 }

@@ -54,7 +54,7 @@ extension PatternMatcher {
 
   /// Names that documents use: RFC 2606's, and those that stand for any.
   private static func isExampleHost(_ host: UnsafeRawBufferPointer) -> Bool {
-    let name = host.map(TokenChecks.lowercased)
+    let name = host.map(\.asciiLowercased)
     let isReserved = ["example.com", "example.org", "example.net", "domain.com", "domain.tld"].contains {
       name.elementsEqual($0.utf8) || name.suffix($0.utf8.count + 1).elementsEqual(".\($0)".utf8)
     }

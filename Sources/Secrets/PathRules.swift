@@ -93,7 +93,7 @@ struct PathRules {
     start.withUTF8Buffer { start in
       guard path.count >= start.count else { return false }
       var index = 0
-      while index < start.count && TokenChecks.lowercased(path[path.startIndex + index]) == start[index] { index += 1 }
+      while index < start.count && path[path.startIndex + index].asciiLowercased == start[index] { index += 1 }
       return index == start.count
     }
   }

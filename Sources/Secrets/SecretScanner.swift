@@ -14,14 +14,12 @@ package final class SecretScanner {
 
   package init(limits: AnalysisLimits = .standard) { self.limits = limits }
 
-  /// Adds the secrets of one file or text, in the order of their lines, each once. Files that nobody reads as text are
-  /// passed over: those larger than `AnalysisLimits.secretFileBytes`, and those with a NUL near their beginning.
+  /// Adds the secrets of one text file, in the order of their lines, each once.
   ///
   /// Throws when something was not looked for any more; what was found before is added even then.
   package func scan(
     path: UnsafeRawBufferPointer, bytes: UnsafeRawBufferPointer, into records: inout [SecretRecord]
   ) throws(LayerError) {
-    guard Self.isText(bytes, limits: limits) else { return }
     var search = SecretSearch(bytes, limits: limits)
     let database = try readyDatabase()
     // Most files have no anchor at all, and need no rules.
@@ -52,12 +50,5 @@ package final class SecretScanner {
     let database = try PatternDatabase()
     self.database = database
     return database
-  }
-
-  private static let nulBytes = 8_192
-
-  private static func isText(_ bytes: UnsafeRawBufferPointer, limits: AnalysisLimits) -> Bool {
-    guard let start = bytes.baseAddress, bytes.count <= limits.secretFileBytes else { return false }
-    return memchr(start, 0, min(nulBytes, bytes.count)) == nil
   }
 }

@@ -73,12 +73,12 @@ enum TokenChecks {
       let generator: [UInt32] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3]
       for bit in 0..<5 where top >> UInt32(bit) & 1 == 1 { sum ^= generator[bit] }
     }
-    let prefix = value[..<separator].map { lowercased($0) }
+    let prefix = value[..<separator].map { $0.asciiLowercased }
     prefix.forEach { add($0 >> 5) }
     add(0)
     prefix.forEach { add($0 & 31) }
     for byte in value[(separator + 1)...] {
-      guard let digit = bech32.firstIndex(of: lowercased(byte)) else { return false }
+      guard let digit = bech32.firstIndex(of: byte.asciiLowercased) else { return false }
       add(UInt8(digit))
     }
     return sum == 1
@@ -125,6 +125,4 @@ enum TokenChecks {
         && (0...(bytes.count - text.count)).contains { bytes[$0...].starts(with: text) }
     }
   }
-
-  static func lowercased(_ byte: UInt8) -> UInt8 { (0x41...0x5a).contains(byte) ? byte | 0x20 : byte }
 }

@@ -96,8 +96,12 @@ struct CorpusTests {
         #expect(extra.isEmpty, "\(image.name) has too many: \(extra.sorted())")
         let locked = Set(rows(inventory.lockedPackages.compactMap(\.package)))
         let expectedLocked = try Self.expected(image.name, locked: true)
-        // The truth tells nothing of requirements.txt.
-        #expect(locked == expectedLocked || image.name == "app_python", "\(image.name): \(locked.sorted())")
+        if image.name == "app_python" {
+          // The truth tells nothing of its requirements.txt, which pins three.
+          #expect(locked.count == 3)
+        } else {
+          #expect(locked == expectedLocked, "\(image.name): \(locked.sorted())")
+        }
         #expect(inventory.findings.isEmpty, "\(image.name): \(inventory.findings.map(\.title))")
       }
     }

@@ -74,7 +74,7 @@ extension API.Finding {
     remedy = finding.remedy
     excerpt = finding.excerpt
     line = finding.line
-    fingerprint = finding.fingerprint.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    fingerprint = Paging.hexadecimal(finding.fingerprint)
     let remover = Int(finding.hiddenBy) - 1
     removedByLayer = layers.indices.contains(remover) ? layers[remover].digest : ""
   }

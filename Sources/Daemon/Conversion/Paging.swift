@@ -12,10 +12,11 @@ enum Paging {
 
   /// A token is what the next page starts after, as text; hexadecimal, so that nobody takes it for something to build.
   static func token(_ position: String) -> String {
-    position.utf8.map { byte in
-      let digits = String(byte, radix: 16)
-      return digits.count == 1 ? "0" + digits : digits
-    }.joined()
+    hexadecimal(position.utf8)
+  }
+
+  static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 
   static func position(_ token: String) throws -> String {

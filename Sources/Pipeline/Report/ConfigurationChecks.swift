@@ -1,5 +1,6 @@
 import Model
 import Registry
+import SecretRules
 import StorageMessages
 
 /// Looks at an image's config for what is wrong with how it is to be run and how it was built. Texts of the config are
@@ -130,20 +131,11 @@ enum SecretNames {
     return parts.contains { name.contains($0) } && !harmlessEndings.contains { name.hasSuffix($0) }
   }
 
-  /// Whether it is neither empty, a reference to something else, nor what stands for a value in documentation.
+  /// Whether it is neither empty, nor the name of something else, nor what stands for a value in documentation.
   static func isRealValue(_ value: some StringProtocol) -> Bool {
-    let value = value.trimming { $0 == "\"" || $0 == "'" }
-    if value.isEmpty || value.hasPrefix("$") || value.hasPrefix("/") || value.hasPrefix("<") || value.hasPrefix("{{") {
-      return false
-    }
-    let lowered = value.lowercased()
-    if ["true", "false", "yes", "no", "none", "null", "0", "1", "changeme", "example", "todo", "redacted"].contains(
-      lowered)
-    {
-      return false
-    }
-    guard let first = value.first else { return false }
-    return !value.allSatisfy { $0 == first }
+    var value = String(value.trimming { $0 == "\"" || $0 == "'" })
+    if value.isEmpty || value.hasPrefix("/") || ["0", "1", "yes", "no"].contains(value.lowercased()) { return false }
+    return !value.withUTF8 { Allowances.isPlaceholder(UnsafeRawBufferPointer($0)) }
   }
 }
 

@@ -1,10 +1,8 @@
-import Store
-
 extension ReadTransaction {
   /// Calls `body` for the entries after `after` whose key begins with what `prefix` writes, until it returns false or
   /// `limit` entries were looked at. Returns where to go on, nil when there are no more.
   package func step<Key: TableKey & Equatable, Value>(
-    _ table: Table<Key, Value>, prefix: (inout KeyWriter) -> Void, after: Key?, limit: Int,
+    _ table: Table<Key, Value>, prefix: (inout KeyWriter) -> Void = { _ in }, after: Key?, limit: Int,
     _ body: (Key, Value) throws -> Bool
   ) throws -> Key? {
     var next: Key?

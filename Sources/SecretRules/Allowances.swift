@@ -1,9 +1,7 @@
-import SecretRules
-
 /// Values that have the form of a secret and are none: what documents show, and what is to be filled in.
-enum Allowances {
+package enum Allowances {
   /// Whether a text is in place of a value.
-  static func isPlaceholder(_ value: UnsafeRawBufferPointer) -> Bool {
+  package static func isPlaceholder(_ value: UnsafeRawBufferPointer) -> Bool {
     holdsExample(value) || isReference(value) || isCommonWord(value) || repeats(value)
   }
 
@@ -16,13 +14,13 @@ enum Allowances {
     "123456789", "abcdefgh", "00000000", "ffffffff", "deadbeef", "qwertyui", "foobar", "lorem",
   ]
 
-  static func holdsExample(_ value: UnsafeRawBufferPointer) -> Bool {
+  package static func holdsExample(_ value: UnsafeRawBufferPointer) -> Bool {
     examples.contains { example in
       example.withUTF8Buffer { example in
         guard value.count >= example.count else { return false }
         return (0...(value.count - example.count)).contains { start in
           var index = 0
-          while index < example.count && TokenChecks.lowercased(value[start + index]) == example[index] { index += 1 }
+          while index < example.count && value[start + index].asciiLowercased == example[index] { index += 1 }
           return index == example.count
         }
       }
@@ -30,7 +28,7 @@ enum Allowances {
   }
 
   /// A variable, a template's field, or an element of markup.
-  static func isReference(_ value: UnsafeRawBufferPointer) -> Bool {
+  private static func isReference(_ value: UnsafeRawBufferPointer) -> Bool {
     guard let first = value.first, let last = value.last else { return true }
     switch first {
     case UInt8(ascii: "$"), UInt8(ascii: "<"), UInt8(ascii: "{"), UInt8(ascii: "%"), UInt8(ascii: "&"),
@@ -79,8 +77,8 @@ enum Allowances {
       "geheim",
     ].map { Array($0.utf8) })
 
-  static func isCommonWord(_ value: UnsafeRawBufferPointer) -> Bool {
-    value.count <= 16 && commonWords.contains(value.map(TokenChecks.lowercased))
+  private static func isCommonWord(_ value: UnsafeRawBufferPointer) -> Bool {
+    value.count <= 16 && commonWords.contains(value.map(\.asciiLowercased))
   }
 
   /// One or two characters over and over.
