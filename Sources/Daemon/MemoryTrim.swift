@@ -4,7 +4,7 @@ import Synchronization
 /// Gives memory that is free back to the system now and then. The C library does so by itself only at the end of a heap:
 /// what a crowd of clients or a big poll has used would else stay the process's own for as long as anything behind it does.
 final class MemoryTrim: Sendable {
-  /// Takes about a tenth of a millisecond where nothing is free.
+  /// Short enough that a burst's memory does not stay for long, long enough not to give back what is used again at once.
   private static let interval = Duration.seconds(20)
 
   private let task = Mutex<Task<Void, Never>?>(nil)
