@@ -4,7 +4,7 @@ import Testing
 
 @testable import Analysis
 
-/// Databases of real packages in which single numbers are false: rows H87 to H89 of hostile.md.
+/// Databases of real packages in which single numbers are false: rows H86 to H89 of hostile.md.
 @Suite("Hostile rpm databases")
 struct RPMHostileTests {
   /// `value` in place of the four bytes at `offset`, in the byte order of the file.
@@ -14,6 +14,18 @@ struct RPMHostileTests {
   }
 
   static func messages(_ analysis: LayerAnalysis) -> String { analysis.faults.map(\.message).joined(separator: "; ") }
+
+  // MARK: - SQLite
+
+  @Test("a schema with triggers, views and odd indexes is read for its table alone; a view is no table")
+  func schema() throws {
+    let triggers = analyse(try fixture("rpm-formats/triggers.tar.zst"))
+    #expect(codes(triggers).isEmpty)
+    #expect(rows(triggers) == (try RPMFormat.expected()))
+    let view = analyse(try fixture("rpm-formats/view.tar.zst"))
+    #expect(Self.messages(view) == "the rpm database has no table of packages")
+    #expect(rows(view).isEmpty)
+  }
 
   // MARK: - ndb
 

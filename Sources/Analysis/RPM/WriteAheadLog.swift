@@ -60,6 +60,7 @@ struct WriteAheadLog {
     let size = committed.pages * log.pageBytes
     guard size <= limit else { return errors + [incomplete("makes a database of \(size) bytes, over \(limit)")] }
     if database.count > size { database.removeLast(database.count - size) }
+    database.reserveCapacity(size)
     if database.count < size { database.append(contentsOf: repeatElement(0, count: size - database.count)) }
     try log.write(committed, to: &database, checkTime)
     return errors
