@@ -220,6 +220,7 @@ package struct InventoryMerger: ~Copyable {
     inventory.fileFindings = files.findings.map { MergedInventory.FileFault(record: $0.content, layer: $0.layer) }
     reportRemovals()
     reportLinks()
+    reportLogs()
     return inventory
   }
 
@@ -279,6 +280,23 @@ package struct InventoryMerger: ~Copyable {
         inventory.findings.append(
           MergeFinding.linkUnresolvable.record("symbolic links on the way lead nowhere", path: path, layer: nil))
       }
+    }
+  }
+
+  /// A database over the write-ahead log of a lower layer: SQLite would read both together, and no layer has both. A log over
+  /// the database of a lower layer was told with its layer.
+  private mutating func reportLogs() {
+    for (path, meaning) in WatchedPaths.all.files where meaning == .rpmSQLite {
+      guard case .found(let database, let place) = tree.lookUp(path), case .file(let databaseFile) = database.kind,
+        place == path,
+        case .found(let log, let logPlace) = tree.lookUp(WatchedPaths.log(of: path)),
+        case .file(let logFile) = log.kind,
+        logFile.database != nil, logFile.layer < databaseFile.layer
+      else { continue }
+      inventory.findings.append(
+        MergeFinding.logOfOtherLayer.record(
+          "the write-ahead log is of another layer than its database, and was not applied: packages may be missing",
+          path: logPlace, layer: logFile.layer))
     }
   }
 
