@@ -1,7 +1,6 @@
 """Layers that mean harm by how they are packed and by what their tar is: rows H57 to H80 of the catalogue of hostile inputs.
 All of them are scanned by one daemon, in one poll; each image is reported with all that could be read of it, what could not
 is told with layer and reason, and the daemon is none the worse."""
-import json
 import random
 import re
 import subprocess
@@ -72,7 +71,7 @@ def zstd_bomb():
 @row("H59")
 def layers_in_layers():
     """Packed once more it is no layer; in a layer it is a file."""
-    inner = archive(found("libinner"))
+    inner = archive(found("libinner"), file("srv/noise", noise(3000)))
     return Case([raw(gzip_member(gzip_member(inner)), "+gzip"),
                  layer_of(archive(found("libouter"), file("srv/inner.tar", inner), file("srv/inner.tar.gz", gzip_member(inner))))],
                 {"libouter"}, {("LAYER_NOT_TAR", 0)})
@@ -118,7 +117,8 @@ def cut_and_flipped(compression):
     at = len(whole) - (8 if compression == "gzip" else 4)
     layers.append(raw(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:], suffix))
     told = {("LAYER_TRUNCATED|LAYER_CORRUPT|LAYER_NOT_TAR|LAYER_EMPTY", number) for number in range(len(layers))}
-    return Case(layers, {"libfirst"}, told)
+    # zstd hands out whole blocks: of one that is cut, or whose checksum is wrong, there is nothing.
+    return Case(layers, {"libfirst"} if compression == "gzip" else set(), told)
 
 
 @row("H64")
@@ -156,7 +156,8 @@ def sparse_maps():
         return pax({"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name, "GNU.sparse.realsize": str(1 << 40)}) \
             + header("GNUSparseFile.0/x", len(body)) + body
     return Case([layer_of(archive(found("libfirst"), sparse("srv/big", b"99999999\n0\n1\n"))),
-                 layer_of(archive(sparse(APK_PATH, b"-1\n" + b"9" * 400)))], set(), {("FILE_SPARSE", 0), ("FILE_SPARSE", 1)})
+                 layer_of(archive(sparse(APK_PATH, b"-1\n" + b"9" * 400)))], set(),
+                {("FILE_SPARSE", 0), ("FILE_SPARSE", 1), ("PACKAGE_DATABASE_REMOVED", 1)})
 
 
 @row("H68")
@@ -306,8 +307,3 @@ def layers_of_nothing():
     return Case([raw(b""), raw(gzip_member(b""), "+gzip"), layer_of(tars.END), layer_of(archive(found("libfirst")))], {"libfirst"},
                 {("LAYER_EMPTY", 0), ("LAYER_EMPTY", 1)})
 
-
-def test_nothing_of_the_hidden_is_shown(bench):
-    """Whatever other tools make of these archives: what the rules hide is in no report."""
-    for name in ROWS:
-        assert "libhidden" not in json.dumps(bench.scanned(name).report["packages"]), name
