@@ -11,10 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int cposix_spawn_worker(const char *path, const char *argument, int input, int output, pid_t *pid, int *life) {
+int cposix_spawn_worker(const char *path, char *const arguments[], int input, int output, pid_t *pid, int *life) {
   // Swift's crash reporter would hold a crashed worker for minutes.
   char *const environment[] = {"SWIFT_BACKTRACE=enable=no", "LC_ALL=C.UTF-8", NULL};
-  char *const arguments[] = {(char *)path, (char *)argument, NULL};
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int status = posix_spawn_file_actions_init(&actions);

@@ -9,8 +9,10 @@ package struct AnalysisLimits: Sendable {
   package var expansionFreeBytes = 256 << 20
   /// CPU time of the analysing thread. The worker's RLIMIT_CPU lies above it, for loops that this check cannot see.
   package var cpuSeconds = 300
-  /// Logarithm of the largest zstd window: 128 MiB, the zstd tool's own default.
-  package var zstdWindowLog: Int32 = 27
+  /// Logarithm of the largest zstd window that any layer may have: 8 MiB, what every decoder takes (RFC 8878).
+  package var zstdWindowLog: Int32 = 23
+  /// The same where a worker was told that it may: 128 MiB, the zstd tool's own default.
+  package static let zstdLargeWindowLog: Int32 = 27
   /// Headers in a tar stream, extension headers included.
   package var entries = 2_000_000
   /// Length of a path inside the image, and of a link's target; entries beyond it are dropped and counted.

@@ -26,17 +26,22 @@ package enum WorkerProtocol {
   /// The protocol's, and one more while the worker confines itself.
   package static let openFiles = UInt64(descriptors + 1)
 
-  /// What the worker program may be told; without, it refuses to read anything unless it is wholly confined.
+  /// What the worker program may be told; without, it refuses to read anything unless it is wholly confined, and takes no
+  /// window of zstd that is larger than `AnalysisLimits.zstdWindowLog` says.
   package enum Argument: String, Sendable, CaseIterable {
     /// Says which pieces of the confinement hold, as a `ConfinementReport`, and ends.
     case probe = "--probe"
     /// Reads also where a piece does not hold.
     case bestEffort = "--best-effort"
+    /// Takes windows of zstd up to `AnalysisLimits.zstdLargeWindowLog`.
+    case largeWindow = "--large-window"
   }
 
   /// Exit codes other than 0; the reason is on standard error.
   package static let exitUnusable: Int32 = 71
   package static let exitUnconfined: Int32 = 72
+  /// Would have to be told `Argument.largeWindow`. There is no answer then, and the rest of the layer is of no use.
+  package static let exitNeedsLargeWindow: Int32 = 73
 
   /// Why an answer cannot be used. The answer is hostile input: whoever took over a worker wrote it.
   package struct MalformedAnswer: Error, Equatable, CustomStringConvertible {
@@ -77,6 +82,11 @@ package enum WorkerProtocol {
     try AnalysisValidator().validate(analysis)
     return analysis
   }
+}
+
+extension LayerAnalysis {
+  /// It ended for want of `WorkerProtocol.Argument.largeWindow`.
+  package var needsLargeWindow: Bool { faults.contains { $0.code == LayerError.Code.windowNotAllowed.rawValue } }
 }
 
 extension MessageLimits {

@@ -35,7 +35,7 @@ final class LayerAnalyses: Sendable {
 
   private let store: StateStore
   private let workerProgram: String
-  private let workerArgument: WorkerProtocol.Argument?
+  private let workerArguments: [WorkerProtocol.Argument]
   private let patience: WorkerPatience.Limits
   /// One whose blob does not come is lent to another layer.
   private let workers: LendingSlots
@@ -43,12 +43,18 @@ final class LayerAnalyses: Sendable {
   /// another.
   private let shares: KeyedPermits<UInt64>
   private let flights = KeyedPermits<FlightKey>(1)
+  /// Windows of zstd over 8 MiB are memory that layers do not have otherwise: a budget of the daemon, of which an
+  /// integration has no more than one at a time, so that a slow registry does not hold up another.
+  private let largeWindows = Permits(LayerAnalyses.largeWindowsMaximum)
+  private let largeWindowShares = KeyedPermits<UInt64>(1)
   private let clock: WallClock
+
+  static let largeWindowsMaximum = 2
 
   init(store: StateStore, settings: Scanner.Settings, clock: WallClock) {
     self.store = store
     workerProgram = settings.workerProgram
-    workerArgument = settings.workerArgument
+    workerArguments = settings.workerArguments
     patience = settings.workerPatience
     workers = LendingSlots(settings.workers, patience: settings.patience, clock: settings.clock)
     shares = KeyedPermits(max(1, settings.workers - 1))
@@ -71,7 +77,7 @@ final class LayerAnalyses: Sendable {
       if case .unknown = known, case .confirmed(let outcome) = try await knownAnalysis(of: layer.digest, source) {
         return outcome
       }
-      var fetched = try await fetch(layer, from: source, attempt)
+      var fetched = try await fetchAsItNeeds(layer, from: source, attempt)
       if !fetched.analysis.secrets.isEmpty {
         try fetched.analysis.replaceSecrets(by: try await store.fingerprints())
       }
@@ -104,10 +110,25 @@ final class LayerAnalyses: Sendable {
     var analysis: LayerAnalysis
     /// Made by a worker that ended well: the same bytes give the same again.
     let isLasting: Bool
+    var needsLargeWindow = false
+  }
+
+  private func fetchAsItNeeds(
+    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress
+  ) async throws -> Fetched {
+    let fetched = try await fetch(layer, from: source, attempt)
+    guard fetched.needsLargeWindow else { return fetched }
+    return try await largeWindowShares.withPermit(for: source.integration.id) {
+      // Others use it up then: that is not the registry's fault.
+      try await attempt.working { try await largeWindows.acquire() }
+      defer { largeWindows.release() }
+      return try await fetch(layer, from: source, attempt, [.largeWindow])
+    }
   }
 
   private func fetch(
-    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress
+    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress,
+    _ moreArguments: [WorkerProtocol.Argument] = []
   ) async throws -> Fetched {
     // Its share first: who waits there must not keep a worker from others.
     try await shares.withPermit(for: source.integration.id) {
@@ -117,7 +138,7 @@ final class LayerAnalyses: Sendable {
       do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
         let worker = WorkerProcess(
-          program: workerProgram, argument: workerArgument,
+          program: workerProgram, arguments: workerArguments + moreArguments,
           answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in
@@ -175,7 +196,9 @@ final class LayerAnalyses: Sendable {
       }
     case .failure(let end):
       if worker.isKilled && !end.isVerdict { throw CancellationError() }
-      return failed("WORKER_ENDED", end.description)
+      var fetched = failed("WORKER_ENDED", end.description)
+      fetched.needsLargeWindow = end == .exited(WorkerProtocol.exitNeedsLargeWindow)
+      return fetched
     }
   }
 

@@ -21,7 +21,7 @@ package final class Scanner: Sendable {
     package var workers: Int
     /// Absolute path of the worker program.
     package var workerProgram: String
-    package var workerArgument: WorkerProtocol.Argument?
+    package var workerArguments: [WorkerProtocol.Argument] = []
     var workerPatience = WorkerPatience.Limits.standard
     /// How long a scan or a worker waits for its registry without progress before it lends its place to another.
     package var patience = Duration.seconds(5)

@@ -71,18 +71,18 @@ final class WorkerProcess: Sendable {
   }
 
   private let program: String
-  private let argument: WorkerProtocol.Argument?
+  private let arguments: [WorkerProtocol.Argument]
   private let answerBytesMaximum: Int
   private let patience: WorkerPatience.Limits
   private let state = Mutex(State())
 
   /// `program` is an absolute path.
   init(
-    program: String, argument: WorkerProtocol.Argument? = nil, answerBytesMaximum: Int,
+    program: String, arguments: [WorkerProtocol.Argument] = [], answerBytesMaximum: Int,
     patience: WorkerPatience.Limits = .standard
   ) {
     self.program = program
-    self.argument = argument
+    self.arguments = arguments
     self.answerBytesMaximum = answerBytesMaximum
     self.patience = patience
   }
@@ -99,7 +99,8 @@ final class WorkerProcess: Sendable {
 
   /// Starts the worker, feeds it what `next` returns until that returns nil, then takes the answer and reaps the process,
   /// whatever happens. Throws what `next` throws, and `PosixError` where the worker cannot be started or spoken to. A
-  /// worker that stops reading, or has to be ended, does not stop `next`: the caller's digest needs every byte.
+  /// worker that stops reading, or has to be ended, does not stop `next`: the caller's digest needs every byte. One that
+  /// says that the layer is to be read anew does.
   ///
   /// The kernel ends a worker with the thread that started it, so that is the one that waits for it here, and never one of
   /// Swift's pool, which come and go. Called once.
@@ -107,24 +108,34 @@ final class WorkerProcess: Sendable {
     var (pid, ends) = try start()
     defer { ends.closeAll() }
     var outcome = Outcome(bytesMaximum: answerBytesMaximum, patience: WorkerPatience(patience, of: pid))
+    var end: End?
     do {
       while let bytes = try next() {
-        if ends.input >= 0, try !feed(bytes, ends, &outcome) { ends.closeInput() }
+        if try end != nil || feed(bytes, ends, &outcome) { continue }
+        end = try finish(&ends, &outcome)
+        if end == .exited(WorkerProtocol.exitNeedsLargeWindow) { break }
       }
-      ends.closeInput()
-      while outcome.verdict == nil, try take(ends.output, &outcome) {}
-      // Who has answered ends at once, or is ended.
-      while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
+      end = try end ?? finish(&ends, &outcome)
     } catch {
-      ends.closeInput()
-      kill()
-      _ = try reap()
+      if end == nil {
+        ends.closeInput()
+        kill()
+        _ = try reap()
+      }
       throw error
     }
-    if outcome.verdict != nil { kill() }
-    let end = try reap()
     if let verdict = outcome.verdict { return .failure(verdict) }
-    return end == .exited(0) ? .success(outcome.answer) : .failure(end)
+    return end == .exited(0) ? .success(outcome.answer) : .failure(end ?? .exited(0))
+  }
+
+  /// Takes what is left of the answer, and reaps the worker.
+  private func finish(_ ends: inout Ends, _ outcome: inout Outcome) throws -> End {
+    ends.closeInput()
+    while outcome.verdict == nil, try take(ends.output, &outcome) {}
+    // Who has answered ends at once, or is ended.
+    while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
+    if outcome.verdict != nil { kill() }
+    return try reap()
   }
 
   private func start() throws -> (pid: pid_t, Ends) {
@@ -141,7 +152,7 @@ final class WorkerProcess: Sendable {
     }
     var pid: pid_t = 0
     var life: Int32 = -1
-    let status = cposix_spawn_worker(program, argument?.rawValue, childInput, childOutput, &pid, &life)
+    let status = spawn(childInput, childOutput, &pid, &life)
     close(childInput)
     close(childOutput)
     guard status == 0 else {
@@ -156,6 +167,13 @@ final class WorkerProcess: Sendable {
       if state.isKilled { Glibc.kill(pid, SIGKILL) }
     }
     return (pid, Ends(input: ourOutput, output: ourInput, life: life))
+  }
+
+  private func spawn(_ input: Int32, _ output: Int32, _ pid: inout pid_t, _ life: inout Int32) -> Int32 {
+    var words = ([program] + arguments.map(\.rawValue)).map { strdup($0) }
+    defer { words.forEach { free($0) } }
+    words.append(nil)
+    return cposix_spawn_worker(program, words, input, output, &pid, &life)
   }
 
   /// Writes `bytes`, reading the answer meanwhile, so that neither side waits for the other. False when the worker does
