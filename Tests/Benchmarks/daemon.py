@@ -14,6 +14,7 @@ from place import run
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 LOG_SECONDS_MAX = 10
+LOG_LINES = 20
 SETTLE_SECONDS = 0.5
 
 
@@ -41,7 +42,8 @@ class Daemon:
         return self.process.pid
 
     def log(self):
-        return (self.folder / "log").read_text(errors="replace")[-3000:]
+        """Its last lines."""
+        return "".join((self.folder / "log").read_text(errors="replace").splitlines(True)[-LOG_LINES:])
 
     def poll(self, integration, seconds_max, interval):
         """Polls an integration to the end; the record."""

@@ -16,20 +16,21 @@ from support import images, packages
 from support.registry import Registry
 
 SUITE, TAG = "bookworm", "1"
-# Of each image of Debian's: the packages beside those that apt and an essential system need, and how its one layer is packed.
+# Of each image of Debian's: the packages beside the essential ones, and how its one layer is packed.
 DEBIAN = {
     "minimal": ([], "gzip"),
     "web": (["ca-certificates", "nginx", "php-fpm", "php-cli", "php-curl", "php-gd", "php-intl", "php-mbstring", "php-mysql",
-             "php-pgsql", "php-xml", "php-zip", "python3", "python3-pip", "python3-django", "python3-requests", "python3-yaml",
-             "gunicorn", "python3-psycopg2", "nodejs", "npm", "git", "curl", "vim", "openssh-client",
-             "postgresql-client", "redis-server", "ruby", "ruby-rack"], "zstd"),
+             "php-pgsql", "php-xml", "php-zip", "python3-pip", "python3-django", "python3-flask", "python3-celery", "python3-aiohttp",
+             "python3-boto3", "python3-requests", "python3-yaml", "python3-sqlalchemy", "python3-pillow", "python3-psycopg2",
+             "gunicorn", "nodejs", "ruby-rails", "git", "curl", "vim", "imagemagick", "openssh-client", "postgresql-client",
+             "redis-server"], "zstd"),
     "java": (["default-jre-headless", "libtomcat10-java", "libjackson2-databind-java", "libguava-java", "libcommons-lang3-java",
               "libpostgresql-jdbc-java"], "gzip"),
 }
 LAYERED, LAYERS_ON_TOP, LAYER_FILES = "41 layers", 40, 20
 SMALL, SMALL_PACKAGES, SMALL_FILES = "small", 15, 40
-# What a small image takes of the minimal one, as Alpine has its own of these.
-SMALL_PROGRAMS = ["usr/lib/x86_64-linux-gnu/libgnutls.so", "usr/lib/x86_64-linux-gnu/libc.so", "usr/bin/bash"]
+# What a small image takes of the minimal one, as Alpine has its own libraries and shell: files with these in their names.
+SMALL_PROGRAMS = ["/libgcrypt.so.", "/libdb-5.", "/libc.so.", "/bash"]
 NAMES = [SMALL, "minimal", LAYERED, "web", "java"]
 # Where mmdebstrap leaves the settings of apt that this machine needs, such as a proxy.
 APT_SETTINGS = "etc/apt/apt.conf.d/99mmdebstrap"
@@ -98,8 +99,8 @@ def debian(folder, included):
     settings = run(["apt-config", "dump"]).splitlines()
     options.write_text("\n".join(line for line in settings if line.startswith("Acquire::") and line.endswith('";')) + "\n")
     try:
-        run([*root, "mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(included)}", f"--aptopt={options}",
-             "--skip=output/dev", f'--customize-hook=rm -f "$1"/{APT_SETTINGS}', SUITE, str(tree), *sources()])
+        run([*root, "mmdebstrap", "--quiet", "--variant=essential", *(f"--include={one}" for one in included),
+             f"--aptopt={options}", "--skip=output/dev", f'--customize-hook=rm -f "$1"/{APT_SETTINGS}', SUITE, str(tree), *sources()])
         return tree.read_bytes()
     finally:
         options.unlink()
@@ -129,8 +130,8 @@ def small(archive):
     """An image of Alpine's size and kind."""
     rng = random.Random(SEED)
     files = packages.alpine(*((f"package-{one}", f"1.2.{one}-r0") for one in range(SMALL_PACKAGES)))
-    for start in SMALL_PROGRAMS:
-        entry = next(entry for entry in archive if entry.isreg() and entry.name.removeprefix("./").startswith(start))
+    for part in SMALL_PROGRAMS:
+        entry = next(entry for entry in archive if entry.isreg() and part in entry.name and entry.size > 1_000_000)
         files[entry.name.removeprefix("./")] = archive.extractfile(entry).read()
     return files | {f"etc/package-{one}.conf": text(rng) for one in range(SMALL_FILES)}
 
