@@ -183,6 +183,10 @@ let package = Package(
     .executableTarget(
       name: "secrets-benchmark", dependencies: ["Secrets", "Inventory", "StorageMessages"],
       path: "Tests/Benchmarks/Secrets", swiftSettings: strict),
+    // The worker without its search for secrets: Tests/Benchmarks/analysis.py runs it.
+    .executableTarget(
+      name: "packages-worker", dependencies: ["Analysis", "Inventory", "Jail"], path: "Tests/Benchmarks/PackagesWorker",
+      swiftSettings: strict, linkerSettings: lean),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),
