@@ -207,7 +207,7 @@ struct LayerContents {
       report(LayerError(.fileSparse, "is stored as a sparse file, which is not read", path: path))
       return
     }
-    let limit = meaning == .osRelease ? limits.osReleaseBytes : limits.fileBytes
+    let limit = meaning.isRelease ? limits.osReleaseBytes : limits.fileBytes
     var isComplete = reader.size <= limit
     if !isComplete {
       report(LayerError(.fileTooLarge, "has \(reader.size) bytes; only the first \(limit) are read", path: path))
@@ -240,8 +240,8 @@ struct LayerContents {
     do throws(LayerError) {
       switch meaning {
       case .ancestor, .rpmSQLiteLog: return
-      case .osRelease:
-        osReleases[path] = body.withUnsafeBytes { OSRelease(parsing: $0, textBytes: limits.textBytes) }
+      case .release(let file):
+        osReleases[path] = body.withUnsafeBytes { OSRelease(parsing: $0, as: file, textBytes: limits.textBytes) }
         return
       case .apkInstalled:
         body.withUnsafeBytes { ApkInstalled.parse($0, isComplete: isComplete, into: &collector) }
