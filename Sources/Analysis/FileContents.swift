@@ -137,15 +137,9 @@ struct FileContents {
   private func withFile<R>(
     _ reader: TarReader, _ body: [UInt8], _ look: (LayerFile) throws(LayerError) -> R
   ) throws(LayerError) -> R {
-    let result: Result<R, LayerError> = body.withUnsafeBytes { bytes in
-      do throws(LayerError) {
-        return .success(
-          try look(LayerFile(path: reader.path.bytes, mode: reader.mode, size: reader.size, bytes: bytes)))
-      } catch {
-        return .failure(error)
-      }
+    try body.withBytes { (bytes) throws(LayerError) in
+      try look(LayerFile(path: reader.path.bytes, mode: reader.mode, size: reader.size, bytes: bytes))
     }
-    return try result.get()
   }
 
   /// Hands over what was found, in the order of the paths.

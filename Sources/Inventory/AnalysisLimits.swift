@@ -21,6 +21,10 @@ package struct AnalysisLimits: Sendable {
   package var extensionBytes = 1 << 20
   /// A file held in memory to be parsed.
   package var fileBytes = 64 << 20
+  /// Databases in SQLite format and their write-ahead logs, which are held until the layer ends, all together.
+  package var heldDatabaseBytes = 64 << 20
+  /// An rpm header that is put together from the pages of its database.
+  package var rpmHeaderBytes = 32 << 20
   /// An os-release file.
   package var osReleaseBytes = 1 << 20
   /// Files below `var/lib/dpkg/status.d` in one layer.

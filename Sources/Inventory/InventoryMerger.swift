@@ -262,10 +262,12 @@ package struct InventoryMerger: ~Copyable {
     }
   }
 
-  /// A watched file that is found through a link to a place that is not watched was not read: that is said.
+  /// A watched file that is found through a link to a place that is not watched was not read: that is said, but of what is
+  /// only looked at for want of an os-release file.
   private mutating func reportLinks() {
     var reported = Set<[UInt8]>()
-    for path in WatchedPaths.all.files.map(\.path) + [WatchedPaths.statusDirectory] {
+    let others = Set(WatchedPaths.otherReleases.map(\.path))
+    for path in WatchedPaths.all.files.map(\.path) + [WatchedPaths.statusDirectory] where !others.contains(path) {
       switch tree.lookUp(path) {
       case .found: break
       case .absent(let target, let link?)
@@ -285,15 +287,16 @@ package struct InventoryMerger: ~Copyable {
   // MARK: - The distribution
 
   private mutating func chooseOS() -> OSRelease? {
-    let files = WatchedPaths.osReleases.compactMap { path -> (path: [UInt8], file: ImageTree.File)? in
-      guard case .found(let node, let place) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil
-      else {
-        return nil
-      }
-      return (place, file)
-    }
+    let files = releases(at: WatchedPaths.osReleases)
     let kinds = Set(view.filter { !$0.packages.isEmpty }.compactMap { $0.file.database?.kind })
     guard let chosen = files.first, let os = chosen.file.os else {
+      if let other = releases(at: WatchedPaths.otherReleases.map(\.path)).first, let os = other.file.os {
+        inventory.notes.append(
+          "the image has no os-release file: it is taken for \(os.id) \(os.versionId), as \(storedText(other.path)) says"
+        )
+        reportMismatch(of: os, with: kinds, other)
+        return os
+      }
       if !kinds.isEmpty {
         inventory.findings.append(
           MergeFinding.osReleaseMissing.record(
@@ -309,14 +312,30 @@ package struct InventoryMerger: ~Copyable {
           "two os-release files disagree: \(os.id) \(os.versionId) is used, \(storedText(other.path)) says"
             + " \(otherOS.id) \(otherOS.versionId)", path: chosen.path, layer: chosen.file.layer))
     }
+    reportMismatch(of: os, with: kinds, chosen)
+    return os
+  }
+
+  private typealias PlacedFile = (path: [UInt8], file: ImageTree.File)
+
+  private func releases(at paths: [[UInt8]]) -> [PlacedFile] {
+    paths.compactMap { path in
+      guard case .found(let node, let place) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil
+      else {
+        return nil
+      }
+      return (place, file)
+    }
+  }
+
+  private mutating func reportMismatch(of os: OSRelease, with kinds: Set<String>, _ chosen: PlacedFile) {
     if let expected = DistributionFamily(os)?.databaseKind {
       for kind in kinds.sorted() where kind != expected {
         inventory.findings.append(
           MergeFinding.osReleaseMismatch.record(
-            "os-release says \(os.id), whose packages are in \(expected) databases, but the image has a \(kind) database",
+            "\(storedText(chosen.path)) says \(os.id), whose packages are in \(expected) databases, but the image has a \(kind) database",
             path: chosen.path, layer: chosen.file.layer))
       }
     }
-    return os
   }
 }

@@ -2,7 +2,7 @@ import ProtobufRuntime
 import StorageMessages
 
 /// Rises whenever the same layer would give another analysis; stored analyses of another version are not used.
-package let analyserVersion: UInt32 = 2
+package let analyserVersion: UInt32 = 3
 
 /// How the daemon and a worker talk: the layer's bytes go in at one descriptor until its end, one answer comes out of
 /// another, and the worker exits with 0. A worker that met a bound may answer before it has read all; the writer then
