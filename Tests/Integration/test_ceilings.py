@@ -3,18 +3,26 @@ told of it; what lies just over is told with its layer, and what was read before
 images that mean no harm among them, and what it and its workers use of memory meanwhile is watched.
 
 TIDEWAITER_CEILINGS=all adds what takes minutes, for `make soak`."""
+import dataclasses
+import json
 import os
 import random
+import shlex
+import shutil
 import struct
 import subprocess
+import threading
 import zlib
+from pathlib import Path
 
 import pytest
 
 from support import tars
-from support.images import layer, layer_of
-from support.packages import APK_PATH, alpine, apk
+from support.images import image, layer, layer_of
+from support.memory import Peaks
+from support.packages import APK_PATH, DPKG_PATH, alpine, apk, dpkg
 from support.rows import Bench, Case, Rows, raw
+from support.samples import sample
 from support.tars import END, archive, file, files, gzip_member, header, pax, zstd_frame
 
 ROWS = Rows()
@@ -22,16 +30,34 @@ edge = ROWS.row
 ALL = os.environ.get("TIDEWAITER_CEILINGS") == "all"
 MIB = 1 << 20
 GIB = 1 << 30
+# What README.md says of memory.
+WORKER_MAX = 400 * MIB
+DAEMON_MAX = 256 * MIB
 
 
 @pytest.fixture(scope="module")
-def bench(module_daemon, module_registry):
-    return Bench(module_daemon, module_registry, ROWS)
+def peaks(module_daemon):
+    return Peaks(module_daemon)
+
+
+@pytest.fixture(scope="module")
+def bench(module_daemon, module_registry, peaks):
+    made = Bench(module_daemon, module_registry, ROWS)
+    peaks.end()
+    return made
 
 
 @pytest.mark.parametrize("name", ROWS, ids=lambda name: f"{ROWS[name].rows}-{name}")
 def test_edge(bench, name):
     bench.scanned(name).verify()
+
+
+def test_memory(bench, peaks):
+    """Of one worker and of the daemon, while all of this was read and reported on."""
+    print(f"most memory: a worker {peaks.worker / MIB:.0f} MiB, the daemon {peaks.daemon / MIB:.0f} MiB, "
+          f"together {peaks.together / MIB:.0f} MiB")
+    assert 128 * MIB < peaks.worker <= WORKER_MAX
+    assert peaks.daemon <= DAEMON_MAX
 
 
 def test_the_daemon_is_sane(bench):
@@ -121,7 +147,6 @@ def tiny_files(count, *command):
     rest = header("0000000/9999999")[15:]
     packer = packed(*command)
     outputs = []
-    import threading
     reader = threading.Thread(target=lambda: outputs.append(packer.stdout.read()))
     reader.start()
     packer.stdin.write(found("libfirst"))
@@ -159,6 +184,18 @@ def zstd_windows():
     return Case([raw(zstd(data, "-1", "--long=27"), "+zstd"), raw(zstd(data[:MIB], "-1", "--long=28"), "+zstd"),
                  raw(zstd(data[:MIB], "-1", "--long=31"), "+zstd")],
                 {"libfirst"}, {("LAYER_WINDOW_TOO_LARGE", 1), ("LAYER_WINDOW_TOO_LARGE", 2)})
+
+
+@edge("memory")
+def everything_at_once():
+    """The largest window, and in it the largest files of the kinds that are held in more than one form."""
+    inner = tars.jar(tars.properties("inner") | {"noise": noise(30 * MIB)}, 0)
+    outer = tars.jar(tars.properties("outer") | {"inner.jar": inner})
+    module = json.dumps({"name": "large", "version": "1.0.0", "more": [""] * (5 * MIB - 40)}, separators=(",", ":"))
+    assert 15 * MIB < len(module) < 16 * MIB
+    data = archive(found("libfirst"), file("srv/noise", noise(130 * MIB)), file("srv/outer.jar", outer),
+                   file("srv/node_modules/large/package.json", module))
+    return Case([raw(zstd(data, "-1", "--long=27"), "+zstd")], {"libfirst", "org.example:inner", "org.example:outer", "large"})
 
 
 @edge("held")
@@ -280,3 +317,90 @@ def odd_modes():
         assert sum(finding["id"] == "SETUID_FILE" for finding in one.report["findings"]) == 1000
     return Case([layer_of(archive(found("libfirst"), programs(1000))), layer_of(archive(programs(1001)))], {"libfirst"},
                 {("LAYER_FINDING_LIMIT", 1)}, check=check)
+
+
+# -- what a worker may answer
+
+@edge("answer")
+def paths_that_are_long():
+    """12 MiB of them are kept: many more would be more than an answer may be, and nothing of the layer would be known."""
+    def modules(count):
+        folder = "/".join(["d" * 250] * 15)
+        return b"".join(
+            pax({"path": f"{folder}/node_modules/m{number}/package.json"})
+            + file("package.json", json.dumps({"name": f"m{number}", "version": "1.0.0"})) for number in range(count))
+    room = (12 * MIB - 2 * (len(APK_PATH) + len("etc/os-release") + 32)) // 3850
+    return Case([layer_of(archive(found("libfirst"), modules(20_000)))], None, {("LAYER_PATH_LIMIT", 0)},
+                check=lambda one: abs(len(one.names("npm")) - room) < 60 or pytest.fail(f"{len(one.names('npm'))} of {room}"))
+
+
+# -- an image
+
+@edge("secrets")
+def secrets_of_an_image():
+    """10,000 of all layers."""
+    layers = [layer({f"srv/{number}-{file}.conf": secrets(number * 64 + file, 100) for file in range(50)}) for number in range(2)]
+    more = layer(alpine(("libfirst", "1.0-r0")) | {"srv/more.conf": secrets(999, 1)})
+    return Case([*layers, more], {"libfirst"}, {("INVENTORY_LIMIT", None)}, says=("more than 10000 secrets",))
+
+
+if ALL:
+    @edge("packages")
+    def packages_of_an_image():
+        """250,000 of all layers, replaced ones included; that of which there is no more room is left out whole."""
+        layers = [layer(alpine() | {APK_PATH: packages(number, 80_000)}) for number in range(3)]
+        last = dpkg(*((f"deb{number}", "1.0-1") for number in range(10_001)))
+        return Case([*layers, layer({DPKG_PATH: last})], None, {("INVENTORY_LIMIT", 3), ("OS_RELEASE_MISMATCH", 0)},
+                    check=lambda one: len(one.names("apk")) == 80_000 or pytest.fail("not 80,000 packages"))
+
+    @edge("layers")
+    def many_large_layers():
+        """40 layers of 100,000 packages each: never in memory at once."""
+        layers = [layer(alpine() | {APK_PATH: packages(number, 100_000)}) for number in range(40)]
+        return Case(layers, None, {("INVENTORY_LIMIT", 2)})
+
+
+# -- bounds that the kernel keeps: lowered, as what they are for is not to be had
+
+@pytest.fixture
+def limited(binaries, make_daemon, tmp_path):
+    """Starts a daemon whose workers have a lower limit, as options of `ulimit`; what a worker inherits stays where it is lower."""
+    def start(limit):
+        daemon = Path(shutil.copy(binaries.daemon, tmp_path))
+        worker = tmp_path / "tidewaiter-worker"
+        worker.write_text(f"""#!/bin/sh\n[ "$1" = --probe ] || ulimit {limit}\nexec {shlex.quote(binaries.worker)} "$@"\n""")
+        worker.chmod(0o755)
+        made = make_daemon()
+        made.binaries = dataclasses.replace(binaries, daemon=str(daemon))
+        return made.start().cli
+    return start
+
+
+def scan_beside(cli, registry, bad):
+    """Scans an image of one bad layer upon a good one, and a good image; answers the report of the first."""
+    registry.push("team/bad", image([layer(alpine(("libfirst", "1.0-r0"))), bad]), "1")
+    registry.push("team/good", sample(name="libother"), "1")
+    cli.add_integration("team", registry.url)
+    cli.run("integration", "poll", "team", "--wait")
+    assert {(job["state"], job["attempt"]) for job in cli.wait_idle()} == {("finished", 1)}
+    assert [one["name"] for one in cli.report("team/team/good:1")["packages"]] == ["libother"]
+    report = cli.report("team/team/bad:1")
+    assert [one["name"] for one in report["packages"]] == ["libfirst"]
+    [finding] = [one for one in report["findings"] if one["kind"] == "error"]
+    assert finding["layer"] == bad.digest
+    return finding
+
+
+def test_cpu_time(limited, make_scripted):
+    """A layer that costs more than its worker may use of the processor."""
+    lines = secrets(1, 100) + "password=\n" * 500_000
+    bad = layer_of(archive(file("srv/noise", noise(10 * MIB)), *(file(f"srv/{number}.conf", lines) for number in range(300))), "zstd")
+    finding = scan_beside(limited("-t 1"), make_scripted(), bad)
+    assert finding["id"] == "WORKER_ENDED" and ("signal 24" in finding["title"] or "signal 9" in finding["title"]), finding
+
+
+def test_address_space(limited, make_scripted):
+    """A layer for which its worker has not enough memory."""
+    bad = raw(zstd(archive(file("srv/noise", noise(80 * MIB))), "-1", "--long=26"), "+zstd")
+    finding = scan_beside(limited("-v 100000"), make_scripted(), bad)
+    assert finding["id"] in ("WORKER_ENDED", "LAYER_CORRUPT"), finding
