@@ -23,15 +23,16 @@ func send(_ answer: some Collection<UInt8>) {
   }
 }
 
-let words = CommandLine.arguments.dropFirst()
+var words = CommandLine.arguments.dropFirst()
 let argument = words.first.flatMap(WorkerProtocol.Argument.init)
-guard words.isEmpty || (words.count == 1 && argument != nil) else {
-  end("this program is started by tidewaiterd", EX_USAGE)
-}
+if argument != nil { words.removeFirst() }
+let contents = words.first.flatMap(ContentsProtocol.Bounds.init(argument:))
+if contents != nil { words.removeFirst() }
+guard words.isEmpty else { end("this program is started by tidewaiterd", EX_USAGE) }
 // A parent that is gone shows as an error of write, not as a signal.
 signal(SIGPIPE, SIG_IGN)
 do throws(Jail.Refusal) {
-  let report = try Jail.enter(toleratesMissing: argument != nil)
+  let report = try Jail.enter(toleratesMissing: argument != nil, handsBack: contents != nil)
   if argument == .probe {
     send(report.text.utf8)
     exit(EXIT_SUCCESS)
@@ -40,8 +41,11 @@ do throws(Jail.Refusal) {
   end(error.description, WorkerProtocol.exitUnconfined)
 }
 let scanner = SecretScanner()
-let analyser = LayerAnalyser { file, found throws(LayerError) in try scanner.scan(file, into: &found) }
+let output = contents.map { ContentsOutput(WorkerProtocol.contentsDescriptor, bounds: $0) }
+let analyser = LayerAnalyser(
+  secretSearch: { file, found throws(LayerError) in try scanner.scan(file, into: &found) }, sink: output)
 let analysis = analyser.analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
+output?.finish()
 guard let answer = WorkerProtocol.encodeAnswer(analysis) else {
   end("the analysis is larger than an answer may be", WorkerProtocol.exitUnusable)
 }
