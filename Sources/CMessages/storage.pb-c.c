@@ -4834,7 +4834,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_finding__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__file_finding__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_malware__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_malware__field_descriptors[6] =
 {
   {
     "signatures",
@@ -4896,10 +4896,23 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_malware__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "found_count",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, found_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__layer_malware__field_indices_by_name[] = {
   2,   /* field[2] = files */
   3,   /* field[3] = found */
+  5,   /* field[5] = found_count */
   4,   /* field[4] = gaps */
   1,   /* field[1] = scanned_at */
   0,   /* field[0] = signatures */
@@ -4907,7 +4920,7 @@ static const unsigned tidewaiter__storage__v1__layer_malware__field_indices_by_n
 static const ProtobufCIntRange tidewaiter__storage__v1__layer_malware__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_malware__descriptor =
 {
@@ -4917,7 +4930,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_malware__descrip
   "Tidewaiter__Storage__V1__LayerMalware",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__LayerMalware),
-  5,
+  6,
   tidewaiter__storage__v1__layer_malware__field_descriptors,
   tidewaiter__storage__v1__layer_malware__field_indices_by_name,
   1,  tidewaiter__storage__v1__layer_malware__number_ranges,

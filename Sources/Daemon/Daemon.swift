@@ -276,6 +276,7 @@ extension Scanner.Settings {
       slots: configuration.scannerSlots, workers: configuration.scannerWorkers, workerProgram: workerProgram)
     self.workerArgument = workerArgument
     imageBytesMaximum = UInt64(configuration.scannerImageBytesMaximum)
+    malware = configuration.malware
   }
 }
 

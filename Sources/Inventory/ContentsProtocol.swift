@@ -29,6 +29,14 @@ package enum ContentsProtocol {
   package static let pieceBytesMax = 256 << 10
   package static let pathBytesMax = AnalysisLimits.standard.nameBytes
 
+  /// Whether a path is one inside the image, as the worker writes them.
+  package static func isPath(_ path: [UInt8]) -> Bool {
+    path.count <= pathBytesMax
+      && path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy { part in
+        !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8) && !part.contains(0)
+      }
+  }
+
   /// What a worker is to hand back, as it is told when it is started.
   package struct Bounds: Sendable, Equatable {
     /// Of a file; larger ones are passed over.

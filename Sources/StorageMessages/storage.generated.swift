@@ -1382,6 +1382,8 @@ package struct LayerMalware: ProtoMessage {
   package var files: UInt64 = 0
   package var found: [FileMalware] = []
   package var gaps: [MalwareGap] = []
+  /// of which so many are listed as are kept
+  package var foundCount: UInt64 = 0
 
   package init() {}
 
@@ -1398,6 +1400,7 @@ package struct LayerMalware: ProtoMessage {
     self.files = c.pointee.files
     self.found = try readMessages(c.pointee.found, c.pointee.n_found)
     self.gaps = try readMessages(c.pointee.gaps, c.pointee.n_gaps)
+    self.foundCount = c.pointee.found_count
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1409,6 +1412,7 @@ package struct LayerMalware: ProtoMessage {
     c.pointee.found = arena.array(self.found)
     c.pointee.n_gaps = self.gaps.count
     c.pointee.gaps = arena.array(self.gaps)
+    c.pointee.found_count = self.foundCount
   }
 }
 

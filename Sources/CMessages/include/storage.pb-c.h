@@ -554,10 +554,11 @@ struct  Tidewaiter__Storage__V1__LayerMalware
   Tidewaiter__Storage__V1__FileMalware **found;
   size_t n_gaps;
   Tidewaiter__Storage__V1__MalwareGap **gaps;
+  uint64_t found_count;
 };
 #define TIDEWAITER__STORAGE__V1__LAYER_MALWARE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__layer_malware__descriptor) \
-    , {0,NULL}, 0, 0, 0,NULL, 0,NULL }
+    , {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0 }
 
 
 struct  Tidewaiter__Storage__V1__FileMalware

@@ -87,6 +87,9 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
+    if let settings = configuration.malware {
+      status.malware = API.Clamd(socket: settings.socket, await Pipeline.Clamd(settings).state())
+    }
     status.problems = Problems.all(of: status, store: size, environment: store.environment, sandbox: sandbox)
     return status
   }

@@ -7,9 +7,14 @@ import Store
 
 /// Gives the analysis of a layer: from the store when it is known and this repository confirms the blob (D15), else by
 /// fetching it into a worker process (D14).
+///
+/// Where malware is looked for, a layer whose files were looked into with other signatures than those in force counts as not
+/// known: its bytes are needed again. Not so while nobody can look into them.
 final class LayerAnalyses: Sendable {
   struct Outcome: Sendable {
     let analysis: LayerAnalysis
+    /// Of its files; nil where none was looked into.
+    let malware: LayerMalware?
     /// Known before, and not fetched.
     let cached: Bool
   }
@@ -19,6 +24,7 @@ final class LayerAnalyses: Sendable {
     let client: RegistryClient
     let integration: IntegrationRecord
     let repository: Repository
+    let malware: MalwareSearch
 
     func confirmation(of digest: Digest) -> ConfirmationKey {
       ConfirmationKey(
@@ -43,6 +49,7 @@ final class LayerAnalyses: Sendable {
   /// another.
   private let shares: KeyedPermits<UInt64>
   private let flights = KeyedPermits<FlightKey>(1)
+  private let clamd: Clamd?
   private let clock: WallClock
 
   init(store: StateStore, settings: Scanner.Settings, clock: WallClock) {
@@ -52,11 +59,24 @@ final class LayerAnalyses: Sendable {
     patience = settings.workerPatience
     workers = LendingSlots(settings.workers, patience: settings.patience, clock: settings.clock)
     shares = KeyedPermits(max(1, settings.workers - 1))
+    clamd = settings.malware.map(Clamd.init)
     self.clock = clock
   }
 
+  /// Whether files are looked into for malware now, and with what.
+  func malwareSearch() async -> MalwareSearch {
+    switch await clamd?.state() {
+    case nil: .off
+    case .answers(let version): .on(signatures: version)
+    case .fails(let reason): .fails(reason)
+    }
+  }
+
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
-  func isKnown(_ digest: Digest) throws -> Bool { try store.layerAnalysis(LayerKey(digest)) != nil }
+  func isKnown(_ digest: Digest, _ malware: MalwareSearch) throws -> Bool {
+    guard try store.layerAnalysis(LayerKey(digest)) != nil else { return false }
+    return malware.isSatisfied(by: try store.layerMalware(LayerKey(digest)))
+  }
 
   /// `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
   func analysis(
@@ -77,9 +97,13 @@ final class LayerAnalyses: Sendable {
       }
       if fetched.isLasting {
         try await store.putLayerAnalysis(
-          fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
+          fetched.analysis, LayerKey(layer.digest),
+          malware: fetched.malware.flatMap { $0.isLasting ? $0.layer : nil },
+          confirmed: source.confirmation(of: layer.digest), now: clock.now)
       }
-      return Outcome(analysis: fetched.analysis, cached: false)
+      var malware = fetched.malware?.layer
+      if malware == nil, case .fails = source.malware { malware = try store.layerMalware(LayerKey(layer.digest)) }
+      return Outcome(analysis: fetched.analysis, malware: malware, cached: false)
     }
   }
 
@@ -87,7 +111,10 @@ final class LayerAnalyses: Sendable {
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
     guard let known = try await store.useLayerAnalysis(LayerKey(digest), now: clock.now) else { return .unknown }
-    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(analysis: known, cached: true)) : .refused
+    let malware = source.malware == .off ? nil : try store.layerMalware(LayerKey(digest))
+    guard source.malware.isSatisfied(by: malware) else { return .unknown }
+    return try await isConfirmed(digest, by: source)
+      ? .confirmed(Outcome(analysis: known, malware: malware, cached: true)) : .refused
   }
 
   private func isConfirmed(_ digest: Digest, by source: Source) async throws -> Bool {
@@ -104,6 +131,8 @@ final class LayerAnalyses: Sendable {
     var analysis: LayerAnalysis
     /// Made by a worker that ended well: the same bytes give the same again.
     let isLasting: Bool
+    /// Nil where it was not looked for.
+    var malware: MalwareRelay.Outcome?
   }
 
   private func fetch(
@@ -116,8 +145,11 @@ final class LayerAnalyses: Sendable {
       defer { slot.release() }
       do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
+        let relay =
+          try source.malware.isOn
+          ? clamd.map { clamd throws(PosixError) in try MalwareRelay(clamd, clock: clock) } : nil
         let worker = WorkerProcess(
-          program: workerProgram, argument: workerArgument,
+          program: workerProgram, argument: workerArgument, relay: relay,
           answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in
@@ -125,7 +157,7 @@ final class LayerAnalyses: Sendable {
             // waiting for it all block.
             do throws(PosixError) {
               try startThreadIfPossible(named: "layer") {
-                continuation.resume(with: Result { try Self.run(worker, blob, slot, attempt) })
+                continuation.resume(with: Result { try Self.run(worker, relay, blob, slot, attempt) })
               }
             } catch {
               blob.cancel()
@@ -141,7 +173,8 @@ final class LayerAnalyses: Sendable {
   }
 
   private static func run(
-    _ worker: WorkerProcess, _ blob: BlobReader, _ slot: LendingSlots.Slot, _ attempt: AttemptProgress
+    _ worker: WorkerProcess, _ relay: MalwareRelay?, _ blob: BlobReader, _ slot: LendingSlots.Slot,
+    _ attempt: AttemptProgress
   ) throws -> Fetched {
     // However the worker ends, the connection is not kept for a blob that nobody reads on.
     defer { blob.cancel() }
@@ -169,24 +202,26 @@ final class LayerAnalyses: Sendable {
     switch answer {
     case .success(let bytes):
       do {
-        return Fetched(analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true)
+        return Fetched(
+          analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true, malware: relay?.result)
       } catch {
-        return failed("WORKER_ANSWER", "\(error)")
+        return failed("WORKER_ANSWER", "\(error)", relay)
       }
     case .failure(let end):
       if worker.isKilled && !end.isVerdict { throw CancellationError() }
-      return failed("WORKER_ENDED", end.description)
+      return failed("WORKER_ENDED", end.description, relay)
     }
   }
 
-  private static func failed(_ code: String, _ reason: String) -> Fetched {
+  /// What was found in the files that it handed back counts all the same.
+  private static func failed(_ code: String, _ reason: String, _ relay: MalwareRelay?) -> Fetched {
     var fault = LayerFault()
     fault.code = code
     fault.message = "layer could not be analysed: \(reason)"
     var analysis = LayerAnalysis()
     analysis.analyserVersion = analyserVersion
     analysis.faults = [fault]
-    return Fetched(analysis: analysis, isLasting: false)
+    return Fetched(analysis: analysis, isLasting: false, malware: relay?.result)
   }
 }
 

@@ -14,11 +14,16 @@ struct ReportBuilder {
   struct Layer {
     let descriptor: Descriptor
     let analysis: LayerAnalysis?
+    var malware: LayerMalware?
     let cached: Bool
   }
 
-  static func build(_ image: PlatformImage, layers: [Layer], scannedAt: Int64) -> ReportRecord {
-    let merged = InventoryMerger.merge(layers.map(\.analysis))
+  static func build(
+    _ image: PlatformImage, layers: [Layer], malware: MalwareSearch = .off, scannedAt: Int64
+  ) -> ReportRecord {
+    var merger = InventoryMerger()
+    for layer in layers { merger.add(layer.analysis, malware: layer.malware?.found ?? []) }
+    let merged = merger.result()
     var report = ReportRecord()
     report.platform = image.platform.description
     report.manifestDigest = image.manifest.digest.description
@@ -26,9 +31,13 @@ struct ReportBuilder {
     report.os = merged.os
     report.packages = merged.packages
     report.lockedPackages = merged.lockedPackages
+    report.notes = merged.notes
     report.findings = merged.findings + merged.secrets.map(secretFinding) + merged.fileFindings.compactMap(fileFinding)
     report.findings += ConfigurationChecks.findings(image.config)
-    report.notes = merged.notes
+    let malwareReport = MalwareReport(layers, malware)
+    report.findings += merged.malware.map(MalwareReport.finding) + malwareReport.gaps
+    report.malware = malwareReport.summary
+    report.notes += malwareReport.notes
     report.createdAt = image.config.created.flatMap { Timestamp(rfc3339: $0) }?.nanosecondsSince1970 ?? 0
     report.scannedAt = scannedAt
     let commands = image.config.history.filter { !$0.isEmptyLayer }.map(\.createdBy)
