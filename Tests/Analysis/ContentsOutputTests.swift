@@ -27,7 +27,7 @@ struct ContentsOutputTests {
     var found: [String] = []
     var piece: [UInt8] = []
     while !rest.isEmpty {
-      let kind = try #require(ContentsProtocol.Kind(rawValue: number(1)))
+      let kind = try #require(ContentsProtocol.Kind(rawValue: UInt8(truncatingIfNeeded: number(1))))
       if kind == .piece {
         let count = number(4)
         #expect((1...ContentsProtocol.pieceBytesMax).contains(count))

@@ -101,10 +101,23 @@ final class LayerAnalyses: Sendable {
           malware: fetched.malware.flatMap { $0.isLasting ? $0.layer : nil },
           confirmed: source.confirmation(of: layer.digest), now: clock.now)
       }
-      var malware = fetched.malware?.layer
-      if malware == nil, case .fails = source.malware { malware = try store.layerMalware(LayerKey(layer.digest)) }
-      return Outcome(analysis: fetched.analysis, malware: malware, cached: false)
+      return Outcome(
+        analysis: fetched.analysis, malware: try malware(of: layer.digest, fetched.malware, source.malware),
+        cached: false)
     }
+  }
+
+  /// Where files were not looked into now, what was found in them before still holds.
+  private func malware(
+    of digest: Digest, _ now: MalwareRelay.Outcome?, _ search: MalwareSearch
+  ) throws -> LayerMalware? {
+    if search == .off || now?.isLasting == true { return now?.layer }
+    let before = try store.layerMalware(LayerKey(digest))
+    guard var malware = now?.layer else { return before }
+    let added = (before?.found ?? []).filter { !malware.found.contains($0) }
+    malware.found += added
+    malware.foundCount += UInt64(added.count)
+    return malware
   }
 
   private enum Known { case unknown, refused, confirmed(Outcome) }
