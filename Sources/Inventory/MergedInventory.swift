@@ -9,6 +9,7 @@ package struct MergedInventory: Sendable, Equatable {
   /// Of lock files in the image: meant to be installed, which is no evidence that they are. Sorted by the files' paths.
   package var lockedPackages: [InventoryPackage] = []
   package var secrets: [Secret] = []
+  package var malware: [Malware] = []
   package var fileFindings: [FileFault] = []
   /// All of kind error: faults of layers, and contradictions between them.
   package var findings: [FindingRecord] = []
@@ -22,6 +23,14 @@ extension MergedInventory {
     package let record: SecretRecord
     package let layer: Int
     /// The layer that removed or replaced its file.
+    package let hiddenBy: Int?
+  }
+
+  /// A file with malware that some layer holds, whether or not it is in sight.
+  package struct Malware: Sendable, Equatable {
+    package let record: FileMalware
+    package let layer: Int
+    /// The layer that removed or replaced the file.
     package let hiddenBy: Int?
   }
 
@@ -49,7 +58,7 @@ package enum MergeFinding: String, Sendable, CaseIterable {
 }
 
 extension FindingRecord {
-  init(error code: String, _ title: String, path: [UInt8], layer: Int?) {
+  package init(error code: String, _ title: String, path: [UInt8], layer: Int?) {
     self.init()
     kind = .error
     id = code

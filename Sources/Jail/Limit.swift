@@ -10,11 +10,13 @@ extension Jail {
 
     var description: String { "\(name) \(value)" }
 
-    static let all = [
+    static func all(handsBack: Bool) -> [Limit] {
+      [
       Limit(name: "address space", resource: RLIMIT_AS, value: WorkerProtocol.addressSpaceBytes),
       Limit(name: "CPU seconds", resource: RLIMIT_CPU, value: WorkerProtocol.cpuSeconds),
       Limit(name: "core", resource: RLIMIT_CORE, value: 0),
-      Limit(name: "descriptors", resource: RLIMIT_NOFILE, value: WorkerProtocol.openFiles),
+      Limit(
+        name: "descriptors", resource: RLIMIT_NOFILE, value: WorkerProtocol.openFiles(handsBack: handsBack)),
       // Of regular files; there is none to write to but where a person puts the answer into one.
       Limit(
         name: "file size", resource: RLIMIT_FSIZE,
@@ -23,6 +25,7 @@ extension Jail {
       Limit(name: "locked memory", resource: __RLIMIT_MEMLOCK, value: 0),
       Limit(name: "message queues", resource: __RLIMIT_MSGQUEUE, value: 0),
     ]
+    }
 
     func set() throws(Failure) {
       let number = __rlimit_resource_t(resource.rawValue)
