@@ -47,7 +47,8 @@ var limits = AnalysisLimits.standard
 if arguments.contains(.largeWindow) { limits.zstdWindowLog = AnalysisLimits.zstdLargeWindowLog }
 let output = contents.map { ContentsOutput(WorkerProtocol.contentsDescriptor, bounds: $0) }
 let analyser = LayerAnalyser(
-  limits: limits, secretSearch: { file, found throws(LayerError) in try scanner.scan(file, into: &found) }, sink: output)
+  limits: limits, secretSearch: { file, found throws(LayerError) in try scanner.scan(file, into: &found) }, sink: output
+)
 let analysis = analyser.analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
 output?.finish()
 if analysis.needsLargeWindow {
