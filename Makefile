@@ -38,8 +38,9 @@ test: deps ## install, build, lint, run every test
 test-fast: deps ## the part of the tests that takes less than eight minutes
 	Tests/run --fast
 
-soak: deps ## 1,000,000 commands against the queue's model (20 seeds), 5,000 deaths, 500 power cuts: about an hour
+soak: deps ## 1,000,000 commands against the queue's model (20 seeds), 5,000 deaths, 500 power cuts, all ceilings: about an hour
 	$(SWIFT) build --build-tests
+	TIDEWAITER_CEILINGS=all PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -s Tests/Integration/test_ceilings.py
 	TIDEWAITER_MODEL_COMMANDS=50000 $(SWIFT) test --skip-build --filter QueueModelTests
 	TIDEWAITER_KILL_ROUNDS=5000 TIDEWAITER_POWER_CUTS=500 PYTHONDONTWRITEBYTECODE=1 \
 	  /usr/bin/python3 -m pytest -s Tests/Integration/test_kill_rounds.py Tests/Integration/test_power_cut.py

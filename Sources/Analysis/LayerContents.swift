@@ -15,7 +15,6 @@ struct LayerContents {
   private var whiteouts: [[UInt8]] = []
   private var opaqueDirectories: [[UInt8]] = []
   private var droppedWhiteouts = 0
-  private var keptPathBytes = 0
   private var statusFiles = 0
   private var faults: [LayerError] = []
   /// Used again for each file that is held.
@@ -49,6 +48,7 @@ struct LayerContents {
       }
     }
     replace(path, by: reader, meaning)
+    if let entry = watched[path] { try collector.keep(path: path.count + entry.linkTarget.count) }
     switch reader.kind {
     case .file where meaning != .ancestor: try readFile(meaning, path, reader, stream)
     case .hardLink where meaning != .ancestor: copyLinked(meaning, path, to: reader.linkTarget())
@@ -123,10 +123,7 @@ struct LayerContents {
       path.append(contentsOf: name)
       whiteouts.append(path)
     }
-    keptPathBytes += path.count + 16
-    guard keptPathBytes <= limits.keptPathBytes else {
-      throw LayerError(.keptPathLimit, "the layer removes more paths than are kept")
-    }
+    try collector.keep(path: path.count)
   }
 
   // MARK: - Watched paths

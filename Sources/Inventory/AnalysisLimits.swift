@@ -29,11 +29,13 @@ package struct AnalysisLimits: Sendable {
   package var osReleaseBytes = 1 << 20
   /// Files below `var/lib/dpkg/status.d` in one layer.
   package var databaseFiles = 20_000
-  /// Whiteouts and other paths kept, all together.
-  package var keptPathBytes = 16 << 20
+  /// Paths kept, all together: of what a layer removes, and of the files that packages and secrets were found in. This,
+  /// `packageBytes`, `secretsBytes` and what is bounded by number stay together below what an answer may have, so that no
+  /// layer is lost for saying too much.
+  package var keptPathBytes = 12 << 20
   /// Packages of one layer, and their texts all together.
   package var packages = 100_000
-  package var packageBytes = 32 << 20
+  package var packageBytes = 20 << 20
   /// A package's name, version or another of its texts; a value of os-release.
   package var textBytes = 1_024
   /// How far a NUL in a file tells that it is no text.
@@ -45,6 +47,8 @@ package struct AnalysisLimits: Sendable {
   package var secrets = 5_000
   package var secretBytes = 8_192
   package var excerptBytes = 256
+  /// Secrets of one layer with their excerpts, all together.
+  package var secretsBytes = 8 << 20
   /// Findings on files of one layer.
   package var fileFindings = 1_000
   /// Archives in archives, the outermost counted.

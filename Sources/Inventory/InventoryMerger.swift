@@ -4,19 +4,16 @@ import StorageMessages
 /// specification, "Applying Changesets"). Pure: the same analyses always give the same inventory. Layers are added one by
 /// one, so that their analyses need not all be in memory at once.
 package struct InventoryMerger: ~Copyable {
-  /// Packages taken from all layers together, replaced ones included: a bound on memory, as each layer is bounded only
-  /// for itself.
-  package static let packagesMax = 1_000_000
-  /// Faults of all layers together that become findings.
-  static let faultsMax = 5_000
-
   package static func merge(_ layers: [LayerAnalysis?]) -> MergedInventory {
     var merger = InventoryMerger()
     for layer in layers { merger.add(layer) }
     return merger.result()
   }
 
-  package init(packagesMax: Int = InventoryMerger.packagesMax) { self.packagesMax = packagesMax }
+  package init(limits: ImageLimits = .standard) {
+    self.limits = limits
+    files = LayeredFiles(limits: limits)
+  }
 
   private struct PackageKey: Hashable {
     let type: String
@@ -47,13 +44,13 @@ package struct InventoryMerger: ~Copyable {
   }
 
   private let tree = ImageTree()
-  private var files = LayeredFiles()
+  private var files: LayeredFiles
   /// Each package of the image as it is so far, with the first layer of its unbroken presence.
   private var origins: [PackageKey: Int] = [:]
   private var view: [Located] = []
   private var removals: [Removal] = []
   private var inventory = MergedInventory()
-  private let packagesMax: Int
+  private let limits: ImageLimits
   private var layers = 0
   private var faults = 0
   private var packages = 0
@@ -86,7 +83,7 @@ package struct InventoryMerger: ~Copyable {
 
   private mutating func addFiles(of layer: LayerAnalysis, _ index: Int) -> Bool {
     // Taken out while it changes: admitting a database changes this too.
-    var files = exchange(&self.files, with: LayeredFiles())
+    var files = exchange(&self.files, with: LayeredFiles(limits: limits))
     let isChanged = files.add(layer, index) { admit($0, index) }
     self.files = files
     return isChanged
@@ -124,22 +121,22 @@ package struct InventoryMerger: ~Copyable {
   /// Takes one of the findings that a hostile layer can cause by the thousand.
   private mutating func report(_ finding: FindingRecord) {
     faults += 1
-    if faults <= Self.faultsMax {
+    if faults <= limits.faults {
       inventory.findings.append(finding)
-    } else if faults == Self.faultsMax + 1 {
+    } else if faults == limits.faults + 1 {
       inventory.findings.append(
-        MergeFinding.limit.record("more than \(Self.faultsMax) faults were found in the image's layers", layer: nil))
+        MergeFinding.limit.record("more than \(limits.faults) faults were found in the image's layers", layer: nil))
     }
   }
 
   private mutating func admit(_ database: PackageDatabase, _ layer: Int) -> PackageDatabase? {
-    let isFirst = packages <= packagesMax
+    let isFirst = packages <= limits.packages
     packages += database.packages.count
-    if packages <= packagesMax { return database }
+    if packages <= limits.packages { return database }
     if isFirst {
       inventory.findings.append(
         MergeFinding.limit.record(
-          "the image's layers list more than \(packagesMax) packages; further databases are left out",
+          "the image's layers list more than \(limits.packages) packages; further databases are left out",
           path: database.path, layer: layer))
     }
     return nil
@@ -218,6 +215,9 @@ package struct InventoryMerger: ~Copyable {
       MergedInventory.Secret(record: secret.content, layer: secret.layer, hiddenBy: secret.hiddenBy)
     }
     inventory.fileFindings = files.findings.map { MergedInventory.FileFault(record: $0.content, layer: $0.layer) }
+    for message in files.leftOut {
+      inventory.findings.append(MergeFinding.limit.record(message, layer: nil))
+    }
     reportRemovals()
     reportLinks()
     reportLogs()

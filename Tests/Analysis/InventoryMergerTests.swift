@@ -231,9 +231,11 @@ struct InventoryMergerTests {
     #expect(merge(TarBuilder.file("bin/sh")).notes.count == 1)
   }
 
-  @Test("packages and faults of all layers together are bounded")
+  @Test("packages, secrets, odd modes and faults of all layers together are bounded")
   func bounds() {
-    var merger = InventoryMerger(packagesMax: 3)
+    var limits = ImageLimits()
+    limits.packages = 3
+    var merger = InventoryMerger(limits: limits)
     for name in ["a", "b"] {
       let file = TarBuilder.file("var/lib/dpkg/status.d/\(name)", dpkgStatus("\(name)1", "\(name)2"))
       merger.add(analyse(Self.debian + file + TarBuilder.end))
@@ -241,6 +243,28 @@ struct InventoryMergerTests {
     let inventory = merger.result()
     #expect(located(inventory) == ["a1 1.0 0", "a2 1.0 0"])
     #expect(codes(inventory) == ["INVENTORY_LIMIT"])
+    limits.secrets = 3
+    limits.fileFindings = 3
+    for (ofEach, isOver) in [(1, false), (2, true)] {
+      var merger = InventoryMerger(limits: limits)
+      for layer in 0..<3 {
+        var telling = LayerAnalysis()
+        telling.secrets = (0..<ofEach).map { number in
+          var secret = SecretRecord()
+          secret.path = Array("\(layer)-\(number)".utf8)
+          return secret
+        }
+        telling.fileFindings = (0..<ofEach).map { number in
+          var finding = FileFinding()
+          finding.path = Array("\(layer)-\(number)".utf8)
+          return finding
+        }
+        merger.add(telling)
+      }
+      let told = merger.result()
+      #expect(told.secrets.count == 3 && told.fileFindings.count == 3)
+      #expect(codes(told) == (isOver ? ["INVENTORY_LIMIT", "INVENTORY_LIMIT"] : []))
+    }
     var faulty = LayerAnalysis()
     faulty.faults = Array(repeating: LayerFault(), count: 1_000)
     #expect(InventoryMerger.merge(Array(repeating: faulty, count: 9)).findings.count == 5_001)

@@ -150,6 +150,12 @@ struct LayerAnalyserTests {
     limits.keptPathBytes = 100
     let removals = (0..<20).flatMap { TarBuilder.file(".wh.f\($0)") } + TarBuilder.end
     #expect(codes(analyse(removals, limits: limits)) == ["LAYER_PATH_LIMIT"])
+    let modules = (0..<9).flatMap {
+      TarBuilder.file("node_modules/m\($0)/package.json", "{\"name\":\"m\($0)\",\"version\":\"1\"}")
+    }
+    let cut = analyse(modules + TarBuilder.end, limits: limits)
+    #expect(codes(cut) == ["LAYER_PATH_LIMIT"])
+    #expect(rows(cut).count == 3)
     limits = AnalysisLimits()
     limits.packages = 2
     let packages = analyse(TarBuilder.archive(TarBuilder.file(Self.status, dpkgStatus("a", "b", "c"))), limits: limits)

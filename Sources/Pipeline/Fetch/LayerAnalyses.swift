@@ -5,13 +5,16 @@ import Registry
 import StorageMessages
 import Store
 
-/// Gives the analysis of a layer: from the store when it is known and this repository confirms the blob (D15), else by
+/// Has layers analysed, and gives their analyses: from the store when it is known and this repository confirms the blob (D15), else by
 /// fetching it into a worker process (D14).
 final class LayerAnalyses: Sendable {
+  /// What came of a layer. Its analysis lies in the store: those of all layers of an image at once may be more than there is
+  /// memory.
   struct Outcome: Sendable {
-    let analysis: LayerAnalysis
     /// Known before, and not fetched.
     let cached: Bool
+    /// One that is not kept, as the worker failed: a fault, and nothing else.
+    var failure: LayerAnalysis?
   }
 
   /// Where a layer is asked for, and with which credential.
@@ -62,11 +65,25 @@ final class LayerAnalyses: Sendable {
   }
 
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
-  func isKnown(_ digest: Digest) throws -> Bool { try store.layerAnalysis(LayerKey(digest)) != nil }
+  func isKnown(_ digest: Digest) throws -> Bool { try store.knowsLayer(LayerKey(digest)) }
 
-  /// `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
-  func analysis(
-    of layer: Descriptor, from source: Source, for attempt: AttemptProgress
+  /// The analysis that an outcome stands for. Throws where the store has lost it meanwhile.
+  func analysis(of digest: Digest, _ outcome: Outcome) throws -> LayerAnalysis {
+    if let failure = outcome.failure { return failure }
+    guard let analysis = try store.layerAnalysis(LayerKey(digest)) else { throw Lost(digest: digest) }
+    return analysis
+  }
+
+  /// A layer's analysis was removed between reading the layer and reporting on it: to be tried again.
+  private struct Lost: Error, CustomStringConvertible {
+    let digest: Digest
+
+    var description: String { "the analysis of the layer \(digest) is not in the store any more" }
+  }
+
+  /// Sees to it that the layer is analysed. `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
+  func analyse(
+    _ layer: Descriptor, from source: Source, for attempt: AttemptProgress
   ) async throws -> Outcome {
     let known = try await knownAnalysis(of: layer.digest, source)
     if case .confirmed(let outcome) = known { return outcome }
@@ -81,19 +98,18 @@ final class LayerAnalyses: Sendable {
       if !fetched.analysis.secrets.isEmpty {
         try fetched.analysis.replaceSecrets(by: try await store.fingerprints())
       }
-      if fetched.isLasting {
-        try await store.putLayerAnalysis(
-          fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
-      }
-      return Outcome(analysis: fetched.analysis, cached: false)
+      guard fetched.isLasting else { return Outcome(cached: false, failure: fetched.analysis) }
+      try await store.putLayerAnalysis(
+        fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
+      return Outcome(cached: false)
     }
   }
 
   private enum Known { case unknown, refused, confirmed(Outcome) }
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
-    guard let known = try await store.useLayerAnalysis(LayerKey(digest), now: clock.now) else { return .unknown }
-    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(analysis: known, cached: true)) : .refused
+    guard try await store.useLayer(LayerKey(digest), now: clock.now) else { return .unknown }
+    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(cached: true)) : .refused
   }
 
   private func isConfirmed(_ digest: Digest, by source: Source) async throws -> Bool {

@@ -23,7 +23,9 @@ package final class ReportMatcher: Sendable {
       return try reports.map { report in
         var report = report
         let result = try Matcher.match(os: report.os, packages: report.packages, advisories: snapshot)
-        report.findings = report.findings.filter { $0.kind != .vulnerability } + result.findings
+        // Those of an earlier match, and that there were too many of them.
+        report.findings.removeAll { $0.kind == .vulnerability || $0.id == Matcher.limit }
+        report.findings += result.findings
         report.matchedAt = clock.now
         let day = Timestamp(nanosecondsSince1970: report.matchedAt).date
         let endOfLife = report.os.flatMap { os in EndOfLife(os)?.note(os, on: day) }
