@@ -54,9 +54,11 @@ DATABASES = {"var/lib/dpkg/status": "dpkg", "var/lib/rpm/rpmdb.sqlite": "sqlite"
 def layers():
     for path in glob.glob(FIXTURES + "*.tar.*") + glob.glob(FIXTURES + "rpm-formats/*.tar.*"):
         name = os.path.basename(path)
-        put("tar", name, read(path))
         archive = unpacked(path)
-        put("tar", name + "-plain", archive, (0, 1))
+        # The readers of large databases have targets of their own.
+        if len(archive) <= 65_000:
+            put("tar", name, read(path))
+            put("tar", name + "-plain", archive, (0, 1))
         with tarfile.open(fileobj=io.BytesIO(archive)) as members:
             for member in members:
                 if target := DATABASES.get(member.name.removeprefix("./")):
