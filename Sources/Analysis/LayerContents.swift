@@ -220,6 +220,7 @@ struct LayerContents {
     switch meaning {
     case .rpmSQLite where isComplete && held.hold(&body, at: path): break
     case .rpmSQLiteLog:
+      databases[path] = collector.takeDatabase(kind: meaning.databaseKind ?? "", path: path).0
       if !held.hold(&body, at: path) { report(Self.logNotRead("it is too large to be held"), at: path) }
     default: try parse(meaning, path, isComplete: isComplete, stream)
     }
@@ -285,7 +286,7 @@ struct LayerContents {
     while let (path, log) = held.takeDatabase(into: &body) {
       for error in try WriteAheadLog.apply(
         log, to: &body, limit: limits.fileBytes, checkTime: { () throws(LayerError) in try stream.checkTime() })
-      { report(error, at: HeldDatabases.logPath(path)) }
+      { report(error, at: WatchedPaths.log(of: path)) }
       try parse(.rpmSQLite, path, isComplete: true, stream)
     }
     for path in held.paths {

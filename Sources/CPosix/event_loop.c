@@ -145,10 +145,10 @@ failed: {
   return -1;
 }
 
-int cposix_connect_unix(const char *path) {
+static int connect_unix(const char *path, int flags) {
   struct sockaddr_un at;
   if (address(path, &at) < 0) return -1;
-  int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
   if (descriptor < 0) return -1;
   int status;
   // A Unix socket that was interrupted is not connecting: it may be asked again.
@@ -162,6 +162,10 @@ int cposix_connect_unix(const char *path) {
   }
   return descriptor;
 }
+
+int cposix_connect_unix(const char *path) { return connect_unix(path, 0); }
+
+int cposix_connect_unix_nonblocking(const char *path) { return connect_unix(path, SOCK_NONBLOCK); }
 
 int cposix_set_nonblocking(int descriptor) {
   int flags = fcntl(descriptor, F_GETFL);

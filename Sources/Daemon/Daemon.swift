@@ -276,6 +276,7 @@ extension Scanner.Settings {
       slots: configuration.scannerSlots, workers: configuration.scannerWorkers, workerProgram: workerProgram)
     self.workerArguments = workerArguments
     imageBytesMaximum = UInt64(configuration.scannerImageBytesMaximum)
+    malware = configuration.malware
   }
 }
 

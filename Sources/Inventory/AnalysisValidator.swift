@@ -104,15 +104,7 @@ struct AnalysisValidator {
   }
 
   private func validatePaths(_ paths: [[UInt8]]) throws(WorkerProtocol.MalformedAnswer) {
-    for path in paths {
-      let parts = path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-      let isPlain =
-        path.count <= limits.nameBytes
-        && parts.allSatisfy { part in
-          !part.isEmpty && !part.elementsEqual(".".utf8) && !part.elementsEqual("..".utf8) && !part.contains(0)
-        }
-      try require(isPlain, "a path is not one inside the image")
-    }
+    for path in paths { try require(ContentsProtocol.isPath(path), "a path is not one inside the image") }
   }
 
   private func isShort(_ text: String) -> Bool {

@@ -56,12 +56,13 @@ package struct InventoryMerger: ~Copyable {
   private var packages = 0
 
   /// Lays the next layer over those before. A nil stands for a layer without an analysis; saying why is the caller's part.
-  package mutating func add(_ layer: LayerAnalysis?) {
+  /// `malware` is what was found in its files.
+  package mutating func add(_ layer: LayerAnalysis?, malware: [FileMalware] = []) {
     defer { layers += 1 }
-    if let layer { apply(layer, layers) }
+    if let layer { apply(layer, malware, layers) }
   }
 
-  private mutating func apply(_ layer: LayerAnalysis, _ index: Int) {
+  private mutating func apply(_ layer: LayerAnalysis, _ malware: [FileMalware], _ index: Int) {
     for fault in layer.faults {
       report(FindingRecord(error: fault.code, fault.message, path: fault.path, layer: index))
     }
@@ -73,7 +74,7 @@ package struct InventoryMerger: ~Copyable {
     for path in layer.opaqueDirectories where tree.remove(path, onlyBelow: true) { isChanged = true }
     for path in layer.whiteouts where tree.remove(path, onlyBelow: false) { isChanged = true }
     if place(layer, index) { isChanged = true }
-    if addFiles(of: layer, index) { isChanged = true }
+    if addFiles(of: layer, malware, index) { isChanged = true }
     guard isChanged else { return }
     let before = view
     view = databases()
@@ -81,10 +82,10 @@ package struct InventoryMerger: ~Copyable {
     attribute(index)
   }
 
-  private mutating func addFiles(of layer: LayerAnalysis, _ index: Int) -> Bool {
+  private mutating func addFiles(of layer: LayerAnalysis, _ malware: [FileMalware], _ index: Int) -> Bool {
     // Taken out while it changes: admitting a database changes this too.
     var files = exchange(&self.files, with: LayeredFiles(limits: limits))
-    let isChanged = files.add(layer, index) { admit($0, index) }
+    let isChanged = files.add(layer, index, malware: malware) { admit($0, index) }
     self.files = files
     return isChanged
   }
@@ -214,12 +215,16 @@ package struct InventoryMerger: ~Copyable {
     inventory.secrets = files.secrets.map { secret in
       MergedInventory.Secret(record: secret.content, layer: secret.layer, hiddenBy: secret.hiddenBy)
     }
+    inventory.malware = files.malware.map { file in
+      MergedInventory.Malware(record: file.content, layer: file.layer, hiddenBy: file.hiddenBy)
+    }
     inventory.fileFindings = files.findings.map { MergedInventory.FileFault(record: $0.content, layer: $0.layer) }
     for message in files.leftOut {
       inventory.findings.append(MergeFinding.limit.record(message, layer: nil))
     }
     reportRemovals()
     reportLinks()
+    reportLogs()
     return inventory
   }
 
@@ -281,6 +286,23 @@ package struct InventoryMerger: ~Copyable {
         inventory.findings.append(
           MergeFinding.linkUnresolvable.record("symbolic links on the way lead nowhere", path: path, layer: nil))
       }
+    }
+  }
+
+  /// A database over the write-ahead log of a lower layer: SQLite would read both together, and no layer has both. A log over
+  /// the database of a lower layer was told with its layer.
+  private mutating func reportLogs() {
+    for (path, meaning) in WatchedPaths.all.files where meaning == .rpmSQLite {
+      guard case .found(let database, let place) = tree.lookUp(path), case .file(let databaseFile) = database.kind,
+        place == path,
+        case .found(let log, let logPlace) = tree.lookUp(WatchedPaths.log(of: path)),
+        case .file(let logFile) = log.kind,
+        logFile.database != nil, logFile.layer < databaseFile.layer
+      else { continue }
+      inventory.findings.append(
+        MergeFinding.logOfOtherLayer.record(
+          "the write-ahead log is of another layer than its database, and was not applied: packages may be missing",
+          path: logPlace, layer: logFile.layer))
     }
   }
 

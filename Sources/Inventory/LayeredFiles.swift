@@ -16,8 +16,9 @@ struct LayeredFiles {
   private(set) var databases: [Placed<PackageDatabase>] = []
   private(set) var lockFiles: [Placed<PackageDatabase>] = []
   private(set) var findings: [Placed<FileFinding>] = []
-  /// Those that were hidden too: what a layer once held can be fetched for ever.
+  /// Those that were hidden too: what a layer once held can be fetched for ever. So with malware.
   private(set) var secrets: [Placed<SecretRecord>] = []
+  private(set) var malware: [Placed<FileMalware>] = []
   private let limits: ImageLimits
   private var areSecretsLeftOut = false
   private var areFindingsLeftOut = false
@@ -60,7 +61,7 @@ struct LayeredFiles {
 
   /// Lays a layer over those before; `admit` says which of its databases are taken. Whether packages in sight have changed.
   mutating func add(
-    _ layer: LayerAnalysis, _ index: Int, admit: (PackageDatabase) -> PackageDatabase?
+    _ layer: LayerAnalysis, _ index: Int, malware: [FileMalware], admit: (PackageDatabase) -> PackageDatabase?
   ) -> Bool {
     let cover = Cover(layer)
     let before = databases.count
@@ -69,6 +70,10 @@ struct LayeredFiles {
     findings.removeAll { cover.hides($0.path) }
     for position in secrets.indices where secrets[position].hiddenBy == nil && cover.hides(secrets[position].path) {
       secrets[position].hiddenBy = index
+    }
+    for position in self.malware.indices
+    where self.malware[position].hiddenBy == nil && cover.hides(self.malware[position].path) {
+      self.malware[position].hiddenBy = index
     }
     var isChanged = databases.count != before
     for database in layer.databases where WatchedPaths.all.meaning(of: database.path)?.databaseKind == nil {
@@ -86,6 +91,7 @@ struct LayeredFiles {
     let secretsRoom = limits.secrets - secrets.count
     secrets += layer.secrets.prefix(secretsRoom).map { Placed(path: $0.path, layer: index, content: $0) }
     areSecretsLeftOut = areSecretsLeftOut || layer.secrets.count > secretsRoom
+    self.malware += malware.map { Placed(path: $0.path, layer: index, content: $0) }
     return isChanged
   }
 }

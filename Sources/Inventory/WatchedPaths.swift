@@ -33,10 +33,12 @@ package enum WatchedPath: Equatable {
   /// Whether one file can be at both paths and mean the same.
   package func hasFormat(of other: WatchedPath) -> Bool { self == other && self != .ancestor }
 
-  /// `PackageDatabase.kind`; nil for what lists no packages.
+  /// `PackageDatabase.kind`; nil for what is no database or part of one. A log that is not empty is a database without
+  /// packages: what it changes is told with the database that it belongs to.
   package var databaseKind: String? {
     switch self {
-    case .ancestor, .release, .rpmSQLiteLog: nil
+    case .ancestor, .release: nil
+    case .rpmSQLiteLog: "rpm-log"
     case .apkInstalled: "apk"
     case .dpkgStatus, .dpkgStatusFile: "dpkg"
     case .rpmSQLite, .rpmBerkeley, .rpmNDB: "rpm"
@@ -58,6 +60,11 @@ package struct WatchedPaths: Sendable {
   ].map { (path: Array($0.utf8), file: $1) }
   package static let statusDirectory = Array("var/lib/dpkg/status.d".utf8)
 
+  private static let logSuffix = Array("-wal".utf8)
+
+  /// Where the write-ahead log of a database in SQLite format is.
+  package static func log(of database: [UInt8]) -> [UInt8] { database + logSuffix }
+
   /// The watched files with a fixed path, in the order in which they are looked for.
   let files: [(path: [UInt8], meaning: WatchedPath)]
   private let byLength: [[(path: [UInt8], meaning: WatchedPath)]]
@@ -73,7 +80,7 @@ package struct WatchedPaths: Sendable {
     // Where rpm keeps its database: the classic place, openSUSE's and Fedora's, and rpm-ostree's.
     for directory in ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"] {
       add(directory + "/rpmdb.sqlite", .rpmSQLite)
-      add(directory + "/rpmdb.sqlite-wal", .rpmSQLiteLog)
+      files.append((Self.log(of: Array((directory + "/rpmdb.sqlite").utf8)), .rpmSQLiteLog))
       add(directory + "/Packages", .rpmBerkeley)
       add(directory + "/Packages.db", .rpmNDB)
     }

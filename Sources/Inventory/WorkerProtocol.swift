@@ -12,8 +12,10 @@ package let analyserVersion: UInt32 = 3
 package enum WorkerProtocol {
   package static let inputDescriptor: Int32 = 0
   package static let outputDescriptor: Int32 = 1
-  /// Those two, and standard error: a worker has no others.
-  package static let descriptors = 3
+  /// Where the bytes of files go (`ContentsProtocol`), of a worker that is to hand them back.
+  package static let contentsDescriptor: Int32 = 3
+  /// The first two, and standard error, of which a worker has no more; one that hands file bytes back has a fourth.
+  package static func descriptors(handsBack: Bool) -> Int { handsBack ? 4 : 3 }
   package static let magic = Array("TWA1".utf8)
   package static let headerBytes = 8
   /// Of the packed analysis. A reader never takes more than `headerBytes` and this.
@@ -24,10 +26,11 @@ package enum WorkerProtocol {
   package static let addressSpaceBytes: UInt64 = 1 << 30
   package static let cpuSeconds: UInt64 = 330
   /// The protocol's, and one more while the worker confines itself.
-  package static let openFiles = UInt64(descriptors + 1)
+  package static func openFiles(handsBack: Bool) -> UInt64 { UInt64(descriptors(handsBack: handsBack) + 1) }
 
   /// What the worker program may be told; without, it refuses to read anything unless it is wholly confined, and takes no
-  /// window of zstd that is larger than `AnalysisLimits.zstdWindowLog` says.
+  /// window of zstd that is larger than `AnalysisLimits.zstdWindowLog` says. Another argument, `ContentsProtocol.Bounds`, has
+  /// it hand file bytes back.
   package enum Argument: String, Sendable, CaseIterable {
     /// Says which pieces of the confinement hold, as a `ConfinementReport`, and ends.
     case probe = "--probe"

@@ -47,7 +47,7 @@ struct RPMLogTests {
       let analysis = analyse(archive)
       #expect(codes(analysis).isEmpty)
       #expect(Self.names(analysis) == Self.after)
-      #expect(analysis.databases.count == 1)
+      #expect(analysis.databases.map(\.kind) == ["rpm", "rpm-log"])
     }
     // The last entry of a path counts.
     for archive in [
@@ -75,6 +75,24 @@ struct RPMLogTests {
       #expect(analysis.faults.contains { $0.path == Array(Self.logPath.utf8) })
     }
     #expect(codes(analyse(TarBuilder.archive(TarBuilder.file(Self.logPath, [UInt8]())))).isEmpty)
+  }
+
+  @Test("a database and a log of different layers are told, whichever is above, unless the log is empty or gone")
+  func otherLayer() throws {
+    func merge(_ layers: [UInt8]...) -> [String] {
+      codes(InventoryMerger.merge(layers.map { analyse($0 + TarBuilder.end) })).filter { $0 != "OS_RELEASE_MISSING" }
+    }
+    let (database, log) = (
+      TarBuilder.file(Self.path, try Self.database()), TarBuilder.file(Self.logPath, try Self.log())
+    )
+    let empty = TarBuilder.file(Self.logPath, [UInt8]())
+    #expect(merge(database, log) == ["DATABASE_INCOMPLETE"])
+    #expect(merge(database + log, database) == ["PACKAGE_DATABASE_LOG_OF_OTHER_LAYER"])
+    #expect(merge(log + TarBuilder.directory("opt"), database).contains("PACKAGE_DATABASE_LOG_OF_OTHER_LAYER"))
+    #expect(merge(database + log, database + log).isEmpty)
+    #expect(merge(database + log, database, empty).isEmpty)
+    #expect(merge(database + log, database, TarBuilder.file("var/lib/rpm/.wh.rpmdb.sqlite-wal")).isEmpty)
+    #expect(merge(database + empty, database).isEmpty)
   }
 
   @Test("what was committed counts, and nothing after it")

@@ -119,6 +119,18 @@ struct WorkerProcessTests {
     #expect(ended.pieces == 20)
   }
 
+  @Test func `Who waits for somebody else does not stand still`() {
+    var patience = WorkerPatience(.init(still: .milliseconds(20), whole: .milliseconds(60)), of: getpid())
+    var excused = Duration.zero
+    for _ in 0..<20 {
+      _ = patience.millisecondsToWait()
+      usleep(10_000)
+      // More than there was: what it waited for is over only now.
+      excused += .seconds(1)
+      #expect(patience.ends(afterWait: false, excused: excused) == nil)
+    }
+  }
+
   @Test func `Who uses the processor does not stand still`() {
     let still = Duration.milliseconds(50)
     var patience = WorkerPatience(.init(still: still, whole: .seconds(600)), of: getpid())

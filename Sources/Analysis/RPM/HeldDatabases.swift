@@ -3,14 +3,10 @@ import Inventory
 /// Databases in SQLite format and their write-ahead logs, held until the layer ends: a log may come before or after its
 /// database, and only together are they what SQLite would read. All that is held counts against one bound.
 struct HeldDatabases {
-  private static let logSuffix = Array("-wal".utf8)
-
   private var files: [[UInt8]: [UInt8]] = [:]
   private var bytesLeft: Int
 
   init(limits: AnalysisLimits) { bytesLeft = limits.heldDatabaseBytes }
-
-  static func logPath(_ database: [UInt8]) -> [UInt8] { database + logSuffix }
 
   /// Takes `bytes` away from the caller; false, and nothing taken, where they are too many.
   mutating func hold(_ bytes: inout [UInt8], at path: [UInt8]) -> Bool {
@@ -35,11 +31,9 @@ struct HeldDatabases {
 
   /// The next database, in the order of their paths, with its log; logs without a database stay.
   mutating func takeDatabase(into database: inout [UInt8]) -> (path: [UInt8], log: [UInt8])? {
-    guard let path = paths.first(where: { !$0.suffix(Self.logSuffix.count).elementsEqual(Self.logSuffix) }) else {
-      return nil
-    }
+    guard let path = paths.first(where: { WatchedPaths.all.meaning(of: $0) == .rpmSQLite }) else { return nil }
     database = take(path)
-    return (path, take(Self.logPath(path)))
+    return (path, take(WatchedPaths.log(of: path)))
   }
 
   private mutating func take(_ path: [UInt8]) -> [UInt8] {

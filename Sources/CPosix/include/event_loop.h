@@ -37,6 +37,8 @@ int cposix_peer_groups(int descriptor, uint32_t *groups, int32_t *capacity);
 int cposix_listen_unix(const char *path, mode_t mode, int64_t gid, int backlog);
 // A blocking connection; ENAMETOOLONG when the path does not fit.
 int cposix_connect_unix(const char *path);
+// A non-blocking one; EAGAIN where the listener has as many waiting as it takes.
+int cposix_connect_unix_nonblocking(const char *path);
 
 int cposix_set_nonblocking(int descriptor);
 // send(2) with MSG_NOSIGNAL.

@@ -105,6 +105,7 @@ enum ReportSlices {
     report.createdAt = API.Timestamp(nanoseconds: record.createdAt)
     report.scannedAt = API.Timestamp(nanoseconds: record.scannedAt)
     report.matchedAt = API.Timestamp(nanoseconds: record.matchedAt)
+    report.malware = record.malware.map(API.MalwareSummary.init)
     report.notes = notes(record.notes + record.matchNotes)
     report.counts = API.SeverityCounts(record.findings.severityCounts)
     return report

@@ -7,10 +7,15 @@ import Store
 
 /// Has layers analysed, and gives their analyses: from the store when it is known and this repository confirms the blob (D15), else by
 /// fetching it into a worker process (D14).
+///
+/// Where malware is looked for, a layer whose files were looked into with other signatures than those in force counts as not
+/// known: its bytes are needed again. Not so while nobody can look into them.
 final class LayerAnalyses: Sendable {
   /// What came of a layer. Its analysis lies in the store: those of all layers of an image at once may be more than there is
   /// memory.
   struct Outcome: Sendable {
+    /// What is in its files; nil where none was looked into.
+    var malware: LayerMalware?
     /// Known before, and not fetched.
     let cached: Bool
     /// One that is not kept, as the worker failed: a fault, and nothing else.
@@ -22,6 +27,7 @@ final class LayerAnalyses: Sendable {
     let client: RegistryClient
     let integration: IntegrationRecord
     let repository: Repository
+    let malware: MalwareSearch
 
     func confirmation(of digest: Digest) -> ConfirmationKey {
       ConfirmationKey(
@@ -50,6 +56,7 @@ final class LayerAnalyses: Sendable {
   /// integration has no more than one at a time, so that a slow registry does not hold up another.
   private let largeWindows = Permits(LayerAnalyses.largeWindowsMaximum)
   private let largeWindowShares = KeyedPermits<UInt64>(1)
+  private let clamd: Clamd?
   private let clock: WallClock
 
   static let largeWindowsMaximum = 2
@@ -61,11 +68,24 @@ final class LayerAnalyses: Sendable {
     patience = settings.workerPatience
     workers = LendingSlots(settings.workers, patience: settings.patience, clock: settings.clock)
     shares = KeyedPermits(max(1, settings.workers - 1))
+    clamd = settings.malware.map(Clamd.init)
     self.clock = clock
   }
 
+  /// Whether files are looked into for malware now, and with what.
+  func malwareSearch() async -> MalwareSearch {
+    switch await clamd?.state() {
+    case nil: .off
+    case .answers(let version): .on(signatures: version)
+    case .fails(let reason): .fails(reason)
+    }
+  }
+
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
-  func isKnown(_ digest: Digest) throws -> Bool { try store.knowsLayer(LayerKey(digest)) }
+  func isKnown(_ digest: Digest, _ malware: MalwareSearch) throws -> Bool {
+    guard try store.knowsLayer(LayerKey(digest)) else { return false }
+    return malware.isSatisfied(by: try store.layerMalware(LayerKey(digest)))
+  }
 
   /// The analysis that an outcome stands for. Throws where the store has lost it meanwhile.
   func analysis(of digest: Digest, _ outcome: Outcome) throws -> LayerAnalysis {
@@ -98,18 +118,35 @@ final class LayerAnalyses: Sendable {
       if !fetched.analysis.secrets.isEmpty {
         try fetched.analysis.replaceSecrets(by: try await store.fingerprints())
       }
-      guard fetched.isLasting else { return Outcome(cached: false, failure: fetched.analysis) }
+      let malware = try malware(of: layer.digest, fetched.malware, source.malware)
+      guard fetched.isLasting else { return Outcome(malware: malware, cached: false, failure: fetched.analysis) }
       try await store.putLayerAnalysis(
-        fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
-      return Outcome(cached: false)
+        fetched.analysis, LayerKey(layer.digest), malware: fetched.malware.flatMap { $0.isLasting ? $0.layer : nil },
+        confirmed: source.confirmation(of: layer.digest), now: clock.now)
+      return Outcome(malware: malware, cached: false)
     }
+  }
+
+  /// Where files were not looked into now, what was found in them before still holds.
+  private func malware(
+    of digest: Digest, _ now: MalwareRelay.Outcome?, _ search: MalwareSearch
+  ) throws -> LayerMalware? {
+    if search == .off || now?.isLasting == true { return now?.layer }
+    let before = try store.layerMalware(LayerKey(digest))
+    guard var malware = now?.layer else { return before }
+    let added = (before?.found ?? []).filter { !malware.found.contains($0) }
+    malware.found += added
+    malware.foundCount += UInt64(added.count)
+    return malware
   }
 
   private enum Known { case unknown, refused, confirmed(Outcome) }
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
     guard try await store.useLayer(LayerKey(digest), now: clock.now) else { return .unknown }
-    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(cached: true)) : .refused
+    let malware = source.malware == .off ? nil : try store.layerMalware(LayerKey(digest))
+    guard source.malware.isSatisfied(by: malware) else { return .unknown }
+    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(malware: malware, cached: true)) : .refused
   }
 
   private func isConfirmed(_ digest: Digest, by source: Source) async throws -> Bool {
@@ -126,6 +163,8 @@ final class LayerAnalyses: Sendable {
     var analysis: LayerAnalysis
     /// Made by a worker that ended well: the same bytes give the same again.
     let isLasting: Bool
+    /// Nil where it was not looked for.
+    var malware: MalwareRelay.Outcome?
     var needsLargeWindow = false
   }
 
@@ -153,8 +192,11 @@ final class LayerAnalyses: Sendable {
       defer { slot.release() }
       do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
+        let relay =
+          try source.malware.isOn
+          ? clamd.map { clamd throws(PosixError) in try MalwareRelay(clamd, clock: clock) } : nil
         let worker = WorkerProcess(
-          program: workerProgram, arguments: workerArguments + moreArguments,
+          program: workerProgram, arguments: workerArguments + moreArguments, relay: relay,
           answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in
@@ -162,7 +204,7 @@ final class LayerAnalyses: Sendable {
             // waiting for it all block.
             do throws(PosixError) {
               try startThreadIfPossible(named: "layer") {
-                continuation.resume(with: Result { try Self.run(worker, blob, slot, attempt) })
+                continuation.resume(with: Result { try Self.run(worker, relay, blob, slot, attempt) })
               }
             } catch {
               blob.cancel()
@@ -178,7 +220,8 @@ final class LayerAnalyses: Sendable {
   }
 
   private static func run(
-    _ worker: WorkerProcess, _ blob: BlobReader, _ slot: LendingSlots.Slot, _ attempt: AttemptProgress
+    _ worker: WorkerProcess, _ relay: MalwareRelay?, _ blob: BlobReader, _ slot: LendingSlots.Slot,
+    _ attempt: AttemptProgress
   ) throws -> Fetched {
     // However the worker ends, the connection is not kept for a blob that nobody reads on.
     defer { blob.cancel() }
@@ -206,26 +249,28 @@ final class LayerAnalyses: Sendable {
     switch answer {
     case .success(let bytes):
       do {
-        return Fetched(analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true)
+        return Fetched(
+          analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true, malware: relay?.result)
       } catch {
-        return failed("WORKER_ANSWER", "\(error)")
+        return failed("WORKER_ANSWER", "\(error)", relay)
       }
     case .failure(let end):
       if worker.isKilled && !end.isVerdict { throw CancellationError() }
-      var fetched = failed("WORKER_ENDED", end.description)
+      var fetched = failed("WORKER_ENDED", end.description, relay)
       fetched.needsLargeWindow = end == .exited(WorkerProtocol.exitNeedsLargeWindow)
       return fetched
     }
   }
 
-  private static func failed(_ code: String, _ reason: String) -> Fetched {
+  /// What was found in the files that it handed back counts all the same.
+  private static func failed(_ code: String, _ reason: String, _ relay: MalwareRelay?) -> Fetched {
     var fault = LayerFault()
     fault.code = code
     fault.message = "layer could not be analysed: \(reason)"
     var analysis = LayerAnalysis()
     analysis.analyserVersion = analyserVersion
     analysis.faults = [fault]
-    return Fetched(analysis: analysis, isLasting: false)
+    return Fetched(analysis: analysis, isLasting: false, malware: relay?.result)
   }
 }
 

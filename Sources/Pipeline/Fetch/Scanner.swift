@@ -23,6 +23,8 @@ package final class Scanner: Sendable {
     package var workerProgram: String
     package var workerArguments: [WorkerProtocol.Argument] = []
     var workerPatience = WorkerPatience.Limits.standard
+    /// Who looks into files for malware; nil: nobody does.
+    package var malware: MalwareSettings?
     /// How long a scan or a worker waits for its registry without progress before it lends its place to another.
     package var patience = Duration.seconds(5)
     /// Declared bytes of an image's layers together, where its integration has no limit of its own.

@@ -13,19 +13,27 @@ struct ReportBuilder {
   /// A layer of the image; nil for its analysis where it was not read.
   struct Layer {
     let descriptor: Descriptor
+    /// What is in its files; nil where none was looked into.
+    let malware: LayerMalware?
     let cached: Bool
     /// Asked for once, and held no longer than it takes to merge it.
     let analysis: () throws -> LayerAnalysis?
 
-    init(descriptor: Descriptor, cached: Bool, analysis: @escaping @autoclosure () throws -> LayerAnalysis?) {
+    init(
+      descriptor: Descriptor, malware: LayerMalware? = nil, cached: Bool,
+      analysis: @escaping @autoclosure () throws -> LayerAnalysis?
+    ) {
       self.descriptor = descriptor
+      self.malware = malware
       self.cached = cached
       self.analysis = analysis
     }
   }
 
   /// Throws what the layers' analyses do.
-  static func build(_ image: PlatformImage, layers: [Layer], scannedAt: Int64) throws -> ReportRecord {
+  static func build(
+    _ image: PlatformImage, layers: [Layer], malware: MalwareSearch = .off, scannedAt: Int64
+  ) throws -> ReportRecord {
     var merger = InventoryMerger()
     var mismatches: [String] = []
     var unread: [Int] = []
@@ -35,7 +43,7 @@ struct ReportBuilder {
         mismatches.append("layer \(index): \(mismatch)")
       }
       if analysis == nil { unread.append(index) }
-      merger.add(analysis)
+      merger.add(analysis, malware: layer.malware?.found ?? [])
     }
     let merged = merger.result()
     var report = ReportRecord()
@@ -45,9 +53,13 @@ struct ReportBuilder {
     report.os = merged.os
     report.packages = merged.packages
     report.lockedPackages = merged.lockedPackages
+    report.notes = merged.notes
     report.findings = merged.findings + merged.secrets.map(secretFinding) + merged.fileFindings.compactMap(fileFinding)
     report.findings += ConfigurationChecks.findings(image.config)
-    report.notes = merged.notes
+    let malwareReport = MalwareReport(layers, malware)
+    report.findings += merged.malware.map(MalwareReport.finding) + malwareReport.gaps
+    report.malware = malwareReport.summary
+    report.notes += malwareReport.notes
     report.createdAt = image.config.created.flatMap { Timestamp(rfc3339: $0) }?.nanosecondsSince1970 ?? 0
     report.scannedAt = scannedAt
     let commands = image.config.history.filter { !$0.isEmptyLayer }.map(\.createdBy)
