@@ -71,7 +71,8 @@ def found(*names):
 
 
 def noise(size):
-    return random.Random(size).randbytes(size)
+    source = random.Random(size)
+    return b"".join(source.randbytes(min(64 * MIB, size - start)) for start in range(0, size, 64 * MIB))
 
 
 def packed(*command):
