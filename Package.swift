@@ -142,6 +142,7 @@ let package = Package(
       "Daemon",
       [
         "Model", "Digests", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories",
+        "Matching",
         "Pipeline", "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),

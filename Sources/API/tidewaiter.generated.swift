@@ -3095,6 +3095,8 @@ package struct Report: ProtoMessage {
   package var nextPageToken: String = ""
   /// of lock files: meant to be installed, no evidence that they are
   package var lockedPackages: [Package] = []
+  /// absent where files were not to be looked into for malware
+  package var malware: MalwareSummary? = nil
 
   package init() {}
 
@@ -3120,6 +3122,7 @@ package struct Report: ProtoMessage {
     self.counts = try readMessage(c.pointee.counts)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.Report.next_page_token")
     self.lockedPackages = try readMessages(c.pointee.locked_packages, c.pointee.n_locked_packages)
+    self.malware = try readMessage(c.pointee.malware)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3143,6 +3146,7 @@ package struct Report: ProtoMessage {
     c.pointee.next_page_token = arena.copy(self.nextPageToken)
     c.pointee.n_locked_packages = self.lockedPackages.count
     c.pointee.locked_packages = arena.array(self.lockedPackages)
+    c.pointee.malware = arena.pointer(self.malware)
   }
 }
 
@@ -3163,6 +3167,64 @@ extension Report: JSONRepresentable {
       ("counts", self.counts?.json ?? .null),
       ("nextPageToken", .string(self.nextPageToken)),
       ("lockedPackages", .array(self.lockedPackages.map { $0.json })),
+      ("malware", self.malware?.json ?? .null),
+    ])
+  }
+}
+
+/// How far the files of an image's layers were looked into for malware, and with which signatures: the oldest of those that its
+/// layers were looked into with.
+package struct MalwareSummary: ProtoMessage {
+  /// "ClamAV 1.4.6"
+  package var engine: String = ""
+  /// "27811", and when they were made; "" where the engine tells none
+  package var signatures: String = ""
+  /// when it was that; absent where no layer was looked into
+  package var scannedAt: Timestamp? = nil
+  package var scannedFiles: UInt64 = 0
+  /// files; findings of kind error say why
+  package var notScanned: UInt64 = 0
+  /// none of their files was looked into
+  package var layersNotScanned: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.MalwareSummary" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MalwareSummary>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__malware_summary__init(message.assumingMemoryBound(to: Tidewaiter__V1__MalwareSummary.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__MalwareSummary.self)
+    self.engine = try readText(c.pointee.engine, "tidewaiter.v1.MalwareSummary.engine")
+    self.signatures = try readText(c.pointee.signatures, "tidewaiter.v1.MalwareSummary.signatures")
+    self.scannedAt = try readMessage(c.pointee.scanned_at)
+    self.scannedFiles = c.pointee.scanned_files
+    self.notScanned = c.pointee.not_scanned
+    self.layersNotScanned = c.pointee.layers_not_scanned
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__MalwareSummary.self)
+    c.pointee.engine = arena.copy(self.engine)
+    c.pointee.signatures = arena.copy(self.signatures)
+    c.pointee.scanned_at = arena.pointer(self.scannedAt)
+    c.pointee.scanned_files = self.scannedFiles
+    c.pointee.not_scanned = self.notScanned
+    c.pointee.layers_not_scanned = self.layersNotScanned
+  }
+}
+
+extension MalwareSummary: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("engine", .string(self.engine)),
+      ("signatures", .string(self.signatures)),
+      ("scannedAt", self.scannedAt?.json ?? .null),
+      ("scannedFiles", .unsigned(self.scannedFiles)),
+      ("notScanned", .unsigned(self.notScanned)),
+      ("layersNotScanned", .unsigned(UInt64(self.layersNotScanned))),
     ])
   }
 }
@@ -3171,6 +3233,10 @@ package struct OperatingSystem: ProtoMessage {
   package var id: String = ""
   package var version: String = ""
   package var prettyName: String = ""
+  /// the last day of fixes for everybody, "2020-06-30"; empty: not known
+  package var endOfLife: String = ""
+  /// that day was over when the report was matched
+  package var isPastEndOfLife: Bool = false
 
   package init() {}
 
@@ -3185,6 +3251,8 @@ package struct OperatingSystem: ProtoMessage {
     self.id = try readText(c.pointee.id, "tidewaiter.v1.OperatingSystem.id")
     self.version = try readText(c.pointee.version, "tidewaiter.v1.OperatingSystem.version")
     self.prettyName = try readText(c.pointee.pretty_name, "tidewaiter.v1.OperatingSystem.pretty_name")
+    self.endOfLife = try readText(c.pointee.end_of_life, "tidewaiter.v1.OperatingSystem.end_of_life")
+    self.isPastEndOfLife = c.pointee.is_past_end_of_life != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3192,6 +3260,8 @@ package struct OperatingSystem: ProtoMessage {
     c.pointee.id = arena.copy(self.id)
     c.pointee.version = arena.copy(self.version)
     c.pointee.pretty_name = arena.copy(self.prettyName)
+    c.pointee.end_of_life = arena.copy(self.endOfLife)
+    c.pointee.is_past_end_of_life = self.isPastEndOfLife ? 1 : 0
   }
 }
 
@@ -3201,6 +3271,8 @@ extension OperatingSystem: JSONRepresentable {
       ("id", .string(self.id)),
       ("version", .string(self.version)),
       ("prettyName", .string(self.prettyName)),
+      ("endOfLife", .string(self.endOfLife)),
+      ("isPastEndOfLife", .bool(self.isPastEndOfLife)),
     ])
   }
 }
@@ -5244,6 +5316,8 @@ package struct Status: ProtoMessage {
   /// of the store's file: what is used and what is free again in it
   package var storeFileBytes: UInt64 = 0
   package var sandbox: Sandbox? = nil
+  /// absent where none is configured
+  package var malware: Clamd? = nil
 
   package init() {}
 
@@ -5272,6 +5346,7 @@ package struct Status: ProtoMessage {
     self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
     self.storeFileBytes = c.pointee.store_file_bytes
     self.sandbox = try readMessage(c.pointee.sandbox)
+    self.malware = try readMessage(c.pointee.malware)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -5298,6 +5373,7 @@ package struct Status: ProtoMessage {
     c.pointee.pauses = arena.array(self.pauses)
     c.pointee.store_file_bytes = self.storeFileBytes
     c.pointee.sandbox = arena.pointer(self.sandbox)
+    c.pointee.malware = arena.pointer(self.malware)
   }
 }
 
@@ -5321,6 +5397,48 @@ extension Status: JSONRepresentable {
       ("pauses", .array(self.pauses.map { $0.json })),
       ("storeFileBytes", .unsigned(self.storeFileBytes)),
       ("sandbox", self.sandbox?.json ?? .null),
+      ("malware", self.malware?.json ?? .null),
+    ])
+  }
+}
+
+/// The daemon that files are looked into by for malware, as it answers now.
+package struct Clamd: ProtoMessage {
+  package var socket: String = ""
+  /// of the engine and its signatures; "" where it does not answer
+  package var version: String = ""
+  /// why it does not
+  package var problem: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.v1.Clamd" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Clamd>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__clamd__init(message.assumingMemoryBound(to: Tidewaiter__V1__Clamd.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Clamd.self)
+    self.socket = try readText(c.pointee.socket, "tidewaiter.v1.Clamd.socket")
+    self.version = try readText(c.pointee.version, "tidewaiter.v1.Clamd.version")
+    self.problem = try readText(c.pointee.problem, "tidewaiter.v1.Clamd.problem")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Clamd.self)
+    c.pointee.socket = arena.copy(self.socket)
+    c.pointee.version = arena.copy(self.version)
+    c.pointee.problem = arena.copy(self.problem)
+  }
+}
+
+extension Clamd: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("socket", .string(self.socket)),
+      ("version", .string(self.version)),
+      ("problem", .string(self.problem)),
     ])
   }
 }

@@ -8,6 +8,8 @@ struct BlockReader {
   private let block = Buffer(TarHeader.blockBytes)
   private var bodyLeft = 0
   private var padding = 0
+  /// Who gets the bytes of the present body.
+  private var sink: (any BodySink)?
   /// Bytes of the stream taken so far.
   private(set) var position = 0
 
@@ -36,33 +38,35 @@ struct BlockReader {
     return UnsafeRawPointer(block.bytes.baseAddress)
   }
 
-  /// Says how long the body is that begins here.
-  mutating func beginBody(_ size: Int) {
+  /// Says how long the body is that begins here, and who gets its bytes beside those who ask for them.
+  mutating func beginBody(_ size: Int, for sink: (any BodySink)? = nil) {
+    self.sink = sink
     bodyLeft = size
     padding = (TarHeader.blockBytes - size % TarHeader.blockBytes) % TarHeader.blockBytes
   }
 
-  /// Appends up to `limit` bytes of the body. Memory grows with what comes, not with what a header claims.
+  /// Appends up to `limit` bytes of the body. Room is made for all of them at once, so that a body is never held twice;
+  /// memory that no byte was written to is not the process's yet, so what a header only claims costs none.
   mutating func readBody(into bytes: inout [UInt8], limit: Int) throws(LayerError) {
     var wanted = min(limit, bodyLeft)
-    bytes.reserveCapacity(bytes.count + min(wanted, 1 << 20))
+    bytes.reserveCapacity(bytes.count + wanted)
     while wanted > 0 {
       let count = try piece(min(wanted, bodyLeft))
       bytes.append(contentsOf: chunk[..<count])
-      take(count)
-      bodyLeft -= count
+      takeBody(count)
       wanted -= count
     }
   }
 
   /// Passes over what is left of the body and its padding. A body of nothing but its claim costs nothing.
   mutating func finishBody() throws(LayerError) {
-    bodyLeft += padding
-    padding = 0
-    while bodyLeft > 0 {
-      let count = try piece(bodyLeft)
+    while bodyLeft > 0 { takeBody(try piece(bodyLeft)) }
+    sink?.end()
+    sink = nil
+    while padding > 0 {
+      let count = try piece(padding)
       take(count)
-      bodyLeft -= count
+      padding -= count
     }
   }
 
@@ -85,6 +89,12 @@ struct BlockReader {
       if chunk.isEmpty { throw LayerError(.truncated, "the archive is cut short within a file") }
     }
     return min(wanted, chunk.count)
+  }
+
+  private mutating func takeBody(_ count: Int) {
+    sink?.take(UnsafeRawBufferPointer(rebasing: chunk[..<count]))
+    take(count)
+    bodyLeft -= count
   }
 
   private mutating func take(_ count: Int) {

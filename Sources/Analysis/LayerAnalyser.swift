@@ -10,8 +10,13 @@ package struct LayerAnalyser {
 
   private let limits: AnalysisLimits
   private let secretSearch: SecretSearch?
+  private let sink: (any BodySink)?
 
-  package init(limits: AnalysisLimits = .standard, secretSearch: SecretSearch? = nil) {
+  /// `sink` gets the bodies of regular files as they are passed.
+  package init(
+    limits: AnalysisLimits = .standard, secretSearch: SecretSearch? = nil, sink: (any BodySink)? = nil
+  ) {
+    self.sink = sink
     self.limits = limits
     self.secretSearch = secretSearch
   }
@@ -25,9 +30,14 @@ package struct LayerAnalyser {
     do throws(LayerError) {
       let stream = try LayerStream(input, limits: limits)
       analysis.compression = stream.compression.rawValue
-      let reader = TarReader(stream, limits: limits)
+      let reader = TarReader(stream, limits: limits, sink: sink)
       do throws(LayerError) {
         while try reader.next() { try contents.take(reader, stream) }
+      } catch {
+        contents.report(error)
+      }
+      do throws(LayerError) {
+        try contents.readHeld(stream)
       } catch {
         contents.report(error)
       }

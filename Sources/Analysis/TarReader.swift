@@ -26,12 +26,15 @@ package final class TarReader {
 
   private var stream: BlockReader
   private let limits: AnalysisLimits
+  private let sink: (any BodySink)?
   private var pax: PaxRecords?
   private var longName: [UInt8]?
   private var longLink: [UInt8]?
   private var headerLink = UnsafeRawBufferPointer(start: nil, count: 0)
 
-  package init(_ source: any ChunkSource, limits: AnalysisLimits = .standard) {
+  /// `sink` gets the bodies of regular files as they are passed.
+  package init(_ source: any ChunkSource, limits: AnalysisLimits = .standard, sink: (any BodySink)? = nil) {
+    self.sink = sink
     stream = BlockReader(source)
     self.limits = limits
     path = EntryPath(capacity: limits.nameBytes)
@@ -150,10 +153,15 @@ package final class TarReader {
       throw LayerError(.tarMalformed, "an entry claims \(size) bytes, over the \(limits.uncompressedBytes) of a layer")
     }
     if header.typeFlag == UInt8(ascii: "S") && header.sparseMapContinues { try skipSparseMap() }
-    stream.beginBody(size)
-    if isNamed && !(path.count == 0 && kind != .directory) { return true }
-    droppedNames += 1
-    return false
+    guard isNamed && !(path.count == 0 && kind != .directory) else {
+      stream.beginBody(size)
+      droppedNames += 1
+      return false
+    }
+    let isWanted =
+      kind == .file && size > 0 && sink?.begin(path.bytes, size: size, isSparse: isSparse) == true
+    stream.beginBody(size, for: isWanted ? sink : nil)
+    return true
   }
 
   private func setPath(_ header: TarHeader) -> Bool {

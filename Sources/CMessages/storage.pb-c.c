@@ -593,6 +593,51 @@ void   tidewaiter__storage__v1__report_record__free_unpacked
   assert(message->base.descriptor == &tidewaiter__storage__v1__report_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__storage__v1__malware_summary__init
+                     (Tidewaiter__Storage__V1__MalwareSummary         *message)
+{
+  static const Tidewaiter__Storage__V1__MalwareSummary init_value = TIDEWAITER__STORAGE__V1__MALWARE_SUMMARY__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__malware_summary__get_packed_size
+                     (const Tidewaiter__Storage__V1__MalwareSummary *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_summary__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__malware_summary__pack
+                     (const Tidewaiter__Storage__V1__MalwareSummary *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_summary__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__malware_summary__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__MalwareSummary *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_summary__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__MalwareSummary *
+       tidewaiter__storage__v1__malware_summary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__MalwareSummary *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__malware_summary__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__malware_summary__free_unpacked
+                     (Tidewaiter__Storage__V1__MalwareSummary *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_summary__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__storage__v1__report_layer__init
                      (Tidewaiter__Storage__V1__ReportLayer         *message)
 {
@@ -861,6 +906,141 @@ void   tidewaiter__storage__v1__file_finding__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &tidewaiter__storage__v1__file_finding__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__layer_malware__init
+                     (Tidewaiter__Storage__V1__LayerMalware         *message)
+{
+  static const Tidewaiter__Storage__V1__LayerMalware init_value = TIDEWAITER__STORAGE__V1__LAYER_MALWARE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__layer_malware__get_packed_size
+                     (const Tidewaiter__Storage__V1__LayerMalware *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__layer_malware__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__layer_malware__pack
+                     (const Tidewaiter__Storage__V1__LayerMalware *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__layer_malware__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__layer_malware__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__LayerMalware *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__layer_malware__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__LayerMalware *
+       tidewaiter__storage__v1__layer_malware__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__LayerMalware *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__layer_malware__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__layer_malware__free_unpacked
+                     (Tidewaiter__Storage__V1__LayerMalware *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__layer_malware__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__file_malware__init
+                     (Tidewaiter__Storage__V1__FileMalware         *message)
+{
+  static const Tidewaiter__Storage__V1__FileMalware init_value = TIDEWAITER__STORAGE__V1__FILE_MALWARE__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__file_malware__get_packed_size
+                     (const Tidewaiter__Storage__V1__FileMalware *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_malware__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__file_malware__pack
+                     (const Tidewaiter__Storage__V1__FileMalware *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_malware__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__file_malware__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__FileMalware *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_malware__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__FileMalware *
+       tidewaiter__storage__v1__file_malware__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__FileMalware *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__file_malware__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__file_malware__free_unpacked
+                     (Tidewaiter__Storage__V1__FileMalware *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__file_malware__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__storage__v1__malware_gap__init
+                     (Tidewaiter__Storage__V1__MalwareGap         *message)
+{
+  static const Tidewaiter__Storage__V1__MalwareGap init_value = TIDEWAITER__STORAGE__V1__MALWARE_GAP__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__storage__v1__malware_gap__get_packed_size
+                     (const Tidewaiter__Storage__V1__MalwareGap *message)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_gap__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__storage__v1__malware_gap__pack
+                     (const Tidewaiter__Storage__V1__MalwareGap *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_gap__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__storage__v1__malware_gap__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__MalwareGap *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_gap__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__Storage__V1__MalwareGap *
+       tidewaiter__storage__v1__malware_gap__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__Storage__V1__MalwareGap *)
+     protobuf_c_message_unpack (&tidewaiter__storage__v1__malware_gap__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__storage__v1__malware_gap__free_unpacked
+                     (Tidewaiter__Storage__V1__MalwareGap *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__storage__v1__malware_gap__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   tidewaiter__storage__v1__osrelease__init
@@ -3531,7 +3711,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_counts__descr
   (ProtobufCMessageInit) tidewaiter__storage__v1__severity_counts__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__field_descriptors[15] =
 {
   {
     "platform",
@@ -3701,6 +3881,18 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_record__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "malware",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__ReportRecord, malware),
+    &tidewaiter__storage__v1__malware_summary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_name[] = {
   9,   /* field[9] = advisories_generation */
@@ -3709,6 +3901,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
   13,   /* field[13] = locked_packages */
+  14,   /* field[14] = malware */
   1,   /* field[1] = manifest_digest */
   12,   /* field[12] = match_notes */
   11,   /* field[11] = matched_at */
@@ -3721,7 +3914,7 @@ static const unsigned tidewaiter__storage__v1__report_record__field_indices_by_n
 static const ProtobufCIntRange tidewaiter__storage__v1__report_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descriptor =
 {
@@ -3731,11 +3924,101 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descrip
   "Tidewaiter__Storage__V1__ReportRecord",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__ReportRecord),
-  14,
+  15,
   tidewaiter__storage__v1__report_record__field_descriptors,
   tidewaiter__storage__v1__report_record__field_indices_by_name,
   1,  tidewaiter__storage__v1__report_record__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__report_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__malware_summary__field_descriptors[5] =
+{
+  {
+    "signatures",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareSummary, signatures),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scanned_at",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareSummary, scanned_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scanned_files",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareSummary, scanned_files),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "not_scanned",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareSummary, not_scanned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_not_scanned",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareSummary, layers_not_scanned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__malware_summary__field_indices_by_name[] = {
+  4,   /* field[4] = layers_not_scanned */
+  3,   /* field[3] = not_scanned */
+  1,   /* field[1] = scanned_at */
+  2,   /* field[2] = scanned_files */
+  0,   /* field[0] = signatures */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__malware_summary__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__malware_summary__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.MalwareSummary",
+  "MalwareSummary",
+  "Tidewaiter__Storage__V1__MalwareSummary",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__MalwareSummary),
+  5,
+  tidewaiter__storage__v1__malware_summary__field_descriptors,
+  tidewaiter__storage__v1__malware_summary__field_indices_by_name,
+  1,  tidewaiter__storage__v1__malware_summary__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__malware_summary__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__report_layer__field_descriptors[4] =
@@ -4549,6 +4832,237 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_finding__descript
   tidewaiter__storage__v1__file_finding__field_indices_by_name,
   1,  tidewaiter__storage__v1__file_finding__number_ranges,
   (ProtobufCMessageInit) tidewaiter__storage__v1__file_finding__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_malware__field_descriptors[6] =
+{
+  {
+    "signatures",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, signatures),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scanned_at",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, scanned_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "files",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, files),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "found",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, n_found),
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, found),
+    &tidewaiter__storage__v1__file_malware__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gaps",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, n_gaps),
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, gaps),
+    &tidewaiter__storage__v1__malware_gap__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "found_count",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, found_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__layer_malware__field_indices_by_name[] = {
+  2,   /* field[2] = files */
+  3,   /* field[3] = found */
+  5,   /* field[5] = found_count */
+  4,   /* field[4] = gaps */
+  1,   /* field[1] = scanned_at */
+  0,   /* field[0] = signatures */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__layer_malware__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_malware__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.LayerMalware",
+  "LayerMalware",
+  "Tidewaiter__Storage__V1__LayerMalware",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__LayerMalware),
+  6,
+  tidewaiter__storage__v1__layer_malware__field_descriptors,
+  tidewaiter__storage__v1__layer_malware__field_indices_by_name,
+  1,  tidewaiter__storage__v1__layer_malware__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__layer_malware__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__file_malware__field_descriptors[2] =
+{
+  {
+    "path",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FileMalware, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "signature",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__FileMalware, signature),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__file_malware__field_indices_by_name[] = {
+  0,   /* field[0] = path */
+  1,   /* field[1] = signature */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__file_malware__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_malware__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.FileMalware",
+  "FileMalware",
+  "Tidewaiter__Storage__V1__FileMalware",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__FileMalware),
+  2,
+  tidewaiter__storage__v1__file_malware__field_descriptors,
+  tidewaiter__storage__v1__file_malware__field_indices_by_name,
+  1,  tidewaiter__storage__v1__file_malware__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__file_malware__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__malware_gap__field_descriptors[4] =
+{
+  {
+    "reason",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareGap, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "files",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareGap, files),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "path",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareGap, path),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__MalwareGap, detail),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__storage__v1__malware_gap__field_indices_by_name[] = {
+  3,   /* field[3] = detail */
+  1,   /* field[1] = files */
+  2,   /* field[2] = path */
+  0,   /* field[0] = reason */
+};
+static const ProtobufCIntRange tidewaiter__storage__v1__malware_gap__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tidewaiter__storage__v1__malware_gap__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.storage.v1.MalwareGap",
+  "MalwareGap",
+  "Tidewaiter__Storage__V1__MalwareGap",
+  "tidewaiter.storage.v1",
+  sizeof(Tidewaiter__Storage__V1__MalwareGap),
+  4,
+  tidewaiter__storage__v1__malware_gap__field_descriptors,
+  tidewaiter__storage__v1__malware_gap__field_indices_by_name,
+  1,  tidewaiter__storage__v1__malware_gap__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__storage__v1__malware_gap__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__storage__v1__osrelease__field_descriptors[7] =

@@ -2483,6 +2483,51 @@ void   tidewaiter__v1__report__free_unpacked
   assert(message->base.descriptor == &tidewaiter__v1__report__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tidewaiter__v1__malware_summary__init
+                     (Tidewaiter__V1__MalwareSummary         *message)
+{
+  static const Tidewaiter__V1__MalwareSummary init_value = TIDEWAITER__V1__MALWARE_SUMMARY__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__malware_summary__get_packed_size
+                     (const Tidewaiter__V1__MalwareSummary *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__malware_summary__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__malware_summary__pack
+                     (const Tidewaiter__V1__MalwareSummary *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__malware_summary__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__malware_summary__pack_to_buffer
+                     (const Tidewaiter__V1__MalwareSummary *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__malware_summary__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__MalwareSummary *
+       tidewaiter__v1__malware_summary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__MalwareSummary *)
+     protobuf_c_message_unpack (&tidewaiter__v1__malware_summary__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__malware_summary__free_unpacked
+                     (Tidewaiter__V1__MalwareSummary *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__malware_summary__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tidewaiter__v1__operating_system__init
                      (Tidewaiter__V1__OperatingSystem         *message)
 {
@@ -4686,6 +4731,51 @@ void   tidewaiter__v1__status__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &tidewaiter__v1__status__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tidewaiter__v1__clamd__init
+                     (Tidewaiter__V1__Clamd         *message)
+{
+  static const Tidewaiter__V1__Clamd init_value = TIDEWAITER__V1__CLAMD__INIT;
+  *message = init_value;
+}
+size_t tidewaiter__v1__clamd__get_packed_size
+                     (const Tidewaiter__V1__Clamd *message)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clamd__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tidewaiter__v1__clamd__pack
+                     (const Tidewaiter__V1__Clamd *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clamd__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tidewaiter__v1__clamd__pack_to_buffer
+                     (const Tidewaiter__V1__Clamd *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tidewaiter__v1__clamd__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tidewaiter__V1__Clamd *
+       tidewaiter__v1__clamd__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tidewaiter__V1__Clamd *)
+     protobuf_c_message_unpack (&tidewaiter__v1__clamd__descriptor,
+                                allocator, len, data);
+}
+void   tidewaiter__v1__clamd__free_unpacked
+                     (Tidewaiter__V1__Clamd *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tidewaiter__v1__clamd__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   tidewaiter__v1__sandbox__init
@@ -10610,7 +10700,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_report_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__get_report_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[14] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[15] =
 {
   {
     "reference",
@@ -10780,6 +10870,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__report__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "malware",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Report, malware),
+    &tidewaiter__v1__malware_summary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
   11,   /* field[11] = counts */
@@ -10788,6 +10890,7 @@ static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
   5,   /* field[5] = findings */
   6,   /* field[6] = layers */
   13,   /* field[13] = locked_packages */
+  14,   /* field[14] = malware */
   9,   /* field[9] = matched_at */
   12,   /* field[12] = next_page_token */
   10,   /* field[10] = notes */
@@ -10800,7 +10903,7 @@ static const unsigned tidewaiter__v1__report__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__report__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor =
 {
@@ -10810,14 +10913,117 @@ const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor =
   "Tidewaiter__V1__Report",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Report),
-  14,
+  15,
   tidewaiter__v1__report__field_descriptors,
   tidewaiter__v1__report__field_indices_by_name,
   1,  tidewaiter__v1__report__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__report__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__operating_system__field_descriptors[3] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__malware_summary__field_descriptors[6] =
+{
+  {
+    "engine",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MalwareSummary, engine),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "signatures",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MalwareSummary, signatures),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scanned_at",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MalwareSummary, scanned_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scanned_files",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MalwareSummary, scanned_files),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "not_scanned",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MalwareSummary, not_scanned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers_not_scanned",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__MalwareSummary, layers_not_scanned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__malware_summary__field_indices_by_name[] = {
+  0,   /* field[0] = engine */
+  5,   /* field[5] = layers_not_scanned */
+  4,   /* field[4] = not_scanned */
+  2,   /* field[2] = scanned_at */
+  3,   /* field[3] = scanned_files */
+  1,   /* field[1] = signatures */
+};
+static const ProtobufCIntRange tidewaiter__v1__malware_summary__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__malware_summary__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.MalwareSummary",
+  "MalwareSummary",
+  "Tidewaiter__V1__MalwareSummary",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__MalwareSummary),
+  6,
+  tidewaiter__v1__malware_summary__field_descriptors,
+  tidewaiter__v1__malware_summary__field_indices_by_name,
+  1,  tidewaiter__v1__malware_summary__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__malware_summary__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__operating_system__field_descriptors[5] =
 {
   {
     "id",
@@ -10855,16 +11061,42 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__operating_system__field_de
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "end_of_life",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OperatingSystem, end_of_life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_past_end_of_life",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OperatingSystem, is_past_end_of_life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__operating_system__field_indices_by_name[] = {
+  3,   /* field[3] = end_of_life */
   0,   /* field[0] = id */
+  4,   /* field[4] = is_past_end_of_life */
   2,   /* field[2] = pretty_name */
   1,   /* field[1] = version */
 };
 static const ProtobufCIntRange tidewaiter__v1__operating_system__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor =
 {
@@ -10874,7 +11106,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor =
   "Tidewaiter__V1__OperatingSystem",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__OperatingSystem),
-  3,
+  5,
   tidewaiter__v1__operating_system__field_descriptors,
   tidewaiter__v1__operating_system__field_indices_by_name,
   1,  tidewaiter__v1__operating_system__number_ranges,
@@ -14342,7 +14574,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__get_status_request__descriptor 
   (ProtobufCMessageInit) tidewaiter__v1__get_status_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[17] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[18] =
 {
   {
     "version",
@@ -14548,6 +14780,18 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__status__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "malware",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Status, malware),
+    &tidewaiter__v1__clamd__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   6,   /* field[6] = advisories */
@@ -14555,6 +14799,7 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
   4,   /* field[4] = images */
   3,   /* field[3] = integrations */
   5,   /* field[5] = jobs */
+  17,   /* field[17] = malware */
   12,   /* field[12] = methods */
   14,   /* field[14] = pauses */
   8,   /* field[8] = problems */
@@ -14571,7 +14816,7 @@ static const unsigned tidewaiter__v1__status__field_indices_by_name[] = {
 static const ProtobufCIntRange tidewaiter__v1__status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
 {
@@ -14581,11 +14826,75 @@ const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor =
   "Tidewaiter__V1__Status",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__Status),
-  17,
+  18,
   tidewaiter__v1__status__field_descriptors,
   tidewaiter__v1__status__field_indices_by_name,
   1,  tidewaiter__v1__status__number_ranges,
   (ProtobufCMessageInit) tidewaiter__v1__status__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tidewaiter__v1__clamd__field_descriptors[3] =
+{
+  {
+    "socket",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Clamd, socket),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Clamd, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "problem",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__Clamd, problem),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tidewaiter__v1__clamd__field_indices_by_name[] = {
+  2,   /* field[2] = problem */
+  0,   /* field[0] = socket */
+  1,   /* field[1] = version */
+};
+static const ProtobufCIntRange tidewaiter__v1__clamd__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tidewaiter__v1__clamd__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tidewaiter.v1.Clamd",
+  "Clamd",
+  "Tidewaiter__V1__Clamd",
+  "tidewaiter.v1",
+  sizeof(Tidewaiter__V1__Clamd),
+  3,
+  tidewaiter__v1__clamd__field_descriptors,
+  tidewaiter__v1__clamd__field_indices_by_name,
+  1,  tidewaiter__v1__clamd__number_ranges,
+  (ProtobufCMessageInit) tidewaiter__v1__clamd__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tidewaiter__v1__sandbox__field_descriptors[2] =

@@ -145,10 +145,10 @@ failed: {
   return -1;
 }
 
-int cposix_connect_unix(const char *path) {
+static int connect_unix(const char *path, int flags) {
   struct sockaddr_un at;
   if (address(path, &at) < 0) return -1;
-  int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
   if (descriptor < 0) return -1;
   int status;
   // A Unix socket that was interrupted is not connecting: it may be asked again.
@@ -163,6 +163,10 @@ int cposix_connect_unix(const char *path) {
   return descriptor;
 }
 
+int cposix_connect_unix(const char *path) { return connect_unix(path, 0); }
+
+int cposix_connect_unix_nonblocking(const char *path) { return connect_unix(path, SOCK_NONBLOCK); }
+
 int cposix_set_nonblocking(int descriptor) {
   int flags = fcntl(descriptor, F_GETFL);
   return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
@@ -175,6 +179,10 @@ ssize_t cposix_send(int descriptor, const void *bytes, size_t count) {
 int cposix_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 
 void cposix_trim_memory(void) { malloc_trim(0); }
+
+int cposix_bound_kept_memory(size_t bytes) {
+  return mallopt(M_TRIM_THRESHOLD, (int)bytes) && mallopt(M_MMAP_THRESHOLD, (int)bytes) ? 0 : -1;
+}
 
 int cposix_not_dumpable(void) { return prctl(PR_SET_DUMPABLE, 0); }
 

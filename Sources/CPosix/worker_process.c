@@ -11,10 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int cposix_spawn_worker(const char *path, const char *argument, int input, int output, pid_t *pid, int *life) {
+int cposix_spawn_worker(
+    const char *path, char *const arguments[], int input, int output, int contents, pid_t *pid, int *life) {
   // Swift's crash reporter would hold a crashed worker for minutes.
   char *const environment[] = {"SWIFT_BACKTRACE=enable=no", "LC_ALL=C.UTF-8", NULL};
-  char *const arguments[] = {(char *)path, (char *)argument, NULL};
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int status = posix_spawn_file_actions_init(&actions);
@@ -30,7 +30,9 @@ int cposix_spawn_worker(const char *path, const char *argument, int input, int o
   if (!status) status = posix_spawn_file_actions_adddup2(&actions, input, 0);
   if (!status) status = posix_spawn_file_actions_adddup2(&actions, output, 1);
   if (!status) status = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  if (!status) status = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  // The last of them: until here 3 may be one of the other two.
+  if (!status && contents >= 0) status = posix_spawn_file_actions_adddup2(&actions, contents, 3);
+  if (!status) status = posix_spawn_file_actions_addclosefrom_np(&actions, contents >= 0 ? 4 : 3);
   if (!status) status = posix_spawnattr_setsigdefault(&attributes, &all);
   if (!status) status = posix_spawnattr_setsigmask(&attributes, &none);
   if (!status) status = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);

@@ -85,6 +85,23 @@ extension Configuration {
         number("uploadBytesMaximum", 1 << 20...1 << 46) { $0.uploadBytesMaximum = $1 },
       ]),
     Section(
+      key: "malware",
+      settings: [
+        Setting(key: "clamd") { configuration, node throws(YAMLError) in
+          let path = try node.string()
+          guard path.hasPrefix("/"), path.utf8.count <= MalwareSettings.socketBytesMax, !path.utf8.contains(0) else {
+            throw node.error(
+              "is no path of a socket",
+              hint: "clamd's LocalSocket: an absolute path of at most \(MalwareSettings.socketBytesMax) bytes")
+          }
+          configuration.malware = MalwareSettings(socket: path)
+        },
+        malware("fileBytesMaximum", 1...(2 << 30)) { $0.fileBytesMaximum = $1 },
+        malware("layerBytesMaximum", 1...(64 << 30)) { $0.layerBytesMaximum = $1 },
+        malware("fileSeconds", 1...3600) { $0.fileTime = .seconds($1) },
+        malware("layerSeconds", 1...86_400) { $0.layerTime = .seconds($1) },
+      ]),
+    Section(
       key: "log",
       settings: [
         Setting(key: "level") { configuration, node throws(YAMLError) in configuration.logLevel = try node.choice() },
@@ -105,6 +122,23 @@ extension Configuration {
         throw node.error("\(value) is out of bounds", hint: "from \(range.lowerBound) to \(range.upperBound)")
       }
       set(&configuration, value)
+    }
+  }
+
+  /// The others bound what only `clamd`, which stands before them, brings about.
+  private static func malware(
+    _ key: String, _ range: ClosedRange<Int>, _ set: @escaping @Sendable (inout MalwareSettings, Int) -> Void
+  ) -> Setting {
+    Setting(key: key) { configuration, node throws(YAMLError) in
+      let value = try node.integer()
+      guard range.contains(value) else {
+        throw node.error("\(value) is out of bounds", hint: "from \(range.lowerBound) to \(range.upperBound)")
+      }
+      guard var malware = configuration.malware else {
+        throw node.error("bounds what is not there", hint: "name clamd's socket: malware.clamd")
+      }
+      set(&malware, value)
+      configuration.malware = malware
     }
   }
 

@@ -46,6 +46,8 @@ package struct Configuration: Sendable, Equatable {
   package var retention = RetentionSettings()
   /// Bytes of uploads in the state directory at a time.
   package var uploadBytesMaximum = 8 << 30
+  /// Who looks into files for malware; nil: nobody does.
+  package var malware: MalwareSettings?
   /// Hosts that are reached at other addresses than their names resolve to.
   package var resolve: [HostMapping] = []
   /// How long a stop waits for calls in flight.

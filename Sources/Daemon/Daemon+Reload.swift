@@ -37,6 +37,7 @@ extension Configuration {
       ("socketGroup", socketGroup != old.socketGroup),
       ("resolve", resolve != old.resolve),
       ("sandbox", sandbox != old.sandbox),
+      ("malware", malware != old.malware),
       ("rpc", rpc != old.rpc),
       ("store.mapSizeBytes", storeMapBytes != old.storeMapBytes),
       ("retention", retention != old.retention),

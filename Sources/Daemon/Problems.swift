@@ -24,6 +24,12 @@ enum Problems {
     if let fault = environment.fault {
       found.append(Problem("the store takes no changes: \(fault.message)", hint: fault.hint))
     }
+    if let clamd = status.malware, !clamd.problem.isEmpty {
+      found.append(
+        Problem(
+          "images are not scanned for malware: clamd at \(clamd.socket): \(clamd.problem)",
+          hint: "start clamd, let the daemon's user connect to its socket, or take malware.clamd out of the settings"))
+    }
     if status.advisories == 0 {
       found.append(
         Problem(

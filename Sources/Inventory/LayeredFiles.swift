@@ -16,8 +16,22 @@ struct LayeredFiles {
   private(set) var databases: [Placed<PackageDatabase>] = []
   private(set) var lockFiles: [Placed<PackageDatabase>] = []
   private(set) var findings: [Placed<FileFinding>] = []
-  /// Those that were hidden too: what a layer once held can be fetched for ever.
+  /// Those that were hidden too: what a layer once held can be fetched for ever. So with malware.
   private(set) var secrets: [Placed<SecretRecord>] = []
+  private(set) var malware: [Placed<FileMalware>] = []
+  private let limits: ImageLimits
+  private var areSecretsLeftOut = false
+  private var areFindingsLeftOut = false
+
+  init(limits: ImageLimits) { self.limits = limits }
+
+  /// What is to be told of what was more than an image may have.
+  var leftOut: [String] {
+    (areSecretsLeftOut
+      ? ["the image's layers hold more than \(limits.secrets) secrets; further ones are left out"] : [])
+      + (areFindingsLeftOut
+        ? ["more than \(limits.fileFindings) files of the image have odd modes; further ones are left out"] : [])
+  }
 
   /// What one layer takes out of sight below it.
   private struct Cover {
@@ -47,7 +61,7 @@ struct LayeredFiles {
 
   /// Lays a layer over those before; `admit` says which of its databases are taken. Whether packages in sight have changed.
   mutating func add(
-    _ layer: LayerAnalysis, _ index: Int, admit: (PackageDatabase) -> PackageDatabase?
+    _ layer: LayerAnalysis, _ index: Int, malware: [FileMalware], admit: (PackageDatabase) -> PackageDatabase?
   ) -> Bool {
     let cover = Cover(layer)
     let before = databases.count
@@ -56,6 +70,10 @@ struct LayeredFiles {
     findings.removeAll { cover.hides($0.path) }
     for position in secrets.indices where secrets[position].hiddenBy == nil && cover.hides(secrets[position].path) {
       secrets[position].hiddenBy = index
+    }
+    for position in self.malware.indices
+    where self.malware[position].hiddenBy == nil && cover.hides(self.malware[position].path) {
+      self.malware[position].hiddenBy = index
     }
     var isChanged = databases.count != before
     for database in layer.databases where WatchedPaths.all.meaning(of: database.path)?.databaseKind == nil {
@@ -67,8 +85,13 @@ struct LayeredFiles {
       guard let taken = admit(file) else { continue }
       lockFiles.append(Placed(path: file.path, layer: index, content: taken))
     }
-    findings += layer.fileFindings.map { Placed(path: $0.path, layer: index, content: $0) }
-    secrets += layer.secrets.map { Placed(path: $0.path, layer: index, content: $0) }
+    let findingsRoom = limits.fileFindings - findings.count
+    findings += layer.fileFindings.prefix(findingsRoom).map { Placed(path: $0.path, layer: index, content: $0) }
+    areFindingsLeftOut = areFindingsLeftOut || layer.fileFindings.count > findingsRoom
+    let secretsRoom = limits.secrets - secrets.count
+    secrets += layer.secrets.prefix(secretsRoom).map { Placed(path: $0.path, layer: index, content: $0) }
+    areSecretsLeftOut = areSecretsLeftOut || layer.secrets.count > secretsRoom
+    self.malware += malware.map { Placed(path: $0.path, layer: index, content: $0) }
     return isChanged
   }
 }

@@ -9,6 +9,7 @@ package struct MergedInventory: Sendable, Equatable {
   /// Of lock files in the image: meant to be installed, which is no evidence that they are. Sorted by the files' paths.
   package var lockedPackages: [InventoryPackage] = []
   package var secrets: [Secret] = []
+  package var malware: [Malware] = []
   package var fileFindings: [FileFault] = []
   /// All of kind error: faults of layers, and contradictions between them.
   package var findings: [FindingRecord] = []
@@ -25,6 +26,14 @@ extension MergedInventory {
     package let hiddenBy: Int?
   }
 
+  /// A file with malware that some layer holds, whether or not it is in sight.
+  package struct Malware: Sendable, Equatable {
+    package let record: FileMalware
+    package let layer: Int
+    /// The layer that removed or replaced the file.
+    package let hiddenBy: Int?
+  }
+
   /// What is wrong with a file that is in sight.
   package struct FileFault: Sendable, Equatable {
     package let record: FileFinding
@@ -36,6 +45,7 @@ extension MergedInventory {
 package enum MergeFinding: String, Sendable, CaseIterable {
   case databaseRemoved = "PACKAGE_DATABASE_REMOVED"
   case databaseBehindLink = "PACKAGE_DATABASE_BEHIND_LINK"
+  case logOfOtherLayer = "PACKAGE_DATABASE_LOG_OF_OTHER_LAYER"
   case linkUnresolvable = "LINK_UNRESOLVABLE"
   case osReleaseMissing = "OS_RELEASE_MISSING"
   case osReleaseConflict = "OS_RELEASE_CONFLICT"
@@ -48,7 +58,7 @@ package enum MergeFinding: String, Sendable, CaseIterable {
 }
 
 extension FindingRecord {
-  init(error code: String, _ title: String, path: [UInt8], layer: Int?) {
+  package init(error code: String, _ title: String, path: [UInt8], layer: Int?) {
     self.init()
     kind = .error
     id = code

@@ -6,15 +6,17 @@ extension CallFilter {
   /// What a worker calls from its first byte of input to its end, an end by a trap or for want of memory included. What
   /// nobody was seen to call is not here: neither `mprotect` (the loader's), nor `madvise` (of a second heap), nor
   /// `rt_sigaction` and `rt_sigreturn` (no signal is handled), nor `close` and `lseek`.
-  static func workerRules(process: pid_t) -> [Rule] {
+  /// `handsBack`: it has a descriptor for the bytes of files.
+  static func workerRules(process: pid_t, handsBack: Bool = false) -> [Rule] {
     let own = UInt32(bitPattern: process)
+    let outputs = [WorkerProtocol.outputDescriptor, 2] + (handsBack ? [WorkerProtocol.contentsDescriptor] : [])
     return [
       // How much CPU time the analysis has used.
       .allow(__NR_clock_gettime),
       // The layer's bytes.
       .allow(__NR_read, .isOneOf(argument: 0, [UInt32(WorkerProtocol.inputDescriptor)])),
-      // The answer, and what a trap says on standard error.
-      .allow(__NR_write, .isOneOf(argument: 0, [UInt32(WorkerProtocol.outputDescriptor), 2])),
+      // The answer, the bytes of files, and what a trap says on standard error.
+      .allow(__NR_write, .isOneOf(argument: 0, outputs.map(UInt32.init))),
       // Memory: the heap, and blocks of 128 KiB and more. Nothing is mapped from a file or made executable; and what is
       // mapped so already stays as it is.
       .allow(__NR_brk),

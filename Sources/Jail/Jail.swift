@@ -15,9 +15,12 @@ package enum Jail {
 
   /// Enters piece after piece. Throws at the first required one that the kernel refuses, unless `toleratesMissing`: then
   /// the report says which do not hold, and the others do.
-  package static func enter(toleratesMissing: Bool = false) throws(Refusal) -> ConfinementReport {
+  /// `handsBack`: the process has a descriptor for the bytes of files.
+  package static func enter(
+    toleratesMissing: Bool = false, handsBack: Bool = false
+  ) throws(Refusal) -> ConfinementReport {
     var report = ConfinementReport()
-    let circumstances = Circumstances()
+    let circumstances = Circumstances(handsBack: handsBack)
     for piece in Piece.all {
       let isRequired = piece.isRequired(circumstances)
       do throws(Failure) {
@@ -31,10 +34,11 @@ package enum Jail {
     return report
   }
 
-  /// Whom the worker was started by, before any of it.
+  /// Whom the worker was started by, before any of it, and what for.
   struct Circumstances: Sendable {
     let user = geteuid()
     let process = getpid()
+    let handsBack: Bool
     var isRoot: Bool { user == 0 }
   }
 

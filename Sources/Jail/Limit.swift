@@ -10,19 +10,22 @@ extension Jail {
 
     var description: String { "\(name) \(value)" }
 
-    static let all = [
-      Limit(name: "address space", resource: RLIMIT_AS, value: WorkerProtocol.addressSpaceBytes),
-      Limit(name: "CPU seconds", resource: RLIMIT_CPU, value: WorkerProtocol.cpuSeconds),
-      Limit(name: "core", resource: RLIMIT_CORE, value: 0),
-      Limit(name: "descriptors", resource: RLIMIT_NOFILE, value: WorkerProtocol.openFiles),
-      // Of regular files; there is none to write to but where a person puts the answer into one.
-      Limit(
-        name: "file size", resource: RLIMIT_FSIZE,
-        value: UInt64(WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax)),
-      Limit(name: "new processes", resource: __RLIMIT_NPROC, value: 0),
-      Limit(name: "locked memory", resource: __RLIMIT_MEMLOCK, value: 0),
-      Limit(name: "message queues", resource: __RLIMIT_MSGQUEUE, value: 0),
-    ]
+    static func all(handsBack: Bool) -> [Limit] {
+      [
+        Limit(name: "address space", resource: RLIMIT_AS, value: WorkerProtocol.addressSpaceBytes),
+        Limit(name: "CPU seconds", resource: RLIMIT_CPU, value: WorkerProtocol.cpuSeconds),
+        Limit(name: "core", resource: RLIMIT_CORE, value: 0),
+        Limit(
+          name: "descriptors", resource: RLIMIT_NOFILE, value: WorkerProtocol.openFiles(handsBack: handsBack)),
+        // Of regular files; there is none to write to but where a person puts the answer into one.
+        Limit(
+          name: "file size", resource: RLIMIT_FSIZE,
+          value: UInt64(WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax)),
+        Limit(name: "new processes", resource: __RLIMIT_NPROC, value: 0),
+        Limit(name: "locked memory", resource: __RLIMIT_MEMLOCK, value: 0),
+        Limit(name: "message queues", resource: __RLIMIT_MSGQUEUE, value: 0),
+      ]
+    }
 
     func set() throws(Failure) {
       let number = __rlimit_resource_t(resource.rawValue)

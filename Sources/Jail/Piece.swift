@@ -21,9 +21,10 @@ extension Jail {
         try check("keep to one heap", cjail_one_heap())
         return "one"
       },
-      Piece("descriptors") { _ throws(Failure) in
-        try check("close all but the protocol's (close_range)", cjail_close_from(UInt32(WorkerProtocol.descriptors)))
-        return "the protocol's \(WorkerProtocol.descriptors)"
+      Piece("descriptors") { circumstances throws(Failure) in
+        let count = WorkerProtocol.descriptors(handsBack: circumstances.handsBack)
+        try check("close all but the protocol's (close_range)", cjail_close_from(UInt32(count)))
+        return "the protocol's \(count)"
       },
       Piece("session") { _ throws(Failure) in
         try check("begin a session (setsid)", cjail_lead_session())
@@ -52,14 +53,15 @@ extension Jail {
         try check("die with the daemon (prctl)", cjail_die_with_parent(WorkerProtocol.outputDescriptor))
         return "killed when the daemon ends"
       },
-      Piece("limits") { _ throws(Failure) in
+      Piece("limits") { circumstances throws(Failure) in
+        let limits = Limit.all(handsBack: circumstances.handsBack)
         // All that can be set are, also where one cannot.
         var refused: Failure?
-        for limit in Limit.all {
+        for limit in limits {
           do throws(Failure) { try limit.set() } catch { refused = refused ?? error }
         }
         if let refused { throw refused }
-        return Limit.all.map(\.description).joined(separator: ", ")
+        return limits.map(\.description).joined(separator: ", ")
       },
       Piece("no-new-privileges") { _ throws(Failure) in
         try check("give up new privileges (prctl)", cjail_no_new_privileges())
@@ -79,7 +81,8 @@ extension Jail {
         guard cjail_architecture != 0 else {
           throw Failure(reason: "there is no list of system calls for this architecture")
         }
-        let filter = CallFilter(CallFilter.workerRules(process: circumstances.process), cjail_architecture)
+        let rules = CallFilter.workerRules(process: circumstances.process, handsBack: circumstances.handsBack)
+        let filter = CallFilter(rules, cjail_architecture)
         try check("filter system calls (seccomp)", cjail_filter(filter.program, UInt16(filter.program.count)))
         return "\(filter.allowedCount) system calls, others end the worker"
       },

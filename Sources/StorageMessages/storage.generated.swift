@@ -976,6 +976,8 @@ package struct ReportRecord: ProtoMessage {
   package var matchNotes: [String] = []
   /// of lock files: meant to be installed, no evidence that they are
   package var lockedPackages: [InventoryPackage] = []
+  /// absent where no daemon that knows malware is configured
+  package var malware: MalwareSummary? = nil
 
   package init() {}
 
@@ -1001,6 +1003,7 @@ package struct ReportRecord: ProtoMessage {
     self.matchedAt = c.pointee.matched_at
     self.matchNotes = try readTexts(c.pointee.match_notes, c.pointee.n_match_notes, "tidewaiter.storage.v1.ReportRecord.match_notes")
     self.lockedPackages = try readMessages(c.pointee.locked_packages, c.pointee.n_locked_packages)
+    self.malware = try readMessage(c.pointee.malware)
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1025,6 +1028,46 @@ package struct ReportRecord: ProtoMessage {
     c.pointee.match_notes = arena.array(self.matchNotes) { arena.copy($0) }
     c.pointee.n_locked_packages = self.lockedPackages.count
     c.pointee.locked_packages = arena.array(self.lockedPackages)
+    c.pointee.malware = arena.pointer(self.malware)
+  }
+}
+
+/// How far the files of an image's layers were looked into for malware.
+package struct MalwareSummary: ProtoMessage {
+  /// what it said of itself and of its signatures when the layer was looked into that was first
+  package var signatures: String = ""
+  /// then; 0: no layer was
+  package var scannedAt: Int64 = 0
+  package var scannedFiles: UInt64 = 0
+  /// files of layers that were looked into
+  package var notScanned: UInt64 = 0
+  /// none of their files was looked into
+  package var layersNotScanned: UInt32 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.MalwareSummary" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__MalwareSummary>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__malware_summary__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__MalwareSummary.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__MalwareSummary.self)
+    self.signatures = try readText(c.pointee.signatures, "tidewaiter.storage.v1.MalwareSummary.signatures")
+    self.scannedAt = c.pointee.scanned_at
+    self.scannedFiles = c.pointee.scanned_files
+    self.notScanned = c.pointee.not_scanned
+    self.layersNotScanned = c.pointee.layers_not_scanned
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__MalwareSummary.self)
+    c.pointee.signatures = arena.copy(self.signatures)
+    c.pointee.scanned_at = self.scannedAt
+    c.pointee.scanned_files = self.scannedFiles
+    c.pointee.not_scanned = self.notScanned
+    c.pointee.layers_not_scanned = self.layersNotScanned
   }
 }
 
@@ -1324,6 +1367,111 @@ package struct FileFinding: ProtoMessage {
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
     let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileFinding.self)
     c.pointee.id = arena.copy(self.id)
+    c.pointee.path = arena.copy(self.path)
+    c.pointee.detail = arena.copy(self.detail)
+  }
+}
+
+/// What a daemon that knows malware said of the files in one layer.
+package struct LayerMalware: ProtoMessage {
+  /// what it said of itself and of its signatures before it was given the first of them
+  package var signatures: String = ""
+  /// nanoseconds since 1970
+  package var scannedAt: Int64 = 0
+  /// that it has looked into
+  package var files: UInt64 = 0
+  package var found: [FileMalware] = []
+  package var gaps: [MalwareGap] = []
+  /// of which so many are listed as are kept
+  package var foundCount: UInt64 = 0
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.LayerMalware" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__LayerMalware>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__layer_malware__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__LayerMalware.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__LayerMalware.self)
+    self.signatures = try readText(c.pointee.signatures, "tidewaiter.storage.v1.LayerMalware.signatures")
+    self.scannedAt = c.pointee.scanned_at
+    self.files = c.pointee.files
+    self.found = try readMessages(c.pointee.found, c.pointee.n_found)
+    self.gaps = try readMessages(c.pointee.gaps, c.pointee.n_gaps)
+    self.foundCount = c.pointee.found_count
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__LayerMalware.self)
+    c.pointee.signatures = arena.copy(self.signatures)
+    c.pointee.scanned_at = self.scannedAt
+    c.pointee.files = self.files
+    c.pointee.n_found = self.found.count
+    c.pointee.found = arena.array(self.found)
+    c.pointee.n_gaps = self.gaps.count
+    c.pointee.gaps = arena.array(self.gaps)
+    c.pointee.found_count = self.foundCount
+  }
+}
+
+package struct FileMalware: ProtoMessage {
+  package var path: [UInt8] = []
+  /// its name
+  package var signature: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.FileMalware" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__FileMalware>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__file_malware__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileMalware.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileMalware.self)
+    self.path = readBytes(c.pointee.path)
+    self.signature = try readText(c.pointee.signature, "tidewaiter.storage.v1.FileMalware.signature")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__FileMalware.self)
+    c.pointee.path = arena.copy(self.path)
+    c.pointee.signature = arena.copy(self.signature)
+  }
+}
+
+/// Files that were not looked into, for one reason.
+package struct MalwareGap: ProtoMessage {
+  /// Pipeline.MalwareGapReason
+  package var reason: String = ""
+  package var files: UInt64 = 0
+  /// of the first
+  package var path: [UInt8] = []
+  /// of the first, for people
+  package var detail: String = ""
+
+  package init() {}
+
+  package static var messageName: String { "tidewaiter.storage.v1.MalwareGap" }
+  package static var structSize: Int { MemoryLayout<Tidewaiter__Storage__V1__MalwareGap>.size }
+  package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__storage__v1__malware_gap__init(message.assumingMemoryBound(to: Tidewaiter__Storage__V1__MalwareGap.self))
+  }
+
+  package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__MalwareGap.self)
+    self.reason = try readText(c.pointee.reason, "tidewaiter.storage.v1.MalwareGap.reason")
+    self.files = c.pointee.files
+    self.path = readBytes(c.pointee.path)
+    self.detail = try readText(c.pointee.detail, "tidewaiter.storage.v1.MalwareGap.detail")
+  }
+
+  package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__Storage__V1__MalwareGap.self)
+    c.pointee.reason = arena.copy(self.reason)
+    c.pointee.files = self.files
     c.pointee.path = arena.copy(self.path)
     c.pointee.detail = arena.copy(self.detail)
   }

@@ -108,6 +108,8 @@ extension StateStore {
 
   // MARK: - What is known of blobs
 
+  package func knowsLayer(_ key: LayerKey) throws -> Bool { try read { try $0.has(Self.layers, key) } }
+
   package func layerAnalysis(_ key: LayerKey) throws -> LayerAnalysis? { try read { try $0.get(Self.layers, key) } }
 
   /// Whether this repository confirmed the digest with this generation of the credential (D15).
@@ -125,11 +127,16 @@ extension StateStore {
     try transaction.put(confirmations, key, UInt64(max(0, now / 1_000_000_000)))
   }
 
-  package func putLayerAnalysis(_ analysis: LayerAnalysis, _ key: LayerKey, confirmed: ConfirmationKey, now: Int64)
-    async throws
-  {
+  /// What is known of malware in a layer; nil where its files were not looked into.
+  package func layerMalware(_ key: LayerKey) throws -> LayerMalware? { try read { try $0.get(Self.malware, key) } }
+
+  /// What was known of malware in the layer stays where `malware` is nil.
+  package func putLayerAnalysis(
+    _ analysis: LayerAnalysis, _ key: LayerKey, malware: LayerMalware? = nil, confirmed: ConfirmationKey, now: Int64
+  ) async throws {
     try await write { [self] transaction in
       try transaction.put(Self.layers, key, analysis)
+      if let malware { try transaction.put(Self.malware, key, malware) }
       try keep(key.digest, now: now, in: transaction)
       try Self.confirm(confirmed, now: now, in: transaction)
     }

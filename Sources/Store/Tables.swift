@@ -10,6 +10,7 @@ extension ImageFactsRecord: TableValue {}
 extension ScheduleStateRecord: TableValue {}
 extension ReportRecord: TableValue {}
 extension LayerAnalysis: TableValue {}
+extension LayerMalware: TableValue {}
 extension PollRecord: TableValue {}
 extension EventRecord: TableValue {}
 
@@ -18,7 +19,8 @@ extension StateStore {
   package static let ownTables: [TableDescription] = [
     meta.description, integrations.description, integrationNames.description, secrets.description,
     images.description, tags.description, tagHistory.description, repositories.description, imageFacts.description,
-    reports.description, layers.description, confirmations.description, polls.description, scheduleStates.description,
+    reports.description, layers.description, malware.description, confirmations.description, polls.description,
+    scheduleStates.description,
     events.description, layerUses.description, layersUnused.description, imagesUntagged.description,
   ]
 
@@ -38,6 +40,8 @@ extension StateStore {
     "image_facts", "what is known for good of a digest in a repository: whether it is an image, and its dates")
   package static let reports = Table<ReportKey, ReportRecord>("reports", "one report for each platform of an image")
   package static let layers = Table<LayerKey, LayerAnalysis>("layers", "what a layer holds, by blob and analyser")
+  package static let malware = Table<LayerKey, LayerMalware>(
+    "layer_malware", "what a daemon that knows malware said last of a layer's files, by blob and analyser")
   package static let confirmations = Table<ConfirmationKey, UInt64>(
     "confirmations", "D15: the registry confirmed this digest in this repository; value: seconds since 1970")
   package static let polls = Table<PollKey, PollRecord>("polls", "the record of polls")

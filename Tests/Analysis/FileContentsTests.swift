@@ -187,4 +187,22 @@ struct FileContentsTests {
     #expect(InventoryMerger.merge([base, layer(archive: file("bin/x", mode: "755"))]).fileFindings.isEmpty)
     #expect(InventoryMerger.merge([base, layer(archive: file("bin/y", mode: "755"))]).fileFindings.count == 1)
   }
+
+  @Test func `Malware that a later layer hides stays, and says which layer that was`() {
+    func malware(_ path: String) -> FileMalware {
+      var file = FileMalware()
+      file.path = Array(path.utf8)
+      file.signature = "Test"
+      return file
+    }
+    let lower = layer(archive: file("a/x", mode: "644") + file("b", mode: "644") + file("c", mode: "644"))
+    let upper = layer(archive: file("b", mode: "644") + TarBuilder.file(".wh.a"))
+    var merger = InventoryMerger()
+    merger.add(lower, malware: [malware("a/x"), malware("b"), malware("c")])
+    merger.add(nil)
+    merger.add(upper, malware: [malware("b")])
+    let found = merger.result().malware
+    #expect(found.map { String(decoding: $0.record.path, as: UTF8.self) } == ["a/x", "b", "c", "b"])
+    #expect(found.map(\.layer) == [0, 0, 0, 2] && found.map(\.hiddenBy) == [2, 2, nil, nil])
+  }
 }

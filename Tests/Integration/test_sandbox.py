@@ -62,12 +62,14 @@ def pieces(worker, *before):
 # -- from inside
 
 def test_every_forbidden_act_is_denied(worker):
-    """H133: each is tried in a program that is not confined, in a worker of root's, and in one of a user's."""
+    """H133: each is tried in a program that is not confined, in a worker of root's, in one of a user's, and in one that hands
+    file bytes back."""
     needs_injection()
-    rows, wrong = [("act", "not confined", "worker of root", "worker of a user")], []
+    rows, wrong = [("act", "not confined", "worker of root", "worker of a user", "with a relay")], []
     for one in ACTS:
         outcomes = []
-        for command, confined in ((["/bin/cat"], False), ([worker], True), ([*USER, worker], True)):
+        for command, confined in (
+                (["/bin/cat"], False), ([worker], True), ([*USER, worker], True), ([worker, "--contents=1,1"], True)):
             with Subject(command, confined) as subject:
                 outcomes.append(one.outcome(subject))
         outside, *inside = outcomes
@@ -76,9 +78,9 @@ def test_every_forbidden_act_is_denied(worker):
         if outside == one.denied or outside == "EPERM" or any(outcome != one.denied for outcome in inside):
             wrong.append(rows[-1])
     bounds = bounds_of(worker)
-    rows += [(name, "-", outcome, "") for name, outcome, _ in bounds]
+    rows += [(name, "-", outcome, "", "") for name, outcome, _ in bounds]
     wrong += [row for row in bounds if row[1] != row[2]]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
     table = "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
     table += f"\n{len(rows) - 1} acts, {len(rows) - 1 - len(wrong)} denied\n"
     print("\n" + table)
@@ -306,6 +308,6 @@ def test_lower_limits_stay(worker, layer_bytes):
 
 
 def test_arguments_that_are_none(worker):
-    for words in (["--help"], ["--probe", "--best-effort"], ["x"], [""]):
+    for words in (["--help"], ["--probe", "--best-effort"], ["x"], [""], ["--contents=1"], ["--contents=1,2", "--probe"], ["--contents=1,2", "x"]):
         done = run([worker, *words])
         assert done.returncode == os.EX_USAGE and done.stdout == b"", done

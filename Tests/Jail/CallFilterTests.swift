@@ -12,8 +12,9 @@ struct CallFilterTests {
 
   /// What the kernel shows the program of a call (struct seccomp_data), run as it does.
   private func verdict(
-    _ call: Int32, _ arguments: UInt64..., architecture: UInt32 = x86
+    _ call: Int32, _ arguments: UInt64..., architecture: UInt32 = x86, in other: [sock_filter]? = nil
   ) throws -> UInt32 {
+    let program = other ?? self.program
     var data = [UInt32(bitPattern: call), architecture, 0, 0]
     for index in 0..<6 {
       let argument = index < arguments.count ? arguments[index] : 0
@@ -40,6 +41,17 @@ struct CallFilterTests {
 
   private let allowed = UInt32(SECCOMP_RET_ALLOW)
   private let killed = UInt32(SECCOMP_RET_KILL_PROCESS)
+
+  @Test func `Only a worker that hands file bytes back writes to the descriptor for them`() throws {
+    for descriptor: UInt64 in [1, 2] { #expect(try verdict(__NR_write, descriptor) == allowed) }
+    #expect(try verdict(__NR_write, 3) == killed)
+    let with = CallFilter(CallFilter.workerRules(process: Self.own, handsBack: true), Self.x86).program
+    for descriptor: UInt64 in [1, 2, 3] { #expect(try verdict(__NR_write, descriptor, in: with) == allowed) }
+    for descriptor: UInt64 in [0, 4, 5, 0xFFFF_FFFF] {
+      #expect(try verdict(__NR_write, descriptor, in: with) == killed)
+    }
+    for descriptor: UInt64 in 1..<5 { #expect(try verdict(__NR_read, descriptor, in: with) == killed) }
+  }
 
   @Test func `Every call but those of the list ends the process`() throws {
     let free: Set<Int32> = [

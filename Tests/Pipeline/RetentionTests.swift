@@ -54,10 +54,17 @@ struct RetentionTests {
     #expect(try house.plant.reports(kept).count == 2)
     // The layer that nothing names is there until its own time is over; the shared one stays.
     #expect(try house.has(StateStore.layers, house.layer("sha256:gone1")))
+    for digest in ["sha256:gone1", "sha256:shared"] {
+      let layer = house.layer(digest)
+      try await house.store.write { try $0.put(StateStore.malware, layer, LayerMalware()) }
+    }
     house.advance(days: 8)
     #expect(try await house.collect().count(.layers) == 1)
     #expect(try !house.has(StateStore.layers, house.layer("sha256:gone1")))
     #expect(try house.has(StateStore.layers, house.layer("sha256:shared")))
+    // What is known of malware in it goes with it.
+    #expect(try !house.has(StateStore.malware, house.layer("sha256:gone1")))
+    #expect(try house.has(StateStore.malware, house.layer("sha256:shared")))
     #expect(try house.has(StateStore.layers, house.layer("sha256:kept1")))
   }
 
@@ -153,22 +160,23 @@ struct RetentionTests {
     let house = try await Warehouse()
     try await house.analyse("sha256:1")
     house.advance(days: 6)
-    #expect(try await house.store.useLayerAnalysis(house.layer("sha256:1"), now: house.now) != nil)
+    #expect(try await house.store.useLayer(house.layer("sha256:1"), now: house.now))
     house.advance(days: 6)
     #expect(try await house.collect().count(.layers) == 0)
     house.advance(days: 2)
     #expect(try await house.collect().count(.layers) == 1)
-    #expect(try await house.store.useLayerAnalysis(house.layer("sha256:1"), now: house.now) == nil)
+    #expect(try await !house.store.useLayer(house.layer("sha256:1"), now: house.now))
   }
 
   @Test func `Analyses of an earlier version go at once`() async throws {
     let house = try await Warehouse()
     let old = LayerKey(analyserVersion: UInt64(analyserVersion) - 1, digest: "sha256:1")
     try await house.store.putLayerAnalysis(
-      LayerAnalysis(), old, confirmed: house.confirmation("sha256:1"), now: house.now)
+      LayerAnalysis(), old, malware: LayerMalware(), confirmed: house.confirmation("sha256:1"), now: house.now)
     try await house.analyse("sha256:1")
     #expect(try await house.collect().count(.layers) == 1)
     #expect(try !house.has(StateStore.layers, old) && house.has(StateStore.layers, house.layer("sha256:1")))
+    #expect(try !house.has(StateStore.malware, old))
   }
 
   @Test func `Confirmations go with their credential, and with the layer's analysis`() async throws {

@@ -1,4 +1,5 @@
 import Glibc
+import Inventory
 import Posix
 import Synchronization
 import TestSupport
@@ -66,6 +67,13 @@ struct WorkerProcessTests {
     #expect(ended.pieces == 20)
   }
 
+  @Test func `A worker that wants a larger window is asked for nothing, and the layer is not read on`() async throws {
+    let ended = try await run(worker(.wanting), pieces: 1_000)
+    #expect(ended.result == .failure(.exited(WorkerProtocol.exitNeedsLargeWindow)))
+    // What the pipe takes, and what was on its way.
+    #expect(ended.pieces < 20)
+  }
+
   @Test func `An answer without end is cut and the worker is ended`() async throws {
     let ended = try await run(worker(.endless, answerBytesMaximum: 3 << 20))
     #expect(ended.result == .failure(.answerTooLong))
@@ -109,6 +117,18 @@ struct WorkerProcessTests {
     let ended = try await run(worker(.busy, patience: .init(still: .seconds(600), whole: whole)))
     #expect(ended.result == .failure(.gaveUp(.tookTooLong(whole))))
     #expect(ended.pieces == 20)
+  }
+
+  @Test func `Who waits for somebody else does not stand still`() {
+    var patience = WorkerPatience(.init(still: .milliseconds(20), whole: .milliseconds(60)), of: getpid())
+    var excused = Duration.zero
+    for _ in 0..<20 {
+      _ = patience.millisecondsToWait()
+      usleep(10_000)
+      // More than there was: what it waited for is over only now.
+      excused += .seconds(1)
+      #expect(patience.ends(afterWait: false, excused: excused) == nil)
+    }
   }
 
   @Test func `Who uses the processor does not stand still`() {

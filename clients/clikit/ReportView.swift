@@ -33,14 +33,28 @@ package enum ReportView {
     if !report.lockedPackages.isEmpty {
       facts.add("in lock files", "\(report.lockedPackages.count) packages, installed or not")
     }
+    if let malware = report.malware { facts.add("malware", describe(malware)) }
     facts.add("findings", People.counts(report.counts))
     return facts
+  }
+
+  /// How far it was looked for, and with what.
+  private static func describe(_ malware: MalwareSummary) -> String {
+    guard malware.scannedAt != nil else { return "not looked for" }
+    let missing = [
+      malware.notScanned == 0 ? nil : "\(malware.notScanned) not",
+      malware.layersNotScanned == 0 ? nil : "\(malware.layersNotScanned) layers not at all",
+    ].compactMap(\.self)
+    let signatures = malware.signatures.isEmpty ? "" : ", signatures \(malware.signatures)"
+    return (["\(malware.scannedFiles) files scanned"] + missing).joined(separator: ", ")
+      + " (\(malware.engine)\(signatures), \(People.time(malware.scannedAt)))"
   }
 
   static func describe(_ os: OperatingSystem?) -> String {
     guard let os, !os.id.isEmpty else { return "not recognised" }
     let short = os.version.isEmpty ? os.id : "\(os.id) \(os.version)"
-    return os.prettyName.isEmpty ? short : "\(os.prettyName) (\(short))"
+    let name = os.prettyName.isEmpty ? short : "\(os.prettyName) (\(short))"
+    return os.isPastEndOfLife ? "\(name), past its end of life (\(os.endOfLife))" : name
   }
 
   /// Something that could not be analysed: what is missing from the report comes before what is in it.

@@ -47,6 +47,9 @@ struct StatusView {
         + "the file has \(People.size(status.storeFileBytes))")
     facts.add("scanner slots", String(status.scannerSlots))
     if let sandbox = status.sandbox { facts.add("sandbox", Self.text(sandbox)) }
+    if let clamd = status.malware {
+      facts.add("malware", clamd.problem.isEmpty ? clamd.version : "clamd does not answer: \(clamd.problem)")
+    }
     if !status.resolve.isEmpty { facts.add("resolve", status.resolve.joined(separator: ", ")) }
     return facts
   }

@@ -29,12 +29,16 @@ typedef struct Tidewaiter__Storage__V1__ImageFactsRecord Tidewaiter__Storage__V1
 typedef struct Tidewaiter__Storage__V1__PlatformDate Tidewaiter__Storage__V1__PlatformDate;
 typedef struct Tidewaiter__Storage__V1__SeverityCounts Tidewaiter__Storage__V1__SeverityCounts;
 typedef struct Tidewaiter__Storage__V1__ReportRecord Tidewaiter__Storage__V1__ReportRecord;
+typedef struct Tidewaiter__Storage__V1__MalwareSummary Tidewaiter__Storage__V1__MalwareSummary;
 typedef struct Tidewaiter__Storage__V1__ReportLayer Tidewaiter__Storage__V1__ReportLayer;
 typedef struct Tidewaiter__Storage__V1__InventoryPackage Tidewaiter__Storage__V1__InventoryPackage;
 typedef struct Tidewaiter__Storage__V1__FindingRecord Tidewaiter__Storage__V1__FindingRecord;
 typedef struct Tidewaiter__Storage__V1__LayerAnalysis Tidewaiter__Storage__V1__LayerAnalysis;
 typedef struct Tidewaiter__Storage__V1__SecretRecord Tidewaiter__Storage__V1__SecretRecord;
 typedef struct Tidewaiter__Storage__V1__FileFinding Tidewaiter__Storage__V1__FileFinding;
+typedef struct Tidewaiter__Storage__V1__LayerMalware Tidewaiter__Storage__V1__LayerMalware;
+typedef struct Tidewaiter__Storage__V1__FileMalware Tidewaiter__Storage__V1__FileMalware;
+typedef struct Tidewaiter__Storage__V1__MalwareGap Tidewaiter__Storage__V1__MalwareGap;
 typedef struct Tidewaiter__Storage__V1__OSRelease Tidewaiter__Storage__V1__OSRelease;
 typedef struct Tidewaiter__Storage__V1__OSReleaseFile Tidewaiter__Storage__V1__OSReleaseFile;
 typedef struct Tidewaiter__Storage__V1__PackageDatabase Tidewaiter__Storage__V1__PackageDatabase;
@@ -403,10 +407,25 @@ struct  Tidewaiter__Storage__V1__ReportRecord
   ProtobufCBinaryData *match_notes;
   size_t n_locked_packages;
   Tidewaiter__Storage__V1__InventoryPackage **locked_packages;
+  Tidewaiter__Storage__V1__MalwareSummary *malware;
 };
 #define TIDEWAITER__STORAGE__V1__REPORT_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__report_record__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0,NULL, NULL }
+
+
+struct  Tidewaiter__Storage__V1__MalwareSummary
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData signatures;
+  int64_t scanned_at;
+  uint64_t scanned_files;
+  uint64_t not_scanned;
+  uint32_t layers_not_scanned;
+};
+#define TIDEWAITER__STORAGE__V1__MALWARE_SUMMARY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__malware_summary__descriptor) \
+    , {0,NULL}, 0, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__ReportLayer
@@ -523,6 +542,47 @@ struct  Tidewaiter__Storage__V1__FileFinding
 #define TIDEWAITER__STORAGE__V1__FILE_FINDING__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__file_finding__descriptor) \
     , {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__LayerMalware
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData signatures;
+  int64_t scanned_at;
+  uint64_t files;
+  size_t n_found;
+  Tidewaiter__Storage__V1__FileMalware **found;
+  size_t n_gaps;
+  Tidewaiter__Storage__V1__MalwareGap **gaps;
+  uint64_t found_count;
+};
+#define TIDEWAITER__STORAGE__V1__LAYER_MALWARE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__layer_malware__descriptor) \
+    , {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0 }
+
+
+struct  Tidewaiter__Storage__V1__FileMalware
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData path;
+  ProtobufCBinaryData signature;
+};
+#define TIDEWAITER__STORAGE__V1__FILE_MALWARE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__file_malware__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+struct  Tidewaiter__Storage__V1__MalwareGap
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData reason;
+  uint64_t files;
+  ProtobufCBinaryData path;
+  ProtobufCBinaryData detail;
+};
+#define TIDEWAITER__STORAGE__V1__MALWARE_GAP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__malware_gap__descriptor) \
+    , {0,NULL}, 0, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__Storage__V1__OSRelease
@@ -1165,6 +1225,25 @@ Tidewaiter__Storage__V1__ReportRecord *
 void   tidewaiter__storage__v1__report_record__free_unpacked
                      (Tidewaiter__Storage__V1__ReportRecord *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__MalwareSummary methods */
+void   tidewaiter__storage__v1__malware_summary__init
+                     (Tidewaiter__Storage__V1__MalwareSummary         *message);
+size_t tidewaiter__storage__v1__malware_summary__get_packed_size
+                     (const Tidewaiter__Storage__V1__MalwareSummary   *message);
+size_t tidewaiter__storage__v1__malware_summary__pack
+                     (const Tidewaiter__Storage__V1__MalwareSummary   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__malware_summary__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__MalwareSummary   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__MalwareSummary *
+       tidewaiter__storage__v1__malware_summary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__malware_summary__free_unpacked
+                     (Tidewaiter__Storage__V1__MalwareSummary *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__ReportLayer methods */
 void   tidewaiter__storage__v1__report_layer__init
                      (Tidewaiter__Storage__V1__ReportLayer         *message);
@@ -1278,6 +1357,63 @@ Tidewaiter__Storage__V1__FileFinding *
                       const uint8_t       *data);
 void   tidewaiter__storage__v1__file_finding__free_unpacked
                      (Tidewaiter__Storage__V1__FileFinding *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__LayerMalware methods */
+void   tidewaiter__storage__v1__layer_malware__init
+                     (Tidewaiter__Storage__V1__LayerMalware         *message);
+size_t tidewaiter__storage__v1__layer_malware__get_packed_size
+                     (const Tidewaiter__Storage__V1__LayerMalware   *message);
+size_t tidewaiter__storage__v1__layer_malware__pack
+                     (const Tidewaiter__Storage__V1__LayerMalware   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__layer_malware__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__LayerMalware   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__LayerMalware *
+       tidewaiter__storage__v1__layer_malware__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__layer_malware__free_unpacked
+                     (Tidewaiter__Storage__V1__LayerMalware *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__FileMalware methods */
+void   tidewaiter__storage__v1__file_malware__init
+                     (Tidewaiter__Storage__V1__FileMalware         *message);
+size_t tidewaiter__storage__v1__file_malware__get_packed_size
+                     (const Tidewaiter__Storage__V1__FileMalware   *message);
+size_t tidewaiter__storage__v1__file_malware__pack
+                     (const Tidewaiter__Storage__V1__FileMalware   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__file_malware__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__FileMalware   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__FileMalware *
+       tidewaiter__storage__v1__file_malware__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__file_malware__free_unpacked
+                     (Tidewaiter__Storage__V1__FileMalware *message,
+                      ProtobufCAllocator *allocator);
+/* Tidewaiter__Storage__V1__MalwareGap methods */
+void   tidewaiter__storage__v1__malware_gap__init
+                     (Tidewaiter__Storage__V1__MalwareGap         *message);
+size_t tidewaiter__storage__v1__malware_gap__get_packed_size
+                     (const Tidewaiter__Storage__V1__MalwareGap   *message);
+size_t tidewaiter__storage__v1__malware_gap__pack
+                     (const Tidewaiter__Storage__V1__MalwareGap   *message,
+                      uint8_t             *out);
+size_t tidewaiter__storage__v1__malware_gap__pack_to_buffer
+                     (const Tidewaiter__Storage__V1__MalwareGap   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__Storage__V1__MalwareGap *
+       tidewaiter__storage__v1__malware_gap__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__storage__v1__malware_gap__free_unpacked
+                     (Tidewaiter__Storage__V1__MalwareGap *message,
                       ProtobufCAllocator *allocator);
 /* Tidewaiter__Storage__V1__OSRelease methods */
 void   tidewaiter__storage__v1__osrelease__init
@@ -1738,6 +1874,9 @@ typedef void (*Tidewaiter__Storage__V1__SeverityCounts_Closure)
 typedef void (*Tidewaiter__Storage__V1__ReportRecord_Closure)
                  (const Tidewaiter__Storage__V1__ReportRecord *message,
                   void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__MalwareSummary_Closure)
+                 (const Tidewaiter__Storage__V1__MalwareSummary *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__ReportLayer_Closure)
                  (const Tidewaiter__Storage__V1__ReportLayer *message,
                   void *closure_data);
@@ -1755,6 +1894,15 @@ typedef void (*Tidewaiter__Storage__V1__SecretRecord_Closure)
                   void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__FileFinding_Closure)
                  (const Tidewaiter__Storage__V1__FileFinding *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__LayerMalware_Closure)
+                 (const Tidewaiter__Storage__V1__LayerMalware *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__FileMalware_Closure)
+                 (const Tidewaiter__Storage__V1__FileMalware *message,
+                  void *closure_data);
+typedef void (*Tidewaiter__Storage__V1__MalwareGap_Closure)
+                 (const Tidewaiter__Storage__V1__MalwareGap *message,
                   void *closure_data);
 typedef void (*Tidewaiter__Storage__V1__OSRelease_Closure)
                  (const Tidewaiter__Storage__V1__OSRelease *message,
@@ -1850,12 +1998,16 @@ extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__image_facts_rec
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__platform_date__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__severity_counts__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_record__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__malware_summary__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__report_layer__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__inventory_package__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__finding_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_analysis__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__secret_record__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_finding__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_malware__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_malware__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__malware_gap__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__osrelease__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__osrelease_file__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__storage__v1__package_database__descriptor;

@@ -74,6 +74,7 @@ typedef struct Tidewaiter__V1__RescanImagesRequest Tidewaiter__V1__RescanImagesR
 typedef struct Tidewaiter__V1__RescanImagesResponse Tidewaiter__V1__RescanImagesResponse;
 typedef struct Tidewaiter__V1__GetReportRequest Tidewaiter__V1__GetReportRequest;
 typedef struct Tidewaiter__V1__Report Tidewaiter__V1__Report;
+typedef struct Tidewaiter__V1__MalwareSummary Tidewaiter__V1__MalwareSummary;
 typedef struct Tidewaiter__V1__OperatingSystem Tidewaiter__V1__OperatingSystem;
 typedef struct Tidewaiter__V1__Package Tidewaiter__V1__Package;
 typedef struct Tidewaiter__V1__Finding Tidewaiter__V1__Finding;
@@ -123,6 +124,7 @@ typedef struct Tidewaiter__V1__GetVersionRequest Tidewaiter__V1__GetVersionReque
 typedef struct Tidewaiter__V1__Version Tidewaiter__V1__Version;
 typedef struct Tidewaiter__V1__GetStatusRequest Tidewaiter__V1__GetStatusRequest;
 typedef struct Tidewaiter__V1__Status Tidewaiter__V1__Status;
+typedef struct Tidewaiter__V1__Clamd Tidewaiter__V1__Clamd;
 typedef struct Tidewaiter__V1__Sandbox Tidewaiter__V1__Sandbox;
 typedef struct Tidewaiter__V1__SandboxPiece Tidewaiter__V1__SandboxPiece;
 typedef struct Tidewaiter__V1__StateCount Tidewaiter__V1__StateCount;
@@ -1069,10 +1071,26 @@ struct  Tidewaiter__V1__Report
   ProtobufCBinaryData next_page_token;
   size_t n_locked_packages;
   Tidewaiter__V1__Package **locked_packages;
+  Tidewaiter__V1__MalwareSummary *malware;
 };
 #define TIDEWAITER__V1__REPORT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__report__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, NULL, NULL, NULL, 0,NULL, NULL, {0,NULL}, 0,NULL }
+    , {0,NULL}, {0,NULL}, {0,NULL}, NULL, 0,NULL, 0,NULL, 0,NULL, NULL, NULL, NULL, 0,NULL, NULL, {0,NULL}, 0,NULL, NULL }
+
+
+struct  Tidewaiter__V1__MalwareSummary
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData engine;
+  ProtobufCBinaryData signatures;
+  Google__Protobuf__Timestamp *scanned_at;
+  uint64_t scanned_files;
+  uint64_t not_scanned;
+  uint32_t layers_not_scanned;
+};
+#define TIDEWAITER__V1__MALWARE_SUMMARY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__malware_summary__descriptor) \
+    , {0,NULL}, {0,NULL}, NULL, 0, 0, 0 }
 
 
 struct  Tidewaiter__V1__OperatingSystem
@@ -1081,10 +1099,12 @@ struct  Tidewaiter__V1__OperatingSystem
   ProtobufCBinaryData id;
   ProtobufCBinaryData version;
   ProtobufCBinaryData pretty_name;
+  ProtobufCBinaryData end_of_life;
+  protobuf_c_boolean is_past_end_of_life;
 };
 #define TIDEWAITER__V1__OPERATING_SYSTEM__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__operating_system__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__Package
@@ -1737,10 +1757,23 @@ struct  Tidewaiter__V1__Status
   Tidewaiter__V1__QueuePause **pauses;
   uint64_t store_file_bytes;
   Tidewaiter__V1__Sandbox *sandbox;
+  Tidewaiter__V1__Clamd *malware;
 };
 #define TIDEWAITER__V1__STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__status__descriptor) \
-    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0, NULL }
+    , {0,NULL}, NULL, {0,NULL}, 0, 0, 0,NULL, 0, NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0, NULL, NULL }
+
+
+struct  Tidewaiter__V1__Clamd
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData socket;
+  ProtobufCBinaryData version;
+  ProtobufCBinaryData problem;
+};
+#define TIDEWAITER__V1__CLAMD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__clamd__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 struct  Tidewaiter__V1__Sandbox
@@ -3027,6 +3060,25 @@ Tidewaiter__V1__Report *
 void   tidewaiter__v1__report__free_unpacked
                      (Tidewaiter__V1__Report *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__MalwareSummary methods */
+void   tidewaiter__v1__malware_summary__init
+                     (Tidewaiter__V1__MalwareSummary         *message);
+size_t tidewaiter__v1__malware_summary__get_packed_size
+                     (const Tidewaiter__V1__MalwareSummary   *message);
+size_t tidewaiter__v1__malware_summary__pack
+                     (const Tidewaiter__V1__MalwareSummary   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__malware_summary__pack_to_buffer
+                     (const Tidewaiter__V1__MalwareSummary   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__MalwareSummary *
+       tidewaiter__v1__malware_summary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__malware_summary__free_unpacked
+                     (Tidewaiter__V1__MalwareSummary *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__OperatingSystem methods */
 void   tidewaiter__v1__operating_system__init
                      (Tidewaiter__V1__OperatingSystem         *message);
@@ -3958,6 +4010,25 @@ Tidewaiter__V1__Status *
 void   tidewaiter__v1__status__free_unpacked
                      (Tidewaiter__V1__Status *message,
                       ProtobufCAllocator *allocator);
+/* Tidewaiter__V1__Clamd methods */
+void   tidewaiter__v1__clamd__init
+                     (Tidewaiter__V1__Clamd         *message);
+size_t tidewaiter__v1__clamd__get_packed_size
+                     (const Tidewaiter__V1__Clamd   *message);
+size_t tidewaiter__v1__clamd__pack
+                     (const Tidewaiter__V1__Clamd   *message,
+                      uint8_t             *out);
+size_t tidewaiter__v1__clamd__pack_to_buffer
+                     (const Tidewaiter__V1__Clamd   *message,
+                      ProtobufCBuffer     *buffer);
+Tidewaiter__V1__Clamd *
+       tidewaiter__v1__clamd__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tidewaiter__v1__clamd__free_unpacked
+                     (Tidewaiter__V1__Clamd *message,
+                      ProtobufCAllocator *allocator);
 /* Tidewaiter__V1__Sandbox methods */
 void   tidewaiter__v1__sandbox__init
                      (Tidewaiter__V1__Sandbox         *message);
@@ -4505,6 +4576,9 @@ typedef void (*Tidewaiter__V1__GetReportRequest_Closure)
 typedef void (*Tidewaiter__V1__Report_Closure)
                  (const Tidewaiter__V1__Report *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__MalwareSummary_Closure)
+                 (const Tidewaiter__V1__MalwareSummary *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__OperatingSystem_Closure)
                  (const Tidewaiter__V1__OperatingSystem *message,
                   void *closure_data);
@@ -4652,6 +4726,9 @@ typedef void (*Tidewaiter__V1__GetStatusRequest_Closure)
 typedef void (*Tidewaiter__V1__Status_Closure)
                  (const Tidewaiter__V1__Status *message,
                   void *closure_data);
+typedef void (*Tidewaiter__V1__Clamd_Closure)
+                 (const Tidewaiter__V1__Clamd *message,
+                  void *closure_data);
 typedef void (*Tidewaiter__V1__Sandbox_Closure)
                  (const Tidewaiter__V1__Sandbox *message,
                   void *closure_data);
@@ -4785,6 +4862,7 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__rescan_images_request__d
 extern const ProtobufCMessageDescriptor tidewaiter__v1__rescan_images_response__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_report_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__report__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__malware_summary__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__package__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__finding__descriptor;
@@ -4834,6 +4912,7 @@ extern const ProtobufCMessageDescriptor tidewaiter__v1__get_version_request__des
 extern const ProtobufCMessageDescriptor tidewaiter__v1__version__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__get_status_request__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__status__descriptor;
+extern const ProtobufCMessageDescriptor tidewaiter__v1__clamd__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__sandbox__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__sandbox_piece__descriptor;
 extern const ProtobufCMessageDescriptor tidewaiter__v1__state_count__descriptor;

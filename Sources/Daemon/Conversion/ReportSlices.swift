@@ -1,4 +1,5 @@
 import API
+import Matching
 import Model
 import Pipeline
 import RPC
@@ -94,12 +95,17 @@ enum ReportSlices {
       system.id = os.id
       system.version = os.versionId
       system.prettyName = os.prettyName
+      if let end = EndOfLife(os) {
+        system.endOfLife = end.date
+        system.isPastEndOfLife = end.isPast(on: Model.Timestamp(nanosecondsSince1970: record.matchedAt).date)
+      }
       report.os = system
     }
     report.layers = record.layers.map(API.Layer.init)
     report.createdAt = API.Timestamp(nanoseconds: record.createdAt)
     report.scannedAt = API.Timestamp(nanoseconds: record.scannedAt)
     report.matchedAt = API.Timestamp(nanoseconds: record.matchedAt)
+    report.malware = record.malware.map(API.MalwareSummary.init)
     report.notes = notes(record.notes + record.matchNotes)
     report.counts = API.SeverityCounts(record.findings.severityCounts)
     return report

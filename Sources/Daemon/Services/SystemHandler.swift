@@ -87,6 +87,11 @@ struct SystemHandler: SystemService {
       method.seconds = counts.time / .seconds(1)
       return method
     }
+    if var settings = configuration.malware {
+      // Whoever asks how things are waits for it.
+      settings.connectTime = .seconds(2)
+      status.malware = API.Clamd(socket: settings.socket, await Pipeline.Clamd(settings).state())
+    }
     status.problems = Problems.all(of: status, store: size, environment: store.environment, sandbox: sandbox)
     return status
   }

@@ -30,15 +30,18 @@ struct ImageScan: Sendable {
     let fetch = ImageFetch(client: client, repository: repository, platforms: integration.platformSelection)
     let found = try await fetch.images(of: digest)
     progress.advance()
+    let malware = await layers.malwareSearch()
     let analyses = try await analyse(
       found.images,
       LayerAnalyses.Source(
-        client: client, integration: integration, repository: repository))
-    try await progress.working { try await report(on: found, analyses) }
+        client: client, integration: integration, repository: repository, malware: malware))
+    try await progress.working { try await report(on: found, analyses, malware) }
   }
 
   /// Nothing of what follows needs the registry.
-  private func report(on found: ImageFetch.Result, _ analyses: [Digest: LayerAnalyses.Outcome]) async throws {
+  private func report(
+    on found: ImageFetch.Result, _ analyses: [Digest: LayerAnalyses.Outcome], _ malware: MalwareSearch
+  ) async throws {
     try await queue.beginParsing(lease)
     let scannedAt = clock.now
     let notes =
@@ -46,14 +49,15 @@ struct ImageScan: Sendable {
       + found.passedOver.prefix(Self.passedOverNotesMaximum).map { child in
         "the index has a further image for \(child.platform?.description ?? "a platform"), which was not read: \(child.digest)"
       }
-    var reports = found.images.map { image in
-      var report = ReportBuilder.build(
+    var reports = try found.images.map { image in
+      var report = try ReportBuilder.build(
         image,
         layers: image.image.layers.map { layer in
           let outcome = analyses[layer.digest]
           return ReportBuilder.Layer(
-            descriptor: layer, analysis: outcome?.analysis, cached: outcome?.cached ?? false)
-        }, scannedAt: scannedAt)
+            descriptor: layer, malware: outcome?.malware, cached: outcome?.cached ?? false,
+            analysis: try outcome.map { try layers.analysis(of: layer.digest, $0) })
+        }, malware: malware, scannedAt: scannedAt)
       report.notes += notes
       return report
     }
@@ -71,14 +75,14 @@ struct ImageScan: Sendable {
     var seen: Set<Digest> = []
     let unique = images.flatMap(\.image.layers).filter { !$0.isForeignLayer && seen.insert($0.digest).inserted }
     try admission.admit(unique)
-    let unknown = try unique.filter { try !layers.isKnown($0.digest) }
+    let unknown = try unique.filter { try !layers.isKnown($0.digest, source.malware) }
     try await queue.describe(
       lease, bytesTotal: Admission.total(unknown), layersTotal: UInt32(unique.count),
       layersKnown: UInt32(unique.count - unknown.count))
     return try await withThrowingTaskGroup(of: (Digest, LayerAnalyses.Outcome).self) { group in
       for layer in unique {
         group.addTask { [layers, progress] in
-          let outcome = try await layers.analysis(of: layer, from: source, for: progress)
+          let outcome = try await layers.analyse(layer, from: source, for: progress)
           progress.layerDone()
           return (layer.digest, outcome)
         }

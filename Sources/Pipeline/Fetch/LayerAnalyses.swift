@@ -5,13 +5,21 @@ import Registry
 import StorageMessages
 import Store
 
-/// Gives the analysis of a layer: from the store when it is known and this repository confirms the blob (D15), else by
+/// Has layers analysed, and gives their analyses: from the store when it is known and this repository confirms the blob (D15), else by
 /// fetching it into a worker process (D14).
+///
+/// Where malware is looked for, a layer whose files were looked into with other signatures than those in force counts as not
+/// known: its bytes are needed again. Not so while nobody can look into them.
 final class LayerAnalyses: Sendable {
+  /// What came of a layer. Its analysis lies in the store: those of all layers of an image at once may be more than there is
+  /// memory.
   struct Outcome: Sendable {
-    let analysis: LayerAnalysis
+    /// What is in its files; nil where none was looked into.
+    var malware: LayerMalware?
     /// Known before, and not fetched.
     let cached: Bool
+    /// One that is not kept, as the worker failed: a fault, and nothing else.
+    var failure: LayerAnalysis?
   }
 
   /// Where a layer is asked for, and with which credential.
@@ -19,6 +27,7 @@ final class LayerAnalyses: Sendable {
     let client: RegistryClient
     let integration: IntegrationRecord
     let repository: Repository
+    let malware: MalwareSearch
 
     func confirmation(of digest: Digest) -> ConfirmationKey {
       ConfirmationKey(
@@ -35,7 +44,7 @@ final class LayerAnalyses: Sendable {
 
   private let store: StateStore
   private let workerProgram: String
-  private let workerArgument: WorkerProtocol.Argument?
+  private let workerArguments: [WorkerProtocol.Argument]
   private let patience: WorkerPatience.Limits
   /// One whose blob does not come is lent to another layer.
   private let workers: LendingSlots
@@ -43,24 +52,58 @@ final class LayerAnalyses: Sendable {
   /// another.
   private let shares: KeyedPermits<UInt64>
   private let flights = KeyedPermits<FlightKey>(1)
+  /// Windows of zstd over 8 MiB are memory that layers do not have otherwise: a budget of the daemon, of which an
+  /// integration has no more than one at a time, so that a slow registry does not hold up another.
+  private let largeWindows = Permits(LayerAnalyses.largeWindowsMaximum)
+  private let largeWindowShares = KeyedPermits<UInt64>(1)
+  private let clamd: Clamd?
   private let clock: WallClock
+
+  static let largeWindowsMaximum = 2
 
   init(store: StateStore, settings: Scanner.Settings, clock: WallClock) {
     self.store = store
     workerProgram = settings.workerProgram
-    workerArgument = settings.workerArgument
+    workerArguments = settings.workerArguments
     patience = settings.workerPatience
     workers = LendingSlots(settings.workers, patience: settings.patience, clock: settings.clock)
     shares = KeyedPermits(max(1, settings.workers - 1))
+    clamd = settings.malware.map(Clamd.init)
     self.clock = clock
   }
 
-  /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
-  func isKnown(_ digest: Digest) throws -> Bool { try store.layerAnalysis(LayerKey(digest)) != nil }
+  /// Whether files are looked into for malware now, and with what.
+  func malwareSearch() async -> MalwareSearch {
+    switch await clamd?.state() {
+    case nil: .off
+    case .answers(let version): .on(signatures: version)
+    case .fails(let reason): .fails(reason)
+    }
+  }
 
-  /// `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
-  func analysis(
-    of layer: Descriptor, from source: Source, for attempt: AttemptProgress
+  /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
+  func isKnown(_ digest: Digest, _ malware: MalwareSearch) throws -> Bool {
+    guard try store.knowsLayer(LayerKey(digest)) else { return false }
+    return malware.isSatisfied(by: try store.layerMalware(LayerKey(digest)))
+  }
+
+  /// The analysis that an outcome stands for. Throws where the store has lost it meanwhile.
+  func analysis(of digest: Digest, _ outcome: Outcome) throws -> LayerAnalysis {
+    if let failure = outcome.failure { return failure }
+    guard let analysis = try store.layerAnalysis(LayerKey(digest)) else { throw Lost(digest: digest) }
+    return analysis
+  }
+
+  /// A layer's analysis was removed between reading the layer and reporting on it: to be tried again.
+  private struct Lost: Error, CustomStringConvertible {
+    let digest: Digest
+
+    var description: String { "the analysis of the layer \(digest) is not in the store any more" }
+  }
+
+  /// Sees to it that the layer is analysed. `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
+  func analyse(
+    _ layer: Descriptor, from source: Source, for attempt: AttemptProgress
   ) async throws -> Outcome {
     let known = try await knownAnalysis(of: layer.digest, source)
     if case .confirmed(let outcome) = known { return outcome }
@@ -71,23 +114,39 @@ final class LayerAnalyses: Sendable {
       if case .unknown = known, case .confirmed(let outcome) = try await knownAnalysis(of: layer.digest, source) {
         return outcome
       }
-      var fetched = try await fetch(layer, from: source, attempt)
+      var fetched = try await fetchAsItNeeds(layer, from: source, attempt)
       if !fetched.analysis.secrets.isEmpty {
         try fetched.analysis.replaceSecrets(by: try await store.fingerprints())
       }
-      if fetched.isLasting {
-        try await store.putLayerAnalysis(
-          fetched.analysis, LayerKey(layer.digest), confirmed: source.confirmation(of: layer.digest), now: clock.now)
-      }
-      return Outcome(analysis: fetched.analysis, cached: false)
+      let malware = try malware(of: layer.digest, fetched.malware, source.malware)
+      guard fetched.isLasting else { return Outcome(malware: malware, cached: false, failure: fetched.analysis) }
+      try await store.putLayerAnalysis(
+        fetched.analysis, LayerKey(layer.digest), malware: fetched.malware.flatMap { $0.isLasting ? $0.layer : nil },
+        confirmed: source.confirmation(of: layer.digest), now: clock.now)
+      return Outcome(malware: malware, cached: false)
     }
+  }
+
+  /// Where files were not looked into now, what was found in them before still holds.
+  private func malware(
+    of digest: Digest, _ now: MalwareRelay.Outcome?, _ search: MalwareSearch
+  ) throws -> LayerMalware? {
+    if search == .off || now?.isLasting == true { return now?.layer }
+    let before = try store.layerMalware(LayerKey(digest))
+    guard var malware = now?.layer else { return before }
+    let added = (before?.found ?? []).filter { !malware.found.contains($0) }
+    malware.found += added
+    malware.foundCount += UInt64(added.count)
+    return malware
   }
 
   private enum Known { case unknown, refused, confirmed(Outcome) }
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
-    guard let known = try await store.useLayerAnalysis(LayerKey(digest), now: clock.now) else { return .unknown }
-    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(analysis: known, cached: true)) : .refused
+    guard try await store.useLayer(LayerKey(digest), now: clock.now) else { return .unknown }
+    let malware = source.malware == .off ? nil : try store.layerMalware(LayerKey(digest))
+    guard source.malware.isSatisfied(by: malware) else { return .unknown }
+    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(malware: malware, cached: true)) : .refused
   }
 
   private func isConfirmed(_ digest: Digest, by source: Source) async throws -> Bool {
@@ -104,10 +163,27 @@ final class LayerAnalyses: Sendable {
     var analysis: LayerAnalysis
     /// Made by a worker that ended well: the same bytes give the same again.
     let isLasting: Bool
+    /// Nil where it was not looked for.
+    var malware: MalwareRelay.Outcome?
+    var needsLargeWindow = false
+  }
+
+  private func fetchAsItNeeds(
+    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress
+  ) async throws -> Fetched {
+    let fetched = try await fetch(layer, from: source, attempt)
+    guard fetched.needsLargeWindow else { return fetched }
+    return try await largeWindowShares.withPermit(for: source.integration.id) {
+      // Others use it up then: that is not the registry's fault.
+      try await attempt.working { try await largeWindows.acquire() }
+      defer { largeWindows.release() }
+      return try await fetch(layer, from: source, attempt, [.largeWindow])
+    }
   }
 
   private func fetch(
-    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress
+    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress,
+    _ moreArguments: [WorkerProtocol.Argument] = []
   ) async throws -> Fetched {
     // Its share first: who waits there must not keep a worker from others.
     try await shares.withPermit(for: source.integration.id) {
@@ -116,8 +192,11 @@ final class LayerAnalyses: Sendable {
       defer { slot.release() }
       do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
+        let relay =
+          try source.malware.isOn
+          ? clamd.map { clamd throws(PosixError) in try MalwareRelay(clamd, clock: clock) } : nil
         let worker = WorkerProcess(
-          program: workerProgram, argument: workerArgument,
+          program: workerProgram, arguments: workerArguments + moreArguments, relay: relay,
           answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in
@@ -125,7 +204,7 @@ final class LayerAnalyses: Sendable {
             // waiting for it all block.
             do throws(PosixError) {
               try startThreadIfPossible(named: "layer") {
-                continuation.resume(with: Result { try Self.run(worker, blob, slot, attempt) })
+                continuation.resume(with: Result { try Self.run(worker, relay, blob, slot, attempt) })
               }
             } catch {
               blob.cancel()
@@ -141,7 +220,8 @@ final class LayerAnalyses: Sendable {
   }
 
   private static func run(
-    _ worker: WorkerProcess, _ blob: BlobReader, _ slot: LendingSlots.Slot, _ attempt: AttemptProgress
+    _ worker: WorkerProcess, _ relay: MalwareRelay?, _ blob: BlobReader, _ slot: LendingSlots.Slot,
+    _ attempt: AttemptProgress
   ) throws -> Fetched {
     // However the worker ends, the connection is not kept for a blob that nobody reads on.
     defer { blob.cancel() }
@@ -169,24 +249,28 @@ final class LayerAnalyses: Sendable {
     switch answer {
     case .success(let bytes):
       do {
-        return Fetched(analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true)
+        return Fetched(
+          analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true, malware: relay?.result)
       } catch {
-        return failed("WORKER_ANSWER", "\(error)")
+        return failed("WORKER_ANSWER", "\(error)", relay)
       }
     case .failure(let end):
       if worker.isKilled && !end.isVerdict { throw CancellationError() }
-      return failed("WORKER_ENDED", end.description)
+      var fetched = failed("WORKER_ENDED", end.description, relay)
+      fetched.needsLargeWindow = end == .exited(WorkerProtocol.exitNeedsLargeWindow)
+      return fetched
     }
   }
 
-  private static func failed(_ code: String, _ reason: String) -> Fetched {
+  /// What was found in the files that it handed back counts all the same.
+  private static func failed(_ code: String, _ reason: String, _ relay: MalwareRelay?) -> Fetched {
     var fault = LayerFault()
     fault.code = code
     fault.message = "layer could not be analysed: \(reason)"
     var analysis = LayerAnalysis()
     analysis.analyserVersion = analyserVersion
     analysis.faults = [fault]
-    return Fetched(analysis: analysis, isLasting: false)
+    return Fetched(analysis: analysis, isLasting: false, malware: relay?.result)
   }
 }
 

@@ -21,8 +21,10 @@ package final class Scanner: Sendable {
     package var workers: Int
     /// Absolute path of the worker program.
     package var workerProgram: String
-    package var workerArgument: WorkerProtocol.Argument?
+    package var workerArguments: [WorkerProtocol.Argument] = []
     var workerPatience = WorkerPatience.Limits.standard
+    /// Who looks into files for malware; nil: nobody does.
+    package var malware: MalwareSettings?
     /// How long a scan or a worker waits for its registry without progress before it lends its place to another.
     package var patience = Duration.seconds(5)
     /// Declared bytes of an image's layers together, where its integration has no limit of its own.

@@ -163,11 +163,16 @@ struct RetentionRules: Sendable {
       return try transaction.has(StateStore.layers, LayerKey(analyserVersion: version, digest: key.digest))
         ? .remove : .keep
     } remove: { key, _, transaction in
-      try transaction.delete(StateStore.layers, LayerKey(analyserVersion: version, digest: key.digest))
+      let layer = LayerKey(analyserVersion: version, digest: key.digest)
+      try transaction.delete(StateStore.layers, layer)
+      try transaction.delete(StateStore.malware, layer)
     }
     outcome.add(.layers, layers, "named by no report for \(days(settings.layersDays))")
     let former = try await sweeper.sweep(StateStore.layers.keysOnly) { key, _, _ in
       key.analyserVersion < version ? .remove : .end
+    } remove: { key, _, transaction in
+      try transaction.delete(StateStore.layers, key)
+      try transaction.delete(StateStore.malware, key)
     }
     outcome.add(.layers, former, "analysed by an earlier version")
     guard !sweeper.isDryRun else { return }

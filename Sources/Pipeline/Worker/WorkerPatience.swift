@@ -35,6 +35,8 @@ struct WorkerPatience {
   private var start = Duration.zero
   private var whole = Duration.zero
   private var still = Duration.zero
+  /// What others were waited for until now, all together.
+  private var excused = Duration.zero
   private var used: Duration
 
   /// `pid` is that of a process that is not reaped before the last use of this.
@@ -51,10 +53,13 @@ struct WorkerPatience {
     return Int32(clamping: max(1, Int64((rest / .milliseconds(1)).rounded(.up))))
   }
 
-  /// The wait is over; `moved`: because the worker took or gave something, or ended. Answers with why the worker is to be
-  /// ended, if it is.
-  mutating func ends(afterWait moved: Bool) -> End? {
-    let time = Self.now - start
+  /// The wait is over; `moved`: because the worker took or gave something, or ended. `excused` is how long somebody else was
+  /// waited for since it was started, for whom the worker may have waited too. Answers with why the worker is to be ended, if
+  /// it is.
+  mutating func ends(afterWait moved: Bool, excused: Duration = .zero) -> End? {
+    let moved = moved || excused > self.excused
+    let time = max(.zero, Self.now - start - (excused - self.excused))
+    self.excused = excused
     whole += time
     let before = used
     if moved {

@@ -71,18 +71,20 @@ final class WorkerProcess: Sendable {
   }
 
   private let program: String
-  private let argument: WorkerProtocol.Argument?
+  private let arguments: [WorkerProtocol.Argument]
+  private let relay: MalwareRelay?
   private let answerBytesMaximum: Int
   private let patience: WorkerPatience.Limits
   private let state = Mutex(State())
 
-  /// `program` is an absolute path.
+  /// `program` is an absolute path. A worker with a `relay`, which is its alone, hands file bytes back to it.
   init(
-    program: String, argument: WorkerProtocol.Argument? = nil, answerBytesMaximum: Int,
+    program: String, arguments: [WorkerProtocol.Argument] = [], relay: MalwareRelay? = nil, answerBytesMaximum: Int,
     patience: WorkerPatience.Limits = .standard
   ) {
     self.program = program
-    self.argument = argument
+    self.arguments = arguments
+    self.relay = relay
     self.answerBytesMaximum = answerBytesMaximum
     self.patience = patience
   }
@@ -93,69 +95,121 @@ final class WorkerProcess: Sendable {
       state.isKilled = true
       if state.pid > 0 { Glibc.kill(state.pid, SIGKILL) }
     }
+    relay?.stop()
   }
 
   var isKilled: Bool { state.withLock { $0.isKilled } }
 
-  /// Starts the worker, feeds it what `next` returns until that returns nil, then takes the answer and reaps the process,
-  /// whatever happens. Throws what `next` throws, and `PosixError` where the worker cannot be started or spoken to. A
-  /// worker that stops reading, or has to be ended, does not stop `next`: the caller's digest needs every byte.
+  /// Starts the worker, feeds it what `next` returns until that returns nil, then takes the answer, reaps the process and
+  /// waits for the relay, whatever happens. Throws what `next` throws, and `PosixError` where the worker cannot be started or
+  /// spoken to. A worker that stops reading, or has to be ended, does not stop `next`: the caller's digest needs every byte.
+  /// One that says that the layer is to be read anew does.
   ///
   /// The kernel ends a worker with the thread that started it, so that is the one that waits for it here, and never one of
   /// Swift's pool, which come and go. Called once.
   func run(_ next: () throws -> [UInt8]?) throws -> Result<[UInt8], End> {
     var (pid, ends) = try start()
     defer { ends.closeAll() }
+    // It ends once the worker has, and nobody else can write to it.
+    defer { relay?.wait() }
     var outcome = Outcome(bytesMaximum: answerBytesMaximum, patience: WorkerPatience(patience, of: pid))
+    var end: End?
     do {
       while let bytes = try next() {
-        if ends.input >= 0, try !feed(bytes, ends, &outcome) { ends.closeInput() }
+        if try end != nil || feed(bytes, ends, &outcome) { continue }
+        end = try finish(&ends, &outcome)
+        if end == .exited(WorkerProtocol.exitNeedsLargeWindow) { break }
       }
-      ends.closeInput()
-      while outcome.verdict == nil, try take(ends.output, &outcome) {}
-      // Who has answered ends at once, or is ended.
-      while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
+      end = try end ?? finish(&ends, &outcome)
     } catch {
-      ends.closeInput()
-      kill()
-      _ = try reap()
+      if end == nil {
+        ends.closeInput()
+        kill()
+        _ = try reap()
+      }
       throw error
     }
-    if outcome.verdict != nil { kill() }
-    let end = try reap()
     if let verdict = outcome.verdict { return .failure(verdict) }
-    return end == .exited(0) ? .success(outcome.answer) : .failure(end)
+    return end == .exited(0) ? .success(outcome.answer) : .failure(end ?? .exited(0))
+  }
+
+  /// Takes what is left of the answer, and reaps the worker.
+  private func finish(_ ends: inout Ends, _ outcome: inout Outcome) throws -> End {
+    ends.closeInput()
+    while outcome.verdict == nil, try take(ends.output, &outcome) {}
+    // Who has answered ends at once, or is ended.
+    while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
+    if outcome.verdict != nil { kill() }
+    return try reap()
+  }
+
+  /// A pipe, of which the worker gets one end.
+  private struct Pipe {
+    let reading: Int32
+    let writing: Int32
+
+    init() throws(PosixError) {
+      var (reading, writing): (Int32, Int32) = (-1, -1)
+      guard cposix_pipe(&reading, &writing, Int32(pipeCapacity)) == 0 else { throw PosixError("pipe") }
+      (self.reading, self.writing) = (reading, writing)
+    }
+
+    func closeBoth() {
+      close(reading)
+      close(writing)
+    }
+  }
+
+  private func makePipes(_ count: Int) throws(PosixError) -> [Pipe] {
+    var pipes: [Pipe] = []
+    do throws(PosixError) {
+      while pipes.count < count { pipes.append(try Pipe()) }
+    } catch {
+      pipes.forEach { $0.closeBoth() }
+      throw error
+    }
+    return pipes
   }
 
   private func start() throws -> (pid: pid_t, Ends) {
-    var childInput: Int32 = -1
-    var ourOutput: Int32 = -1
-    var ourInput: Int32 = -1
-    var childOutput: Int32 = -1
-    guard cposix_pipe(&childInput, &ourOutput, Int32(Self.pipeCapacity)) == 0 else { throw PosixError("pipe") }
-    guard cposix_pipe(&ourInput, &childOutput, Int32(Self.pipeCapacity)) == 0 else {
-      let error = PosixError("pipe")
-      close(childInput)
-      close(ourOutput)
-      throw error
-    }
+    let pipes = try makePipes(relay == nil ? 2 : 3)
+    let (layer, answer, contents) = (pipes[0], pipes[1], pipes.count > 2 ? pipes[2] : nil)
     var pid: pid_t = 0
     var life: Int32 = -1
-    let status = cposix_spawn_worker(program, argument?.rawValue, childInput, childOutput, &pid, &life)
-    close(childInput)
-    close(childOutput)
+    let status = spawn(layer.reading, answer.writing, contents?.writing ?? -1, &pid, &life)
     guard status == 0 else {
-      close(ourInput)
-      close(ourOutput)
+      pipes.forEach { $0.closeBoth() }
       throw PosixError("start \(program)", errno: status)
     }
-    cposix_set_nonblocking(ourOutput)
-    cposix_set_nonblocking(ourInput)
+    for end in [layer.reading, answer.writing, contents?.writing ?? -1] where end >= 0 { close(end) }
+    cposix_set_nonblocking(layer.writing)
+    cposix_set_nonblocking(answer.reading)
     state.withLock { state in
       state.pid = pid
       if state.isKilled { Glibc.kill(pid, SIGKILL) }
     }
-    return (pid, Ends(input: ourOutput, output: ourInput, life: life))
+    var ends = Ends(input: layer.writing, output: answer.reading, life: life)
+    do throws(PosixError) {
+      if let contents { try relay?.start(contents.reading) }
+    } catch {
+      if let contents { close(contents.reading) }
+      kill()
+      ends.closeAll()
+      _ = try reap()
+      throw error
+    }
+    return (pid, ends)
+  }
+
+  private func spawn(
+    _ input: Int32, _ output: Int32, _ contents: Int32, _ pid: inout pid_t, _ life: inout Int32
+  ) -> Int32 {
+    var words = [program] + arguments.map(\.rawValue)
+    if let relay { words.append(relay.clamd.settings.bounds.argument) }
+    var copies = words.map { strdup($0) }
+    defer { copies.forEach { free($0) } }
+    copies.append(nil)
+    return cposix_spawn_worker(program, copies, input, output, contents, &pid, &life)
   }
 
   /// Writes `bytes`, reading the answer meanwhile, so that neither side waits for the other. False when the worker does
@@ -195,7 +249,9 @@ final class WorkerProcess: Sendable {
   private func wait(_ reading: Int32, _ writing: Int32, _ outcome: inout Outcome) throws(PosixError) -> Int32 {
     let ready = cposix_poll_pair(reading, writing, outcome.patience.millisecondsToWait())
     guard ready >= 0 else { throw PosixError("poll") }
-    if let end = outcome.patience.ends(afterWait: ready != 0) { outcome.verdict = .gaveUp(end) }
+    if let end = outcome.patience.ends(afterWait: ready != 0, excused: relay?.waited ?? .zero) {
+      outcome.verdict = .gaveUp(end)
+    }
     return ready
   }
 

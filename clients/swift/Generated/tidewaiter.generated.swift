@@ -3094,6 +3094,8 @@ public struct Report: ProtoMessage, Sendable, Equatable {
   public var nextPageToken: String = ""
   /// of lock files: meant to be installed, no evidence that they are
   public var lockedPackages: [Package] = []
+  /// absent where files were not to be looked into for malware
+  public var malware: MalwareSummary? = nil
 
   public init() {}
 
@@ -3119,6 +3121,7 @@ public struct Report: ProtoMessage, Sendable, Equatable {
     self.counts = try readMessage(c.pointee.counts)
     self.nextPageToken = try readText(c.pointee.next_page_token, "tidewaiter.v1.Report.next_page_token")
     self.lockedPackages = try readMessages(c.pointee.locked_packages, c.pointee.n_locked_packages)
+    self.malware = try readMessage(c.pointee.malware)
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3142,6 +3145,7 @@ public struct Report: ProtoMessage, Sendable, Equatable {
     c.pointee.next_page_token = arena.copy(self.nextPageToken)
     c.pointee.n_locked_packages = self.lockedPackages.count
     c.pointee.locked_packages = arena.array(self.lockedPackages)
+    c.pointee.malware = arena.pointer(self.malware)
   }
 }
 
@@ -3162,6 +3166,64 @@ extension Report: JSONRepresentable {
       ("counts", self.counts?.json ?? .null),
       ("nextPageToken", .string(self.nextPageToken)),
       ("lockedPackages", .array(self.lockedPackages.map { $0.json })),
+      ("malware", self.malware?.json ?? .null),
+    ])
+  }
+}
+
+/// How far the files of an image's layers were looked into for malware, and with which signatures: the oldest of those that its
+/// layers were looked into with.
+public struct MalwareSummary: ProtoMessage, Sendable, Equatable {
+  /// "ClamAV 1.4.6"
+  public var engine: String = ""
+  /// "27811", and when they were made; "" where the engine tells none
+  public var signatures: String = ""
+  /// when it was that; absent where no layer was looked into
+  public var scannedAt: Timestamp? = nil
+  public var scannedFiles: UInt64 = 0
+  /// files; findings of kind error say why
+  public var notScanned: UInt64 = 0
+  /// none of their files was looked into
+  public var layersNotScanned: UInt32 = 0
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.MalwareSummary" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__MalwareSummary>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__malware_summary__init(message.assumingMemoryBound(to: Tidewaiter__V1__MalwareSummary.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__MalwareSummary.self)
+    self.engine = try readText(c.pointee.engine, "tidewaiter.v1.MalwareSummary.engine")
+    self.signatures = try readText(c.pointee.signatures, "tidewaiter.v1.MalwareSummary.signatures")
+    self.scannedAt = try readMessage(c.pointee.scanned_at)
+    self.scannedFiles = c.pointee.scanned_files
+    self.notScanned = c.pointee.not_scanned
+    self.layersNotScanned = c.pointee.layers_not_scanned
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__MalwareSummary.self)
+    c.pointee.engine = arena.copy(self.engine)
+    c.pointee.signatures = arena.copy(self.signatures)
+    c.pointee.scanned_at = arena.pointer(self.scannedAt)
+    c.pointee.scanned_files = self.scannedFiles
+    c.pointee.not_scanned = self.notScanned
+    c.pointee.layers_not_scanned = self.layersNotScanned
+  }
+}
+
+extension MalwareSummary: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("engine", .string(self.engine)),
+      ("signatures", .string(self.signatures)),
+      ("scannedAt", self.scannedAt?.json ?? .null),
+      ("scannedFiles", .unsigned(self.scannedFiles)),
+      ("notScanned", .unsigned(self.notScanned)),
+      ("layersNotScanned", .unsigned(UInt64(self.layersNotScanned))),
     ])
   }
 }
@@ -3170,6 +3232,10 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
   public var id: String = ""
   public var version: String = ""
   public var prettyName: String = ""
+  /// the last day of fixes for everybody, "2020-06-30"; empty: not known
+  public var endOfLife: String = ""
+  /// that day was over when the report was matched
+  public var isPastEndOfLife: Bool = false
 
   public init() {}
 
@@ -3184,6 +3250,8 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
     self.id = try readText(c.pointee.id, "tidewaiter.v1.OperatingSystem.id")
     self.version = try readText(c.pointee.version, "tidewaiter.v1.OperatingSystem.version")
     self.prettyName = try readText(c.pointee.pretty_name, "tidewaiter.v1.OperatingSystem.pretty_name")
+    self.endOfLife = try readText(c.pointee.end_of_life, "tidewaiter.v1.OperatingSystem.end_of_life")
+    self.isPastEndOfLife = c.pointee.is_past_end_of_life != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3191,6 +3259,8 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
     c.pointee.id = arena.copy(self.id)
     c.pointee.version = arena.copy(self.version)
     c.pointee.pretty_name = arena.copy(self.prettyName)
+    c.pointee.end_of_life = arena.copy(self.endOfLife)
+    c.pointee.is_past_end_of_life = self.isPastEndOfLife ? 1 : 0
   }
 }
 
@@ -3200,6 +3270,8 @@ extension OperatingSystem: JSONRepresentable {
       ("id", .string(self.id)),
       ("version", .string(self.version)),
       ("prettyName", .string(self.prettyName)),
+      ("endOfLife", .string(self.endOfLife)),
+      ("isPastEndOfLife", .bool(self.isPastEndOfLife)),
     ])
   }
 }
@@ -5243,6 +5315,8 @@ public struct Status: ProtoMessage, Sendable, Equatable {
   /// of the store's file: what is used and what is free again in it
   public var storeFileBytes: UInt64 = 0
   public var sandbox: Sandbox? = nil
+  /// absent where none is configured
+  public var malware: Clamd? = nil
 
   public init() {}
 
@@ -5271,6 +5345,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     self.pauses = try readMessages(c.pointee.pauses, c.pointee.n_pauses)
     self.storeFileBytes = c.pointee.store_file_bytes
     self.sandbox = try readMessage(c.pointee.sandbox)
+    self.malware = try readMessage(c.pointee.malware)
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -5297,6 +5372,7 @@ public struct Status: ProtoMessage, Sendable, Equatable {
     c.pointee.pauses = arena.array(self.pauses)
     c.pointee.store_file_bytes = self.storeFileBytes
     c.pointee.sandbox = arena.pointer(self.sandbox)
+    c.pointee.malware = arena.pointer(self.malware)
   }
 }
 
@@ -5320,6 +5396,48 @@ extension Status: JSONRepresentable {
       ("pauses", .array(self.pauses.map { $0.json })),
       ("storeFileBytes", .unsigned(self.storeFileBytes)),
       ("sandbox", self.sandbox?.json ?? .null),
+      ("malware", self.malware?.json ?? .null),
+    ])
+  }
+}
+
+/// The daemon that files are looked into by for malware, as it answers now.
+public struct Clamd: ProtoMessage, Sendable, Equatable {
+  public var socket: String = ""
+  /// of the engine and its signatures; "" where it does not answer
+  public var version: String = ""
+  /// why it does not
+  public var problem: String = ""
+
+  public init() {}
+
+  @usableFromInline package static var messageName: String { "tidewaiter.v1.Clamd" }
+  @usableFromInline package static var structSize: Int { MemoryLayout<Tidewaiter__V1__Clamd>.size }
+  @usableFromInline package static func initialise(_ message: UnsafeMutableRawPointer) {
+    tidewaiter__v1__clamd__init(message.assumingMemoryBound(to: Tidewaiter__V1__Clamd.self))
+  }
+
+  @usableFromInline package init(reading message: UnsafeRawPointer) throws(MalformedMessage) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Clamd.self)
+    self.socket = try readText(c.pointee.socket, "tidewaiter.v1.Clamd.socket")
+    self.version = try readText(c.pointee.version, "tidewaiter.v1.Clamd.version")
+    self.problem = try readText(c.pointee.problem, "tidewaiter.v1.Clamd.problem")
+  }
+
+  @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
+    let c = message.assumingMemoryBound(to: Tidewaiter__V1__Clamd.self)
+    c.pointee.socket = arena.copy(self.socket)
+    c.pointee.version = arena.copy(self.version)
+    c.pointee.problem = arena.copy(self.problem)
+  }
+}
+
+extension Clamd: JSONRepresentable {
+  package var json: JSONValue {
+    .object([
+      ("socket", .string(self.socket)),
+      ("version", .string(self.version)),
+      ("problem", .string(self.problem)),
     ])
   }
 }
