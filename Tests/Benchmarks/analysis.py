@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +22,8 @@ from place import SCRATCH, Problem, Programs, product, run, within
 
 ROUNDS = max(1, int(os.environ.get("TIDEWAITER_BENCH_ROUNDS", "5")))
 MEMORY_ROUNDS = 3
-# Of what is measured; a machine that is too slow for it gives no figures that are worth anything.
-SECONDS_MAX, SECONDS_A_ROUND_MAX = 420, 240
+# No round begins after these; and what all of it may take, beyond which a machine gives no figures that are worth anything.
+ROUNDS_SECONDS, SECONDS_MAX = 80 * ROUNDS, 900 + 80 * ROUNDS
 
 SYFT_VERSION = "1.18.1"
 SYFT_ENVIRONMENT = {"SYFT_REGISTRY_INSECURE_USE_HTTP": "true", "SYFT_CHECK_FOR_APP_UPDATE": "false"}
@@ -45,14 +46,14 @@ class Figures:
 
 
 class Analysis:
-    """All subjects on one image."""
+    """All subjects on one image; without syft where `syft` is None."""
 
-    def __init__(self, programs, packages_alone, registry, load):
+    def __init__(self, programs, packages_alone, registry, load, syft):
         self.programs, self.packages_alone, self.registry, self.load = programs, packages_alone, registry, load
         self.address = f"{registry.url.removeprefix('http://')}/{load.repository}:{loads.TAG}"
         self.reference = f"bench/{load.repository}:{loads.TAG}"
-        self.syft = [str(syft()), "--quiet", f"registry:{self.address}", "--output", "json"]
-        self.figures = {name: Figures() for name in (OURS, PACKAGES, WARM, SYFT, SKOPEO, FLOOR)}
+        self.syft = syft and [str(syft), "--quiet", f"registry:{self.address}", "--output", "json"]
+        self.figures = {name: Figures() for name in (OURS, PACKAGES, WARM, *([SYFT] if syft else []), SKOPEO, FLOOR)}
         self.inside = {OURS: [], WARM: []}
         self.found = {}
 
@@ -65,7 +66,8 @@ class Analysis:
         self.figures[FLOOR].costs.append(self.floor())
         self.figures[PACKAGES].costs.append(self.ours(self.packages_alone)[0])
         self.figures[SKOPEO].costs.append(self.skopeo())
-        self.figures[SYFT].costs.append(timed(self.syft, SYFT_ENVIRONMENT))
+        if self.syft:
+            self.figures[SYFT].costs.append(timed(self.syft, SYFT_ENVIRONMENT))
 
     def ours(self, programs, inside=None):
         """A fresh daemon, started before the clock. Cold: from `image add --wait` to the whole report in the client's hands;
@@ -104,6 +106,9 @@ class Analysis:
         with started(self.programs, self.registry.url) as daemon:
             run([*daemon.client, "image", "add", self.reference, "--wait"])
             report = run([*daemon.client, "image", "report", self.reference, "--format", "json"])
+        self.found[OURS] = len(json.loads(report)["packages"])
+        if not self.syft:
+            return
         with tempfile.TemporaryFile() as output:
             self.figures[SYFT].peaks.append(watched(self.syft, SYFT_ENVIRONMENT, output)[1].peak)
             output.seek(0)
@@ -116,20 +121,21 @@ class Analysis:
             ours, others = (sum(one["type"] == kind for one in packages) for packages in (report["packages"], theirs))
             if ours != others:
                 raise AssertionError(f"{self.load.name}: tidewaiter finds {ours} packages of {kind} and syft {others}")
-        self.found = {OURS: len(report["packages"]), SYFT: len(theirs)}
+        self.found[SYFT] = len(theirs)
 
     # -- what came out
 
     def rows(self):
         for name, figures in self.figures.items():
+            to_syft = spread(figures.ratios(self.figures[SYFT], "wall")) if self.syft else ""
             yield "| " + " | ".join([
-                self.load.name, name, spread(cost.wall for cost in figures.costs), spread(figures.ratios(self.figures[SYFT], "wall")),
-                spread(cost.cpu for cost in figures.costs), spread(figures.ratios(self.figures[FLOOR], "cpu")),
+                self.load.name, name, spread(cost.wall for cost in figures.costs), to_syft, spread(cost.cpu for cost in figures.costs), spread(figures.ratios(self.figures[FLOOR], "cpu")),
                 *(f"{median(getattr(peak, part) for peak in figures.peaks):.0f}" if figures.peaks else "" for part in ("private", "file"))]
             ) + " |"
 
     def told(self):
-        return (f"- {self.load.text}; packages: {self.found[OURS]}, of syft {self.found[SYFT]}. The scan alone, by the daemon's log: "
+        found = ", ".join(f"{number} by {name}" for name, number in self.found.items())
+        return (f"- {self.load.text}; packages: {found}. The scan alone, by the daemon's log: "
                 f"{spread(self.inside[OURS], 3)} s; with known layers {spread((1000 * one for one in self.inside[WARM]), 1)} ms.")
 
     def goals(self):
@@ -137,7 +143,8 @@ class Analysis:
         if name != loads.SMALL:
             yield goal(f"{name}: CPU to the floor's, packages alone", median(figures[PACKAGES].ratios(figures[FLOOR], "cpu")), GOAL_CPU_PACKAGES)
             yield goal(f"{name}: CPU to the floor's, everything on", median(figures[OURS].ratios(figures[FLOOR], "cpu")), GOAL_CPU)
-        yield goal(f"{name}: wall to syft's", median(figures[OURS].ratios(figures[SYFT], "wall")), GOAL_WALL.get(name, GOAL_WALL_USUAL))
+        if self.syft:
+            yield goal(f"{name}: wall to syft's", median(figures[OURS].ratios(figures[SYFT], "wall")), GOAL_WALL.get(name, GOAL_WALL_USUAL))
         yield goal(f"{name}: ms with known layers", 1000 * median(cost.wall for cost in figures[WARM].costs), GOAL_WARM_MS)
         yield goal(f"{name}: MiB, two slots", median(peak.private for peak in figures[OURS].peaks), GOAL_MIB)
 
@@ -198,23 +205,31 @@ def packages_alone(programs):
 
 def measure(programs):
     registry, every = loads.registry()
-    seconds = SECONDS_MAX + SECONDS_A_ROUND_MAX * ROUNDS
-    with registry, packages_alone(programs) as packages, within(seconds):
-        analyses = [Analysis(programs, packages, registry, load) for load in every.values()]
+    try:
+        peer, absent = syft(), ""
+    except Problem as problem:
+        peer, absent = None, f"There is no syft here, and what it is compared in is not judged: {str(problem).splitlines()[-1]}"
+    with registry, packages_alone(programs) as packages, within(SECONDS_MAX):
+        analyses = [Analysis(programs, packages, registry, load, peer) for load in every.values()]
         for analysis in analyses:  # not counted: everything comes into the page cache
             analysis.ours(programs), analysis.ours(packages), analysis.floor(), analysis.skopeo()
-        timed(analyses[0].syft, SYFT_ENVIRONMENT)
-        for _ in range(ROUNDS):
+        if peer:
+            timed(analyses[0].syft, SYFT_ENVIRONMENT)
+        rounds, begun = 0, time.monotonic()
+        while rounds < ROUNDS and (rounds == 0 or time.monotonic() - begun < ROUNDS_SECONDS):
             for analysis in analyses:
                 analysis.round()
+            rounds += 1
         for analysis in analyses:
             analysis.watch()
         both = [together(programs, registry, every.values()) for _ in range(MEMORY_ROUNDS)]
+    with within(large_layer.SECONDS_MAX):
         large = list(large_layer.peaks(programs, SLOTS))
-    yield (f"{ROUNDS} interleaved rounds with a warm page cache, each scan by a fresh daemon; {MEMORY_ROUNDS} more, not timed, for memory "
+    few = f" (of {ROUNDS}: the machine was too busy for more)" if rounds < ROUNDS else ""
+    yield (f"{rounds} interleaved rounds{few} with a warm page cache, each scan by a fresh daemon; {MEMORY_ROUNDS} more, not timed, for memory "
            f"(1 of syft's; a sample each 10 ms). Median (lowest-highest), ratios round by round. Wall: of the client's commands, with the "
            f"whole report. CPU: of the daemon and its workers. syft {SYFT_VERSION}. \"Packages alone\" is the same daemon beside a worker "
-           "that does not search for secrets. No advisories are loaded.")
+           "that does not search for secrets. No advisories are loaded." + (f" {absent}" if absent else ""))
     yield ""
     for analysis in analyses:
         yield analysis.told()

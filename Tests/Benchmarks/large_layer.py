@@ -17,7 +17,9 @@ from place import SCRATCH, Problem, run
 from support import images, packages
 from support.registry import Registry
 
-SIZES = [100 * 10**6, (10 if os.environ.get("SIZE") == "full" else 1) * 10**9]
+FULL = os.environ.get("SIZE") == "full"
+SIZES = [100 * 10**6, (10 if FULL else 1) * 10**9]
+SECONDS_MAX = 1200 if FULL else 120
 SEED = 7
 POOL_BYTES = 16 << 20
 FILE_BYTES = [64 << 10, 512 << 10, 4 << 20]

@@ -1,15 +1,13 @@
 """PART=throughput: images an hour, from the poll that finds them to their reports; no two share a layer or a package database."""
-import hashlib
 import json
 import os
 import random
 import shutil
-from pathlib import Path
 
 import loads
 from daemon import started
 from measure import Sampler, cpu_seconds, median, spread, timed
-from place import SCRATCH, run, within
+from place import SCRATCH, fingerprint, run, within
 from support import images, packages
 from support.registry import Registry
 
@@ -24,8 +22,7 @@ SECONDS_A_ROUND_MAX = 150
 
 def registry():
     """Debian's docker-registry with all of them in it, to be started."""
-    recipe = [IMAGES, TAGS, PACKAGES, FILES, SEED, Path(loads.__file__).read_text()]
-    folder = SCRATCH / ("many-" + hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16])
+    folder = SCRATCH / ("many-" + fingerprint(__file__))
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         with Registry(folder) as made:
