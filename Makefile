@@ -38,8 +38,9 @@ test: deps ## install, build, lint, run every test
 test-fast: deps ## the part of the tests that takes less than eight minutes
 	Tests/run --fast
 
-soak: deps ## 1,000,000 commands against the queue's model (20 seeds), 5,000 deaths, 500 power cuts: about an hour
+soak: deps ## 1,000,000 commands against the queue's model (20 seeds), 5,000 deaths, 500 power cuts, all ceilings: about an hour
 	$(SWIFT) build --build-tests
+	TIDEWAITER_CEILINGS=all PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -s Tests/Integration/test_ceilings.py
 	TIDEWAITER_MODEL_COMMANDS=50000 $(SWIFT) test --skip-build --filter QueueModelTests
 	TIDEWAITER_KILL_ROUNDS=5000 TIDEWAITER_POWER_CUTS=500 PYTHONDONTWRITEBYTECODE=1 \
 	  /usr/bin/python3 -m pytest -s Tests/Integration/test_kill_rounds.py Tests/Integration/test_power_cut.py
@@ -50,10 +51,10 @@ demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it runn
 simulators: deps ## a product to try the daemon against, VENDOR=harbor and so on (without: which there are)
 	Tests/Simulators/run.py $(VENDOR)
 
-bench: deps ## measure, beside peers: PART=scan, idle, rpc, poll, selection, queue, secrets, jail or all (Tests/Benchmarks/RESULTS.md)
+bench: deps ## measure, beside peers: PART=analysis, throughput, idle, rpc, poll, selection, queue, secrets, jail or all (Tests/Benchmarks/RESULTS.md)
 	Tests/Benchmarks/run.py $(PART) $(if $(RECORD),--record)
 
-fuzz: deps ## a minute of libFuzzer on frames and messages, and a million random frames
+fuzz: deps ## a minute of libFuzzer on each of frames, tar, package databases, jars, programs, manifests; a million random frames
 	Tests/Fuzz/run 60
 	RANDOM_FRAMES=1000000 $(SWIFT) test --filter RandomFrameTests
 

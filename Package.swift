@@ -142,6 +142,7 @@ let package = Package(
       "Daemon",
       [
         "Model", "Digests", "StorageMessages", "Registry", "Store", "Queue", "Selection", "Inventory", "Advisories",
+        "Matching",
         "Pipeline", "ProtobufRuntime", "RPC", "API", "YAML", "CPosix", "Posix", "Zones",
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -182,6 +183,10 @@ let package = Package(
     .executableTarget(
       name: "secrets-benchmark", dependencies: ["Secrets", "Inventory", "StorageMessages"],
       path: "Tests/Benchmarks/Secrets", swiftSettings: strict),
+    // The worker without its search for secrets: Tests/Benchmarks/analysis.py runs it.
+    .executableTarget(
+      name: "packages-worker", dependencies: ["Analysis", "Inventory", "Jail"], path: "Tests/Benchmarks/PackagesWorker",
+      swiftSettings: strict, linkerSettings: lean),
 
     // Unit tests of rooms. What users see is tested in Tests/Integration, against real processes.
     library("TestSupport", ["Posix", .product(name: "Logging", package: "swift-log")]),

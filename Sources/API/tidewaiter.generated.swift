@@ -3233,6 +3233,10 @@ package struct OperatingSystem: ProtoMessage {
   package var id: String = ""
   package var version: String = ""
   package var prettyName: String = ""
+  /// the last day of fixes for everybody, "2020-06-30"; empty: not known
+  package var endOfLife: String = ""
+  /// that day was over when the report was matched
+  package var isPastEndOfLife: Bool = false
 
   package init() {}
 
@@ -3247,6 +3251,8 @@ package struct OperatingSystem: ProtoMessage {
     self.id = try readText(c.pointee.id, "tidewaiter.v1.OperatingSystem.id")
     self.version = try readText(c.pointee.version, "tidewaiter.v1.OperatingSystem.version")
     self.prettyName = try readText(c.pointee.pretty_name, "tidewaiter.v1.OperatingSystem.pretty_name")
+    self.endOfLife = try readText(c.pointee.end_of_life, "tidewaiter.v1.OperatingSystem.end_of_life")
+    self.isPastEndOfLife = c.pointee.is_past_end_of_life != 0
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3254,6 +3260,8 @@ package struct OperatingSystem: ProtoMessage {
     c.pointee.id = arena.copy(self.id)
     c.pointee.version = arena.copy(self.version)
     c.pointee.pretty_name = arena.copy(self.prettyName)
+    c.pointee.end_of_life = arena.copy(self.endOfLife)
+    c.pointee.is_past_end_of_life = self.isPastEndOfLife ? 1 : 0
   }
 }
 
@@ -3263,6 +3271,8 @@ extension OperatingSystem: JSONRepresentable {
       ("id", .string(self.id)),
       ("version", .string(self.version)),
       ("prettyName", .string(self.prettyName)),
+      ("endOfLife", .string(self.endOfLife)),
+      ("isPastEndOfLife", .bool(self.isPastEndOfLife)),
     ])
   }
 }

@@ -45,10 +45,11 @@ struct BlockReader {
     padding = (TarHeader.blockBytes - size % TarHeader.blockBytes) % TarHeader.blockBytes
   }
 
-  /// Appends up to `limit` bytes of the body. Memory grows with what comes, not with what a header claims.
+  /// Appends up to `limit` bytes of the body. Room is made for all of them at once, so that a body is never held twice;
+  /// memory that no byte was written to is not the process's yet, so what a header only claims costs none.
   mutating func readBody(into bytes: inout [UInt8], limit: Int) throws(LayerError) {
     var wanted = min(limit, bodyLeft)
-    bytes.reserveCapacity(bytes.count + min(wanted, 1 << 20))
+    bytes.reserveCapacity(bytes.count + wanted)
     while wanted > 0 {
       let count = try piece(min(wanted, bodyLeft))
       bytes.append(contentsOf: chunk[..<count])

@@ -15,10 +15,12 @@ struct FileContents {
   private var secrets: [UInt64: [SecretRecord]] = [:]
   private var findingsCount = 0
   private var isFindingLimitTold = false
+  private var secretBytesLeft: Int
 
   init(limits: AnalysisLimits, secretSearch: LayerAnalyser.SecretSearch?) {
     self.limits = limits
     self.secretSearch = secretSearch
+    secretBytesLeft = limits.secretsBytes
   }
 
   /// Notes the entry that the reader stands on, and forgets what an earlier one of its path was. Returns what is to be told.
@@ -82,7 +84,7 @@ struct FileContents {
     if language != nil || isText { hold(language == nil ? limits.secretFileBytes : limits.fileBytes, &body) }
     var errors: [LayerError] = []
     if let language { errors += try parse(language, reader, body, &collector, stream) }
-    if isText, let secretSearch { errors += try search(reader, body, stream, secretSearch) }
+    if isText, let secretSearch { errors += try search(reader, body, &collector, stream, secretSearch) }
     if let failure { throw failure }
     return errors
   }
@@ -110,6 +112,7 @@ struct FileContents {
     if !database.packages.isEmpty {
       let hash = PathHash(path).value
       if language.isLockFile { lockFiles[hash] = database } else { databases[hash] = database }
+      try collector.keep(path: path.count)
     }
     if let failure { throw failure }
     return (errors + found).map { error in
@@ -120,7 +123,8 @@ struct FileContents {
   }
 
   private mutating func search(
-    _ reader: TarReader, _ body: [UInt8], _ stream: LayerStream, _ look: LayerAnalyser.SecretSearch
+    _ reader: TarReader, _ body: [UInt8], _ collector: inout PackageCollector, _ stream: LayerStream,
+    _ look: LayerAnalyser.SecretSearch
   ) throws(LayerError) -> [LayerError] {
     try stream.checkTime()
     var found: [SecretRecord] = []
@@ -130,22 +134,28 @@ struct FileContents {
     } catch {
       errors = [error]
     }
-    if !found.isEmpty { secrets[PathHash(reader.path.bytes).value] = found }
+    let bytes = found.reduce(0) { $0 + $1.value.count + $1.excerpt.utf8.count }
+    guard bytes <= secretBytesLeft else {
+      return errors + [
+        LayerError(
+          .secretLimit, "the layer's secrets are longer than the \(limits.secretsBytes) bytes that are kept of them",
+          path: reader.pathBytes)
+      ]
+    }
+    secretBytesLeft -= bytes
+    if !found.isEmpty {
+      secrets[PathHash(reader.path.bytes).value] = found
+      try collector.keep(path: found.count * reader.path.count)
+    }
     return errors
   }
 
   private func withFile<R>(
     _ reader: TarReader, _ body: [UInt8], _ look: (LayerFile) throws(LayerError) -> R
   ) throws(LayerError) -> R {
-    let result: Result<R, LayerError> = body.withUnsafeBytes { bytes in
-      do throws(LayerError) {
-        return .success(
-          try look(LayerFile(path: reader.path.bytes, mode: reader.mode, size: reader.size, bytes: bytes)))
-      } catch {
-        return .failure(error)
-      }
+    try body.withBytes { (bytes) throws(LayerError) in
+      try look(LayerFile(path: reader.path.bytes, mode: reader.mode, size: reader.size, bytes: bytes))
     }
-    return try result.get()
   }
 
   /// Hands over what was found, in the order of the paths.

@@ -11,10 +11,10 @@ struct LayerContents {
   private var watched: [[UInt8]: WatchedEntry] = [:]
   private var databases: [[UInt8]: PackageDatabase] = [:]
   private var osReleases: [[UInt8]: OSRelease] = [:]
+  private var held: HeldDatabases
   private var whiteouts: [[UInt8]] = []
   private var opaqueDirectories: [[UInt8]] = []
   private var droppedWhiteouts = 0
-  private var keptPathBytes = 0
   private var statusFiles = 0
   private var faults: [LayerError] = []
   /// Used again for each file that is held.
@@ -24,6 +24,7 @@ struct LayerContents {
     self.limits = limits
     files = FileContents(limits: limits, secretSearch: secretSearch)
     collector = PackageCollector(limits: limits)
+    held = HeldDatabases(limits: limits)
   }
 
   /// Looks at the entry that the reader stands on. Throws what ends the reading of the layer.
@@ -47,6 +48,7 @@ struct LayerContents {
       }
     }
     replace(path, by: reader, meaning)
+    if let entry = watched[path] { try collector.keep(path: path.count + entry.linkTarget.count) }
     switch reader.kind {
     case .file where meaning != .ancestor: try readFile(meaning, path, reader, stream)
     case .hardLink where meaning != .ancestor: copyLinked(meaning, path, to: reader.linkTarget())
@@ -121,10 +123,7 @@ struct LayerContents {
       path.append(contentsOf: name)
       whiteouts.append(path)
     }
-    keptPathBytes += path.count + 16
-    guard keptPathBytes <= limits.keptPathBytes else {
-      throw LayerError(.keptPathLimit, "the layer removes more paths than are kept")
-    }
+    try collector.keep(path: path.count)
   }
 
   // MARK: - Watched paths
@@ -154,6 +153,7 @@ struct LayerContents {
     watched[path] = nil
     databases[path] = nil
     osReleases[path] = nil
+    held.forget(path)
     faults.removeAll { $0.path == path }
   }
 
@@ -185,6 +185,10 @@ struct LayerContents {
       }
     }
     osReleases[path] = osReleases[targetPath]
+    if !held.copy(targetPath, to: path) {
+      report(
+        LayerError(.hardLinkNotKept, "is a hard link to a database that is too large to be held twice", path: path))
+    }
     for var error in faults where error.path == targetPath {
       error.path = path
       report(error)
@@ -194,27 +198,13 @@ struct LayerContents {
   private mutating func readFile(
     _ meaning: WatchedPath, _ path: [UInt8], _ reader: TarReader, _ stream: LayerStream
   ) throws(LayerError) {
-    if meaning == .rpmSQLiteLog {
-      // Frames in it are newer than the database beside it.
-      if reader.size > 0 {
-        report(
-          LayerError(
-            .databaseIncomplete, "the rpm database's write-ahead log is not read: packages may be missing", path: path))
-      }
-      return
-    }
-    if meaning == .rpmBerkeley || meaning == .rpmNDB {
-      let format = meaning == .rpmNDB ? "ndb" : "Berkeley DB"
-      report(
-        LayerError(
-          .databaseNotSupported, "rpm database in Berkeley DB/ndb format is not read yet (\(format))", path: path))
-      return
-    }
+    // As SQLite leaves a log that it has done with.
+    if meaning == .rpmSQLiteLog && reader.size == 0 { return }
     if reader.isSparse {
       report(LayerError(.fileSparse, "is stored as a sparse file, which is not read", path: path))
       return
     }
-    let limit = meaning == .osRelease ? limits.osReleaseBytes : limits.fileBytes
+    let limit = meaning.isRelease ? limits.osReleaseBytes : limits.fileBytes
     var isComplete = reader.size <= limit
     if !isComplete {
       report(LayerError(.fileTooLarge, "has \(reader.size) bytes; only the first \(limit) are read", path: path))
@@ -227,7 +217,13 @@ struct LayerContents {
       failure = error
       isComplete = false
     }
-    try parse(meaning, path, isComplete: isComplete, stream)
+    switch meaning {
+    case .rpmSQLite where isComplete && held.hold(&body, at: path): break
+    case .rpmSQLiteLog:
+      databases[path] = collector.takeDatabase(kind: meaning.databaseKind ?? "", path: path).0
+      if !held.hold(&body, at: path) { report(Self.logNotRead("it is too large to be held"), at: path) }
+    default: try parse(meaning, path, isComplete: isComplete, stream)
+    }
     shrinkBody()
     if let failure { throw failure }
   }
@@ -236,30 +232,65 @@ struct LayerContents {
     _ meaning: WatchedPath, _ path: [UInt8], isComplete: Bool, _ stream: LayerStream
   ) throws(LayerError) {
     var errors: [LayerError] = []
-    switch meaning {
-    case .ancestor, .rpmSQLiteLog, .rpmBerkeley, .rpmNDB: return
-    case .osRelease:
-      osReleases[path] = body.withUnsafeBytes { OSRelease(parsing: $0, textBytes: limits.textBytes) }
-      return
-    case .apkInstalled:
-      body.withUnsafeBytes { ApkInstalled.parse($0, isComplete: isComplete, into: &collector) }
-    case .dpkgStatus, .dpkgStatusFile:
-      let isControlFile = meaning == .dpkgStatusFile
-      body.withUnsafeBytes {
-        DpkgStatus.parse($0, isControlFile: isControlFile, isComplete: isComplete, into: &collector)
+    var failure: LayerError?
+    func checkTime() throws(LayerError) { try stream.checkTime() }
+    do throws(LayerError) {
+      switch meaning {
+      case .ancestor, .rpmSQLiteLog: return
+      case .release(let file):
+        osReleases[path] = body.withUnsafeBytes { OSRelease(parsing: $0, as: file, textBytes: limits.textBytes) }
+        return
+      case .apkInstalled:
+        body.withUnsafeBytes { ApkInstalled.parse($0, isComplete: isComplete, into: &collector) }
+      case .dpkgStatus, .dpkgStatusFile:
+        let isControlFile = meaning == .dpkgStatusFile
+        body.withUnsafeBytes {
+          DpkgStatus.parse($0, isControlFile: isControlFile, isComplete: isComplete, into: &collector)
+        }
+      case .rpmSQLite where !isComplete:
+        errors = [LayerError(.databaseIncomplete, "the rpm database is cut; no package of it was read")]
+      case .rpmSQLite: errors = try RPMSQLite.read(&body, into: &collector, checkTime: checkTime)
+      case .rpmNDB:
+        errors = try body.withBytes { (bytes) throws(LayerError) in
+          try RPMNDB.read(bytes, into: &collector, checkTime: checkTime)
+        }
+      case .rpmBerkeley:
+        errors = try body.withBytes { (bytes) throws(LayerError) in
+          try RPMBerkeley.read(bytes, into: &collector, checkTime: checkTime)
+        }
       }
-    case .rpmSQLite:
-      guard isComplete else {
-        errors = [LayerError(.databaseIncomplete, "the rpm database is cut; no package of it was read", path: path)]
-        break
-      }
-      errors = try RPMSQLite.read(&body, into: &collector) { () throws(LayerError) in try stream.checkTime() }
+    } catch {
+      failure = error
     }
     let (database, found) = collector.takeDatabase(kind: meaning.databaseKind ?? "", path: path)
     databases[path] = database
-    for var error in errors + found {
-      error.path = path
-      report(error)
+    for error in errors + found { report(error, at: path) }
+    if let failure { throw failure }
+  }
+
+  private mutating func report(_ error: LayerError, at path: [UInt8]) {
+    var error = error
+    error.path = path
+    report(error)
+  }
+
+  // MARK: - Databases with logs
+
+  private static func logNotRead(_ reason: String) -> LayerError {
+    LayerError(
+      .databaseIncomplete, "the rpm database's write-ahead log is not read, as \(reason): packages may be missing")
+  }
+
+  /// Reads what was held. To be called once the layer's entries were all taken, or as many as there will be.
+  mutating func readHeld(_ stream: LayerStream) throws(LayerError) {
+    while let (path, log) = held.takeDatabase(into: &body) {
+      for error in try WriteAheadLog.apply(
+        log, to: &body, limit: limits.fileBytes, checkTime: { () throws(LayerError) in try stream.checkTime() })
+      { report(error, at: WatchedPaths.log(of: path)) }
+      try parse(.rpmSQLite, path, isComplete: true, stream)
+    }
+    for path in held.paths {
+      report(Self.logNotRead("its database is not in this layer, or was not held"), at: path)
     }
   }
 }

@@ -1,7 +1,8 @@
 import Inventory
 import StorageMessages
 
-/// Takes the packages of one layer within its bounds, from one database after another.
+/// Takes the packages of one layer within its bounds, from one database after another; keeps account of what else the layer
+/// may have of memory.
 struct PackageCollector {
   private(set) var packages: [Package] = []
   /// Records without a name or version, or with a text over its bound.
@@ -13,12 +14,14 @@ struct PackageCollector {
   private var bytesLeft: Int
   /// Of what archives of the layer may be unpacked to.
   private var archiveBytesLeft: Int
+  private var pathBytesLeft: Int
 
   init(limits: AnalysisLimits) {
     self.limits = limits
     packagesLeft = limits.packages
     bytesLeft = limits.packageBytes
     archiveBytesLeft = limits.layerArchiveBytes
+    pathBytesLeft = limits.keptPathBytes
   }
 
   mutating func add(_ package: Package) {
@@ -50,6 +53,15 @@ struct PackageCollector {
     guard bytes <= archiveBytesLeft else { return false }
     archiveBytesLeft -= bytes
     return true
+  }
+
+  /// Takes a path that is kept from the layer's share. Throws once that is used up, which ends the reading of the layer.
+  mutating func keep(path bytes: Int) throws(LayerError) {
+    pathBytesLeft -= bytes + 16
+    guard pathBytesLeft >= 0 else {
+      throw LayerError(
+        .keptPathLimit, "the layer names more paths of what it removes, lists or gives away than are kept")
+    }
   }
 
   mutating func addMalformed() { malformed += 1 }

@@ -50,7 +50,10 @@ final class ZstdSource: ChunkSource {
 
   private func error(_ status: Int) -> LayerError {
     if 0 &- UInt(bitPattern: status) == Self.windowTooLarge {
-      return LayerError(.windowTooLarge, "the zstd stream needs a window over \(1 << (windowLog - 20)) MiB")
+      let isLargest = windowLog >= AnalysisLimits.zstdLargeWindowLog
+      return LayerError(
+        isLargest ? .windowTooLarge : .windowNotAllowed,
+        "the zstd stream needs a window over \(1 << (windowLog - 20)) MiB")
     }
     return LayerError(.corrupt, "the zstd stream is corrupt: \(String(cString: ZSTD_getErrorName(status)))")
   }

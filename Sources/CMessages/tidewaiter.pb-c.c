@@ -11023,7 +11023,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__malware_summary__descriptor =
   (ProtobufCMessageInit) tidewaiter__v1__malware_summary__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__v1__operating_system__field_descriptors[3] =
+static const ProtobufCFieldDescriptor tidewaiter__v1__operating_system__field_descriptors[5] =
 {
   {
     "id",
@@ -11061,16 +11061,42 @@ static const ProtobufCFieldDescriptor tidewaiter__v1__operating_system__field_de
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "end_of_life",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OperatingSystem, end_of_life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_past_end_of_life",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__V1__OperatingSystem, is_past_end_of_life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__v1__operating_system__field_indices_by_name[] = {
+  3,   /* field[3] = end_of_life */
   0,   /* field[0] = id */
+  4,   /* field[4] = is_past_end_of_life */
   2,   /* field[2] = pretty_name */
   1,   /* field[1] = version */
 };
 static const ProtobufCIntRange tidewaiter__v1__operating_system__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor =
 {
@@ -11080,7 +11106,7 @@ const ProtobufCMessageDescriptor tidewaiter__v1__operating_system__descriptor =
   "Tidewaiter__V1__OperatingSystem",
   "tidewaiter.v1",
   sizeof(Tidewaiter__V1__OperatingSystem),
-  3,
+  5,
   tidewaiter__v1__operating_system__field_descriptors,
   tidewaiter__v1__operating_system__field_indices_by_name,
   1,  tidewaiter__v1__operating_system__number_ranges,

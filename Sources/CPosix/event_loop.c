@@ -180,6 +180,10 @@ int cposix_open(const char *path, int flags, mode_t mode) { return open(path, fl
 
 void cposix_trim_memory(void) { malloc_trim(0); }
 
+int cposix_bound_kept_memory(size_t bytes) {
+  return mallopt(M_TRIM_THRESHOLD, (int)bytes) && mallopt(M_MMAP_THRESHOLD, (int)bytes) ? 0 : -1;
+}
+
 int cposix_not_dumpable(void) { return prctl(PR_SET_DUMPABLE, 0); }
 
 int cposix_name_thread(const char *name) { return prctl(PR_SET_NAME, name); }

@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 int cposix_spawn_worker(
-    const char *path, const char *first, const char *second, int input, int output, int contents, pid_t *pid, int *life) {
+    const char *path, char *const arguments[], int input, int output, int contents, pid_t *pid, int *life) {
   // Swift's crash reporter would hold a crashed worker for minutes.
   char *const environment[] = {"SWIFT_BACKTRACE=enable=no", "LC_ALL=C.UTF-8", NULL};
-  char *const arguments[] = {(char *)path, (char *)(first ? first : second), (char *)(first ? second : NULL), NULL};
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   int status = posix_spawn_file_actions_init(&actions);

@@ -94,7 +94,7 @@ package final class Daemon: Sendable {
     let progress = ScanProgress()
     let scanner = Scanner(
       store: store, queue: queue, registries: registries, matcher: matcher, progress: progress,
-      settings: Scanner.Settings(configuration, workerProgram: workerProgram, workerArgument: sandbox.argument),
+      settings: Scanner.Settings(configuration, workerProgram: workerProgram, workerArguments: sandbox.arguments),
       clock: clock, log: log)
     self.scanner = scanner
     let intake = Intake(store: store, queue: queue, clock: clock) { scanner.poke() }
@@ -271,10 +271,10 @@ extension TransportTimeouts {
 }
 
 extension Scanner.Settings {
-  init(_ configuration: Configuration, workerProgram: String, workerArgument: WorkerProtocol.Argument?) {
+  init(_ configuration: Configuration, workerProgram: String, workerArguments: [WorkerProtocol.Argument]) {
     self.init(
       slots: configuration.scannerSlots, workers: configuration.scannerWorkers, workerProgram: workerProgram)
-    self.workerArgument = workerArgument
+    self.workerArguments = workerArguments
     imageBytesMaximum = UInt64(configuration.scannerImageBytesMaximum)
     malware = configuration.malware
   }

@@ -6,10 +6,14 @@ import Synchronization
 final class MemoryTrim: Sendable {
   /// Short enough that a burst's memory does not stay for long, long enough not to give back what is used again at once.
   private static let interval = Duration.seconds(20)
+  /// What each heap may keep at its end; larger blocks are memory of their own, given back at once.
+  private static let keptBytes = 1 << 20
 
   private let task = Mutex<Task<Void, Never>?>(nil)
 
   func start() {
+    // Refused, more memory stays with the process: no reason not to start.
+    _ = cposix_bound_kept_memory(Self.keptBytes)
     task.withLock { task in
       task = Task {
         while true {

@@ -34,7 +34,7 @@ struct SandboxState: Sendable {
   }
 
   /// What a worker that is to read layers is told.
-  var argument: WorkerProtocol.Argument? { setting == .bestEffort ? .bestEffort : nil }
+  var arguments: [WorkerProtocol.Argument] { setting == .bestEffort ? [.bestEffort] : [] }
 
   /// What is missing, with the reasons; empty where nothing is.
   var missing: String { report.missing.map { "\($0.name) (\($0.detail))" }.joined(separator: ", ") }

@@ -9,8 +9,10 @@ package struct AnalysisLimits: Sendable {
   package var expansionFreeBytes = 256 << 20
   /// CPU time of the analysing thread. The worker's RLIMIT_CPU lies above it, for loops that this check cannot see.
   package var cpuSeconds = 300
-  /// Logarithm of the largest zstd window: 128 MiB, the zstd tool's own default.
-  package var zstdWindowLog: Int32 = 27
+  /// Logarithm of the largest zstd window that any layer may have: 8 MiB, what every decoder takes (RFC 8878).
+  package var zstdWindowLog: Int32 = 23
+  /// The same where a worker was told that it may: 128 MiB, the zstd tool's own default.
+  package static let zstdLargeWindowLog: Int32 = 27
   /// Headers in a tar stream, extension headers included.
   package var entries = 2_000_000
   /// Length of a path inside the image, and of a link's target; entries beyond it are dropped and counted.
@@ -19,15 +21,21 @@ package struct AnalysisLimits: Sendable {
   package var extensionBytes = 1 << 20
   /// A file held in memory to be parsed.
   package var fileBytes = 64 << 20
+  /// Databases in SQLite format and their write-ahead logs, which are held until the layer ends, all together.
+  package var heldDatabaseBytes = 64 << 20
+  /// An rpm header that is put together from the pages of its database.
+  package var rpmHeaderBytes = 32 << 20
   /// An os-release file.
   package var osReleaseBytes = 1 << 20
   /// Files below `var/lib/dpkg/status.d` in one layer.
   package var databaseFiles = 20_000
-  /// Whiteouts and other paths kept, all together.
-  package var keptPathBytes = 16 << 20
+  /// Paths kept, all together: of what a layer removes, and of the files that packages and secrets were found in. This,
+  /// `packageBytes`, `secretsBytes` and what is bounded by number stay together below what an answer may have, so that no
+  /// layer is lost for saying too much.
+  package var keptPathBytes = 12 << 20
   /// Packages of one layer, and their texts all together.
   package var packages = 100_000
-  package var packageBytes = 32 << 20
+  package var packageBytes = 20 << 20
   /// A package's name, version or another of its texts; a value of os-release.
   package var textBytes = 1_024
   /// How far a NUL in a file tells that it is no text.
@@ -39,6 +47,8 @@ package struct AnalysisLimits: Sendable {
   package var secrets = 5_000
   package var secretBytes = 8_192
   package var excerptBytes = 256
+  /// Secrets of one layer with their excerpts, all together.
+  package var secretsBytes = 8 << 20
   /// Findings on files of one layer.
   package var fileFindings = 1_000
   /// Archives in archives, the outermost counted.

@@ -33,9 +33,10 @@ struct AnalysisValidator {
     try require(analysis.watched.count <= watchedMax, "it watches too many paths")
     let files = analysis.databases.count + analysis.lockFiles.count
     try require(files <= watchedMax + limits.packages, "it has too many databases")
-    try require(analysis.osReleases.count <= WatchedPaths.osReleases.count, "it has too many os-release files")
+    let releases = WatchedPaths.osReleases.count + WatchedPaths.otherReleases.count
+    try require(analysis.osReleases.count <= releases, "it has too many os-release files")
     for file in analysis.osReleases {
-      try require(WatchedPaths.all.meaning(of: file.path) == .osRelease, "an os-release file has another path")
+      try require(WatchedPaths.all.meaning(of: file.path)?.isRelease == true, "an os-release file has another path")
       let os = file.os ?? OSRelease()
       let texts = [os.id, os.versionId, os.name, os.prettyName, os.versionCodename, os.variantId] + os.idLike
       try require(texts.count <= 6 + 16 && texts.allSatisfy(isShort), "an os-release file's values are too long")

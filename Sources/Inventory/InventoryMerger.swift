@@ -4,19 +4,16 @@ import StorageMessages
 /// specification, "Applying Changesets"). Pure: the same analyses always give the same inventory. Layers are added one by
 /// one, so that their analyses need not all be in memory at once.
 package struct InventoryMerger: ~Copyable {
-  /// Packages taken from all layers together, replaced ones included: a bound on memory, as each layer is bounded only
-  /// for itself.
-  package static let packagesMax = 1_000_000
-  /// Faults of all layers together that become findings.
-  static let faultsMax = 5_000
-
   package static func merge(_ layers: [LayerAnalysis?]) -> MergedInventory {
     var merger = InventoryMerger()
     for layer in layers { merger.add(layer) }
     return merger.result()
   }
 
-  package init(packagesMax: Int = InventoryMerger.packagesMax) { self.packagesMax = packagesMax }
+  package init(limits: ImageLimits = .standard) {
+    self.limits = limits
+    files = LayeredFiles(limits: limits)
+  }
 
   private struct PackageKey: Hashable {
     let type: String
@@ -47,13 +44,13 @@ package struct InventoryMerger: ~Copyable {
   }
 
   private let tree = ImageTree()
-  private var files = LayeredFiles()
+  private var files: LayeredFiles
   /// Each package of the image as it is so far, with the first layer of its unbroken presence.
   private var origins: [PackageKey: Int] = [:]
   private var view: [Located] = []
   private var removals: [Removal] = []
   private var inventory = MergedInventory()
-  private let packagesMax: Int
+  private let limits: ImageLimits
   private var layers = 0
   private var faults = 0
   private var packages = 0
@@ -87,7 +84,7 @@ package struct InventoryMerger: ~Copyable {
 
   private mutating func addFiles(of layer: LayerAnalysis, _ malware: [FileMalware], _ index: Int) -> Bool {
     // Taken out while it changes: admitting a database changes this too.
-    var files = exchange(&self.files, with: LayeredFiles())
+    var files = exchange(&self.files, with: LayeredFiles(limits: limits))
     let isChanged = files.add(layer, index, malware: malware) { admit($0, index) }
     self.files = files
     return isChanged
@@ -125,22 +122,22 @@ package struct InventoryMerger: ~Copyable {
   /// Takes one of the findings that a hostile layer can cause by the thousand.
   private mutating func report(_ finding: FindingRecord) {
     faults += 1
-    if faults <= Self.faultsMax {
+    if faults <= limits.faults {
       inventory.findings.append(finding)
-    } else if faults == Self.faultsMax + 1 {
+    } else if faults == limits.faults + 1 {
       inventory.findings.append(
-        MergeFinding.limit.record("more than \(Self.faultsMax) faults were found in the image's layers", layer: nil))
+        MergeFinding.limit.record("more than \(limits.faults) faults were found in the image's layers", layer: nil))
     }
   }
 
   private mutating func admit(_ database: PackageDatabase, _ layer: Int) -> PackageDatabase? {
-    let isFirst = packages <= packagesMax
+    let isFirst = packages <= limits.packages
     packages += database.packages.count
-    if packages <= packagesMax { return database }
+    if packages <= limits.packages { return database }
     if isFirst {
       inventory.findings.append(
         MergeFinding.limit.record(
-          "the image's layers list more than \(packagesMax) packages; further databases are left out",
+          "the image's layers list more than \(limits.packages) packages; further databases are left out",
           path: database.path, layer: layer))
     }
     return nil
@@ -222,8 +219,12 @@ package struct InventoryMerger: ~Copyable {
       MergedInventory.Malware(record: file.content, layer: file.layer, hiddenBy: file.hiddenBy)
     }
     inventory.fileFindings = files.findings.map { MergedInventory.FileFault(record: $0.content, layer: $0.layer) }
+    for message in files.leftOut {
+      inventory.findings.append(MergeFinding.limit.record(message, layer: nil))
+    }
     reportRemovals()
     reportLinks()
+    reportLogs()
     return inventory
   }
 
@@ -266,10 +267,12 @@ package struct InventoryMerger: ~Copyable {
     }
   }
 
-  /// A watched file that is found through a link to a place that is not watched was not read: that is said.
+  /// A watched file that is found through a link to a place that is not watched was not read: that is said, but of what is
+  /// only looked at for want of an os-release file.
   private mutating func reportLinks() {
     var reported = Set<[UInt8]>()
-    for path in WatchedPaths.all.files.map(\.path) + [WatchedPaths.statusDirectory] {
+    let others = Set(WatchedPaths.otherReleases.map(\.path))
+    for path in WatchedPaths.all.files.map(\.path) + [WatchedPaths.statusDirectory] where !others.contains(path) {
       switch tree.lookUp(path) {
       case .found: break
       case .absent(let target, let link?)
@@ -286,18 +289,36 @@ package struct InventoryMerger: ~Copyable {
     }
   }
 
+  /// A database over the write-ahead log of a lower layer: SQLite would read both together, and no layer has both. A log over
+  /// the database of a lower layer was told with its layer.
+  private mutating func reportLogs() {
+    for (path, meaning) in WatchedPaths.all.files where meaning == .rpmSQLite {
+      guard case .found(let database, let place) = tree.lookUp(path), case .file(let databaseFile) = database.kind,
+        place == path,
+        case .found(let log, let logPlace) = tree.lookUp(WatchedPaths.log(of: path)),
+        case .file(let logFile) = log.kind,
+        logFile.database != nil, logFile.layer < databaseFile.layer
+      else { continue }
+      inventory.findings.append(
+        MergeFinding.logOfOtherLayer.record(
+          "the write-ahead log is of another layer than its database, and was not applied: packages may be missing",
+          path: logPlace, layer: logFile.layer))
+    }
+  }
+
   // MARK: - The distribution
 
   private mutating func chooseOS() -> OSRelease? {
-    let files = WatchedPaths.osReleases.compactMap { path -> (path: [UInt8], file: ImageTree.File)? in
-      guard case .found(let node, let place) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil
-      else {
-        return nil
-      }
-      return (place, file)
-    }
+    let files = releases(at: WatchedPaths.osReleases)
     let kinds = Set(view.filter { !$0.packages.isEmpty }.compactMap { $0.file.database?.kind })
     guard let chosen = files.first, let os = chosen.file.os else {
+      if let other = releases(at: WatchedPaths.otherReleases.map(\.path)).first, let os = other.file.os {
+        inventory.notes.append(
+          "the image has no os-release file: it is taken for \(os.id) \(os.versionId), as \(storedText(other.path)) says"
+        )
+        reportMismatch(of: os, with: kinds, other)
+        return os
+      }
       if !kinds.isEmpty {
         inventory.findings.append(
           MergeFinding.osReleaseMissing.record(
@@ -313,14 +334,30 @@ package struct InventoryMerger: ~Copyable {
           "two os-release files disagree: \(os.id) \(os.versionId) is used, \(storedText(other.path)) says"
             + " \(otherOS.id) \(otherOS.versionId)", path: chosen.path, layer: chosen.file.layer))
     }
+    reportMismatch(of: os, with: kinds, chosen)
+    return os
+  }
+
+  private typealias PlacedFile = (path: [UInt8], file: ImageTree.File)
+
+  private func releases(at paths: [[UInt8]]) -> [PlacedFile] {
+    paths.compactMap { path in
+      guard case .found(let node, let place) = tree.lookUp(path), case .file(let file) = node.kind, file.os != nil
+      else {
+        return nil
+      }
+      return (place, file)
+    }
+  }
+
+  private mutating func reportMismatch(of os: OSRelease, with kinds: Set<String>, _ chosen: PlacedFile) {
     if let expected = DistributionFamily(os)?.databaseKind {
       for kind in kinds.sorted() where kind != expected {
         inventory.findings.append(
           MergeFinding.osReleaseMismatch.record(
-            "os-release says \(os.id), whose packages are in \(expected) databases, but the image has a \(kind) database",
+            "\(storedText(chosen.path)) says \(os.id), whose packages are in \(expected) databases, but the image has a \(kind) database",
             path: chosen.path, layer: chosen.file.layer))
       }
     }
-    return os
   }
 }

@@ -12,6 +12,8 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
     case trailingBytes = "LAYER_TRAILING_BYTES"
     case compressionNotSupported = "LAYER_COMPRESSION_NOT_SUPPORTED"
     case windowTooLarge = "LAYER_WINDOW_TOO_LARGE"
+    /// Not larger than may be, but than this analyser was allowed.
+    case windowNotAllowed = "LAYER_WINDOW_NOT_ALLOWED"
     case expansionLimit = "LAYER_EXPANSION_LIMIT"
     case cpuLimit = "LAYER_CPU_LIMIT"
     case notTar = "LAYER_NOT_TAR"

@@ -19,6 +19,22 @@ struct LayeredFiles {
   /// Those that were hidden too: what a layer once held can be fetched for ever. So with malware.
   private(set) var secrets: [Placed<SecretRecord>] = []
   private(set) var malware: [Placed<FileMalware>] = []
+  private let limits: ImageLimits
+  private var areSecretsLeftOut = false
+  private var areFindingsLeftOut = false
+  private var isMalwareLeftOut = false
+
+  init(limits: ImageLimits) { self.limits = limits }
+
+  /// What is to be told of what was more than an image may have.
+  var leftOut: [String] {
+    (areSecretsLeftOut
+      ? ["the image's layers hold more than \(limits.secrets) secrets; further ones are left out"] : [])
+      + (areFindingsLeftOut
+        ? ["more than \(limits.fileFindings) files of the image have odd modes; further ones are left out"] : [])
+      + (isMalwareLeftOut
+        ? ["more than \(limits.malware) files in the image's layers hold malware; further ones are left out"] : [])
+  }
 
   /// What one layer takes out of sight below it.
   private struct Cover {
@@ -72,9 +88,15 @@ struct LayeredFiles {
       guard let taken = admit(file) else { continue }
       lockFiles.append(Placed(path: file.path, layer: index, content: taken))
     }
-    findings += layer.fileFindings.map { Placed(path: $0.path, layer: index, content: $0) }
-    secrets += layer.secrets.map { Placed(path: $0.path, layer: index, content: $0) }
-    self.malware += malware.map { Placed(path: $0.path, layer: index, content: $0) }
+    let findingsRoom = limits.fileFindings - findings.count
+    findings += layer.fileFindings.prefix(findingsRoom).map { Placed(path: $0.path, layer: index, content: $0) }
+    areFindingsLeftOut = areFindingsLeftOut || layer.fileFindings.count > findingsRoom
+    let secretsRoom = limits.secrets - secrets.count
+    secrets += layer.secrets.prefix(secretsRoom).map { Placed(path: $0.path, layer: index, content: $0) }
+    areSecretsLeftOut = areSecretsLeftOut || layer.secrets.count > secretsRoom
+    let malwareRoom = limits.malware - self.malware.count
+    self.malware += malware.prefix(malwareRoom).map { Placed(path: $0.path, layer: index, content: $0) }
+    isMalwareLeftOut = isMalwareLeftOut || malware.count > malwareRoom
     return isChanged
   }
 }

@@ -45,6 +45,7 @@ extension MergedInventory {
 package enum MergeFinding: String, Sendable, CaseIterable {
   case databaseRemoved = "PACKAGE_DATABASE_REMOVED"
   case databaseBehindLink = "PACKAGE_DATABASE_BEHIND_LINK"
+  case logOfOtherLayer = "PACKAGE_DATABASE_LOG_OF_OTHER_LAYER"
   case linkUnresolvable = "LINK_UNRESOLVABLE"
   case osReleaseMissing = "OS_RELEASE_MISSING"
   case osReleaseConflict = "OS_RELEASE_CONFLICT"

@@ -1,10 +1,24 @@
 import StorageMessages
 
+/// How a file is written that says which release of which distribution it belongs to.
+package enum ReleaseFile: Sendable {
+  /// os-release(5).
+  case osRelease
+  /// `3.18.9`
+  case alpine
+  /// `8.11`; a release that is yet to come has a name.
+  case debian
+  /// `CentOS release 6.10 (Final)`
+  case redHat
+  /// `DISTRIB_ID=Ubuntu` and the like.
+  case lsb
+}
+
 /// What a path in an image means to the analyser.
 package enum WatchedPath: Equatable {
   /// A directory above a watched file: what it is decides where the file is found, and whether.
   case ancestor
-  case osRelease
+  case release(ReleaseFile)
   case apkInstalled
   case dpkgStatus
   /// One package's control file, as distroless images keep them.
@@ -14,13 +28,17 @@ package enum WatchedPath: Equatable {
   case rpmBerkeley
   case rpmNDB
 
+  package var isRelease: Bool { if case .release = self { true } else { false } }
+
   /// Whether one file can be at both paths and mean the same.
   package func hasFormat(of other: WatchedPath) -> Bool { self == other && self != .ancestor }
 
-  /// `PackageDatabase.kind`; nil for what lists no packages.
+  /// `PackageDatabase.kind`; nil for what is no database or part of one. A log that is not empty is a database without
+  /// packages: what it changes is told with the database that it belongs to.
   package var databaseKind: String? {
     switch self {
-    case .ancestor, .osRelease, .rpmSQLiteLog: nil
+    case .ancestor, .release: nil
+    case .rpmSQLiteLog: "rpm-log"
     case .apkInstalled: "apk"
     case .dpkgStatus, .dpkgStatusFile: "dpkg"
     case .rpmSQLite, .rpmBerkeley, .rpmNDB: "rpm"
@@ -34,7 +52,18 @@ package struct WatchedPaths: Sendable {
   package static let all = WatchedPaths()
 
   package static let osReleases = ["etc/os-release", "usr/lib/os-release"].map { Array($0.utf8) }
+  /// Where releases say what they are that have no os-release file, or had it taken away, in the order in which they are
+  /// looked for.
+  package static let otherReleases = [
+    ("etc/alpine-release", ReleaseFile.alpine), ("etc/lsb-release", .lsb), ("etc/oracle-release", .redHat),
+    ("etc/centos-release", .redHat), ("etc/redhat-release", .redHat), ("etc/debian_version", .debian),
+  ].map { (path: Array($0.utf8), file: $1) }
   package static let statusDirectory = Array("var/lib/dpkg/status.d".utf8)
+
+  private static let logSuffix = Array("-wal".utf8)
+
+  /// Where the write-ahead log of a database in SQLite format is.
+  package static func log(of database: [UInt8]) -> [UInt8] { database + logSuffix }
 
   /// The watched files with a fixed path, in the order in which they are looked for.
   let files: [(path: [UInt8], meaning: WatchedPath)]
@@ -42,7 +71,8 @@ package struct WatchedPaths: Sendable {
   private static let statusPrefix = statusDirectory + [UInt8(ascii: "/")]
 
   private init() {
-    var files = Self.osReleases.map { (path: $0, meaning: WatchedPath.osRelease) }
+    var files = Self.osReleases.map { (path: $0, meaning: WatchedPath.release(.osRelease)) }
+    files += Self.otherReleases.map { ($0.path, .release($0.file)) }
     func add(_ path: String, _ meaning: WatchedPath) { files.append((Array(path.utf8), meaning)) }
     add("lib/apk/db/installed", .apkInstalled)
     add("usr/lib/apk/db/installed", .apkInstalled)
@@ -50,7 +80,7 @@ package struct WatchedPaths: Sendable {
     // Where rpm keeps its database: the classic place, openSUSE's and Fedora's, and rpm-ostree's.
     for directory in ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"] {
       add(directory + "/rpmdb.sqlite", .rpmSQLite)
-      add(directory + "/rpmdb.sqlite-wal", .rpmSQLiteLog)
+      files.append((Self.log(of: Array((directory + "/rpmdb.sqlite").utf8)), .rpmSQLiteLog))
       add(directory + "/Packages", .rpmBerkeley)
       add(directory + "/Packages.db", .rpmNDB)
     }

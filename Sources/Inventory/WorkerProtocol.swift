@@ -2,7 +2,7 @@ import ProtobufRuntime
 import StorageMessages
 
 /// Rises whenever the same layer would give another analysis; stored analyses of another version are not used.
-package let analyserVersion: UInt32 = 2
+package let analyserVersion: UInt32 = 3
 
 /// How the daemon and a worker talk: the layer's bytes go in at one descriptor until its end, one answer comes out of
 /// another, and the worker exits with 0. A worker that met a bound may answer before it has read all; the writer then
@@ -28,18 +28,23 @@ package enum WorkerProtocol {
   /// The protocol's, and one more while the worker confines itself.
   package static func openFiles(handsBack: Bool) -> UInt64 { UInt64(descriptors(handsBack: handsBack) + 1) }
 
-  /// What the worker program may be told; without, it refuses to read anything unless it is wholly confined. Another
-  /// argument, `ContentsProtocol.Bounds`, has it hand file bytes back.
+  /// What the worker program may be told; without, it refuses to read anything unless it is wholly confined, and takes no
+  /// window of zstd that is larger than `AnalysisLimits.zstdWindowLog` says. Another argument, `ContentsProtocol.Bounds`, has
+  /// it hand file bytes back.
   package enum Argument: String, Sendable, CaseIterable {
     /// Says which pieces of the confinement hold, as a `ConfinementReport`, and ends.
     case probe = "--probe"
     /// Reads also where a piece does not hold.
     case bestEffort = "--best-effort"
+    /// Takes windows of zstd up to `AnalysisLimits.zstdLargeWindowLog`.
+    case largeWindow = "--large-window"
   }
 
   /// Exit codes other than 0; the reason is on standard error.
   package static let exitUnusable: Int32 = 71
   package static let exitUnconfined: Int32 = 72
+  /// Would have to be told `Argument.largeWindow`. There is no answer then, and the rest of the layer is of no use.
+  package static let exitNeedsLargeWindow: Int32 = 73
 
   /// Why an answer cannot be used. The answer is hostile input: whoever took over a worker wrote it.
   package struct MalformedAnswer: Error, Equatable, CustomStringConvertible {
@@ -80,6 +85,11 @@ package enum WorkerProtocol {
     try AnalysisValidator().validate(analysis)
     return analysis
   }
+}
+
+extension LayerAnalysis {
+  /// It ended for want of `WorkerProtocol.Argument.largeWindow`.
+  package var needsLargeWindow: Bool { faults.contains { $0.code == LayerError.Code.windowNotAllowed.rawValue } }
 }
 
 extension MessageLimits {

@@ -11,9 +11,15 @@ package struct MatchResult: Sendable, Equatable {
 
 /// Matches packages against advisories: pure, and the same for the same inputs.
 package enum Matcher {
+  /// Vulnerabilities of one image; those of real ones are some thousands. More are left out, which is said by a finding.
+  package static let findingsMax = 50_000
+  /// Of that finding.
+  package static let limit = "MATCH_LIMIT"
+
   /// One finding for each advisory and installed package (name, version and architecture). Throws what `advisories` does.
   package static func match(
-    os: OSRelease?, packages: [InventoryPackage], advisories: some AdvisorySource
+    os: OSRelease?, packages: [InventoryPackage], advisories: some AdvisorySource,
+    findingsMax: Int = Matcher.findingsMax
   ) throws -> MatchResult {
     var result = MatchResult()
     guard let os, let distribution = Distribution(os) else {
@@ -27,7 +33,7 @@ package enum Matcher {
     }
     var others: [String: Int] = [:]
     var seen: Set<Installed> = []
-    for item in packages {
+    for item in packages where result.findings.count <= findingsMax {
       guard let package = item.package, seen.insert(Installed(package)).inserted else { continue }
       guard package.type == distribution.packageType else {
         others[package.type, default: 0] += 1
@@ -45,7 +51,20 @@ package enum Matcher {
       result.notes.append("\(count) \(type) \(count == 1 ? "package" : "packages") not matched: \(why)")
     }
     result.findings.sort(by: isBefore)
+    if result.findings.count > findingsMax {
+      result.findings.removeLast(result.findings.count - findingsMax)
+      result.findings.append(limitFinding(findingsMax))
+    }
     return result
+  }
+
+  private static func limitFinding(_ findingsMax: Int) -> FindingRecord {
+    var finding = FindingRecord()
+    finding.kind = .error
+    finding.id = limit
+    finding.title = "the image has more than \(findingsMax) vulnerabilities; further ones are left out"
+    finding.layer = -1
+    return finding
   }
 
   private struct Installed: Hashable {

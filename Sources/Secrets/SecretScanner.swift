@@ -8,8 +8,8 @@ import StorageMessages
 package final class SecretScanner {
   private let limits: AnalysisLimits
   private var database: PatternDatabase?
-  /// Read when their anchors first occur.
-  private lazy var patterns = [SecretPattern?](repeating: nil, count: SecretRules.all.count)
+  /// By the rule's number; each read when its anchor first occurs. Empty before the first text.
+  private var patterns: [SecretPattern?] = []
   private var found = 0
 
   package init(limits: AnalysisLimits = .standard) { self.limits = limits }
@@ -30,9 +30,7 @@ package final class SecretScanner {
       let rules = pathRules ?? PathRules(path)
       pathRules = rules
       guard rules.admits(rule) else { return true }
-      let pattern = patterns[number] ?? rule.pattern
-      patterns[number] = pattern
-      return search.take(number, rule, pattern, rules, anchorEnd: end)
+      return search.take(number, rule, pattern(number, of: rule), rules, anchorEnd: end)
     }
     let secrets = search.finish()
     let room = limits.secrets - found
@@ -49,6 +47,14 @@ package final class SecretScanner {
     if let database { return database }
     let database = try PatternDatabase()
     self.database = database
+    patterns = Array(repeating: nil, count: SecretRules.all.count)
     return database
+  }
+
+  private func pattern(_ number: Int, of rule: SecretRule) -> SecretPattern {
+    if let pattern = patterns[number] { return pattern }
+    let pattern = rule.pattern
+    patterns[number] = pattern
+    return pattern
   }
 }

@@ -108,6 +108,8 @@ extension StateStore {
 
   // MARK: - What is known of blobs
 
+  package func knowsLayer(_ key: LayerKey) throws -> Bool { try read { try $0.has(Self.layers, key) } }
+
   package func layerAnalysis(_ key: LayerKey) throws -> LayerAnalysis? { try read { try $0.get(Self.layers, key) } }
 
   /// Whether this repository confirmed the digest with this generation of the credential (D15).

@@ -29,18 +29,18 @@ package struct LayerUse: TableValue, Equatable {
 /// stay the same. A layer that none names is also in `layers_unused`, by when that began, so that a sweep touches nothing
 /// but what it takes away; nobody looks for its row there when it is named again, a sweep finds that out.
 extension StateStore {
-  /// The analysis of a layer for a scan that is about to use it; where no report names it, its time without one begins
-  /// anew, so that it is not taken from under the scan.
-  package func useLayerAnalysis(_ key: LayerKey, now: Int64) async throws -> LayerAnalysis? {
-    let (analysis, isUsed) = try read { transaction in
-      let analysis = try transaction.get(Self.layers, key)
-      return (analysis, try transaction.get(Self.layerUses, key.digest).map { $0.reports > 0 } ?? false)
+  /// Whether there is an analysis of a layer, for a scan that is about to use it; where no report names it, its time without
+  /// one begins anew, so that it is not taken from under the scan.
+  package func useLayer(_ key: LayerKey, now: Int64) async throws -> Bool {
+    let (isKnown, isUsed) = try read { transaction in
+      let isKnown = try transaction.has(Self.layers, key)
+      return (isKnown, try transaction.get(Self.layerUses, key.digest).map { $0.reports > 0 } ?? false)
     }
-    guard let analysis, !isUsed else { return analysis }
+    guard isKnown, !isUsed else { return isKnown }
     return try await write { [self] transaction in
-      guard try transaction.has(Self.layers, key) else { return nil }
+      guard try transaction.has(Self.layers, key) else { return false }
       try keep(key.digest, now: now, in: transaction)
-      return analysis
+      return true
     }
   }
 

@@ -23,17 +23,19 @@ func send(_ answer: some Collection<UInt8>) {
   }
 }
 
-var words = CommandLine.arguments.dropFirst()
-let argument = words.first.flatMap(WorkerProtocol.Argument.init)
-if argument != nil { words.removeFirst() }
-let contents = words.first.flatMap(ContentsProtocol.Bounds.init(argument:))
-if contents != nil { words.removeFirst() }
-guard words.isEmpty else { end("this program is started by tidewaiterd", EX_USAGE) }
+var words = Array(CommandLine.arguments.dropFirst())
+let contents = words.last.flatMap(ContentsProtocol.Bounds.init(argument:))
+if contents != nil { words.removeLast() }
+let arguments = words.compactMap(WorkerProtocol.Argument.init)
+guard arguments.count == words.count else {
+  end("this program is started by tidewaiterd", EX_USAGE)
+}
 // A parent that is gone shows as an error of write, not as a signal.
 signal(SIGPIPE, SIG_IGN)
 do throws(Jail.Refusal) {
-  let report = try Jail.enter(toleratesMissing: argument != nil, handsBack: contents != nil)
-  if argument == .probe {
+  let report = try Jail.enter(
+    toleratesMissing: arguments.contains(.probe) || arguments.contains(.bestEffort), handsBack: contents != nil)
+  if arguments.contains(.probe) {
     send(report.text.utf8)
     exit(EXIT_SUCCESS)
   }
@@ -41,11 +43,17 @@ do throws(Jail.Refusal) {
   end(error.description, WorkerProtocol.exitUnconfined)
 }
 let scanner = SecretScanner()
+var limits = AnalysisLimits.standard
+if arguments.contains(.largeWindow) { limits.zstdWindowLog = AnalysisLimits.zstdLargeWindowLog }
 let output = contents.map { ContentsOutput(WorkerProtocol.contentsDescriptor, bounds: $0) }
 let analyser = LayerAnalyser(
-  secretSearch: { file, found throws(LayerError) in try scanner.scan(file, into: &found) }, sink: output)
+  limits: limits, secretSearch: { file, found throws(LayerError) in try scanner.scan(file, into: &found) }, sink: output
+)
 let analysis = analyser.analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
 output?.finish()
+if analysis.needsLargeWindow {
+  end("the layer needs a larger window of zstd", WorkerProtocol.exitNeedsLargeWindow)
+}
 guard let answer = WorkerProtocol.encodeAnswer(analysis) else {
   end("the analysis is larger than an answer may be", WorkerProtocol.exitUnusable)
 }

@@ -145,6 +145,44 @@ struct InventoryMergerTests {
     }
   }
 
+  @Test(
+    "without an os-release file other files tell the release",
+    arguments: [
+      ("etc/alpine-release", "3.18.9\n", "alpine 3.18.9"), ("etc/debian_version", "8.11\n", "debian 8"),
+      ("etc/debian_version", "trixie/sid\n", ""),
+      ("etc/redhat-release", "CentOS release 6.10 (Final)\n", "centos 6.10"),
+      ("etc/centos-release", "CentOS Linux release 7.9.2009 (Core)\n", "centos 7.9.2009"),
+      ("etc/redhat-release", "Red Hat Enterprise Linux Server release 6.9 (Santiago)\n", "rhel 6.9"),
+      ("etc/oracle-release", "Oracle Linux Server release 6.10\n", "ol 6.10"),
+      ("etc/redhat-release", "release", ""), ("etc/redhat-release", "Nobody's release 1", ""),
+      ("etc/redhat-release", "", ""),
+      (
+        "etc/lsb-release", "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=10.04\nDISTRIB_DESCRIPTION=\"Ubuntu 10.04\"\n",
+        "ubuntu 10.04"
+      ),
+      ("etc/lsb-release", "DISTRIB_ID=Other\nDISTRIB_RELEASE=1\n", ""),
+    ])
+  func otherReleases(path: String, text: String, release: String) {
+    let inventory = merge(TarBuilder.file(path, text))
+    #expect((inventory.os.map { "\($0.id) \($0.versionId)" } ?? "") == release)
+    #expect(inventory.findings.isEmpty)
+    #expect(
+      release.isEmpty
+        || inventory.notes == ["the image has no os-release file: it is taken for \(release), as \(path) says"])
+    // An os-release file counts more.
+    #expect(merge(TarBuilder.file(path, text) + Self.debian).os?.versionId == "12")
+    let unlike = merge(TarBuilder.file(path, text) + TarBuilder.file(Self.apk, apkStanza))
+    #expect(
+      codes(unlike)
+        == (release.isEmpty ? ["OS_RELEASE_MISSING"] : release.hasPrefix("alpine") ? [] : ["OS_RELEASE_MISMATCH"]))
+  }
+
+  @Test("a link to a release file that is not looked for is no finding")
+  func releaseBehindLink() {
+    let inventory = merge(Self.alpine + TarBuilder.symlink("etc/redhat-release", "rocky-release"))
+    #expect(inventory.findings.isEmpty && inventory.os?.id == "alpine")
+  }
+
   @Test("links that leave what was read, or go in circles, are findings")
   func badLinks() {
     let outside = merge(TarBuilder.symlink("etc/os-release", "../../../../etc/passwd"))
@@ -193,9 +231,11 @@ struct InventoryMergerTests {
     #expect(merge(TarBuilder.file("bin/sh")).notes.count == 1)
   }
 
-  @Test("packages and faults of all layers together are bounded")
+  @Test("packages, secrets, odd modes and faults of all layers together are bounded")
   func bounds() {
-    var merger = InventoryMerger(packagesMax: 3)
+    var limits = ImageLimits()
+    limits.packages = 3
+    var merger = InventoryMerger(limits: limits)
     for name in ["a", "b"] {
       let file = TarBuilder.file("var/lib/dpkg/status.d/\(name)", dpkgStatus("\(name)1", "\(name)2"))
       merger.add(analyse(Self.debian + file + TarBuilder.end))
@@ -203,6 +243,28 @@ struct InventoryMergerTests {
     let inventory = merger.result()
     #expect(located(inventory) == ["a1 1.0 0", "a2 1.0 0"])
     #expect(codes(inventory) == ["INVENTORY_LIMIT"])
+    limits.secrets = 3
+    limits.fileFindings = 3
+    for (ofEach, isOver) in [(1, false), (2, true)] {
+      var merger = InventoryMerger(limits: limits)
+      for layer in 0..<3 {
+        var telling = LayerAnalysis()
+        telling.secrets = (0..<ofEach).map { number in
+          var secret = SecretRecord()
+          secret.path = Array("\(layer)-\(number)".utf8)
+          return secret
+        }
+        telling.fileFindings = (0..<ofEach).map { number in
+          var finding = FileFinding()
+          finding.path = Array("\(layer)-\(number)".utf8)
+          return finding
+        }
+        merger.add(telling)
+      }
+      let told = merger.result()
+      #expect(told.secrets.count == 3 && told.fileFindings.count == 3)
+      #expect(codes(told) == (isOver ? ["INVENTORY_LIMIT", "INVENTORY_LIMIT"] : []))
+    }
     var faulty = LayerAnalysis()
     faulty.faults = Array(repeating: LayerFault(), count: 1_000)
     #expect(InventoryMerger.merge(Array(repeating: faulty, count: 9)).findings.count == 5_001)

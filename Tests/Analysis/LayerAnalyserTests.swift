@@ -131,22 +131,6 @@ struct LayerAnalyserTests {
     #expect(codes(lost) == ["HARD_LINK_NOT_READ"])
   }
 
-  @Test("rpm databases that are not read are said", arguments: ["Packages", "Packages.db"])
-  func otherRPMFormats(name: String) {
-    let analysis = analyse(TarBuilder.archive(TarBuilder.file("var/lib/rpm/\(name)", "x")))
-    #expect(codes(analysis) == ["DATABASE_NOT_SUPPORTED"])
-    #expect(analysis.faults.first?.message.hasPrefix("rpm database in Berkeley DB/ndb format is not read yet") == true)
-  }
-
-  @Test("a write-ahead log beside an rpm database is said unless it is empty")
-  func writeAheadLog() {
-    #expect(codes(analyse(TarBuilder.archive(TarBuilder.file("var/lib/rpm/rpmdb.sqlite-wal")))).isEmpty)
-    #expect(
-      codes(analyse(TarBuilder.archive(TarBuilder.file("var/lib/rpm/rpmdb.sqlite-wal", "x")))) == [
-        "DATABASE_INCOMPLETE"
-      ])
-  }
-
   @Test("whiteouts as the image specification has them")
   func whiteouts() {
     let analysis = analyse(
@@ -166,6 +150,12 @@ struct LayerAnalyserTests {
     limits.keptPathBytes = 100
     let removals = (0..<20).flatMap { TarBuilder.file(".wh.f\($0)") } + TarBuilder.end
     #expect(codes(analyse(removals, limits: limits)) == ["LAYER_PATH_LIMIT"])
+    let modules = (0..<9).flatMap {
+      TarBuilder.file("node_modules/m\($0)/package.json", "{\"name\":\"m\($0)\",\"version\":\"1\"}")
+    }
+    let cut = analyse(modules + TarBuilder.end, limits: limits)
+    #expect(codes(cut) == ["LAYER_PATH_LIMIT"])
+    #expect(rows(cut).count == 3)
     limits = AnalysisLimits()
     limits.packages = 2
     let packages = analyse(TarBuilder.archive(TarBuilder.file(Self.status, dpkgStatus("a", "b", "c"))), limits: limits)

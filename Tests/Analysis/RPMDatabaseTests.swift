@@ -8,14 +8,7 @@ struct RPMDatabaseTests {
   static let path = "var/lib/rpm/rpmdb.sqlite"
 
   /// The database in the fixture.
-  static func database() throws -> [UInt8] {
-    let reader = TarReader(try LayerStream(MemorySource(try fixture("rpm.tar.zst"))))
-    var bytes: [UInt8] = []
-    while try reader.next() {
-      if reader.pathBytes == Array(path.utf8) { try reader.readBody(into: &bytes, limit: .max) }
-    }
-    return bytes
-  }
+  static func database() throws -> [UInt8] { try file(path, in: fixture("rpm.tar.zst")) }
 
   static func analyseDatabase(_ bytes: [UInt8]) -> LayerAnalysis {
     analyse(TarBuilder.archive(TarBuilder.file(path, bytes)))

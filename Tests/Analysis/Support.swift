@@ -8,6 +8,16 @@ func fixture(_ name: String) throws -> [UInt8] {
   try Array(Data(contentsOf: URL(filePath: Corpus.checkout + "/Tests/Analysis/Fixtures/" + name)))
 }
 
+/// A file in a layer.
+func file(_ path: String, in layer: [UInt8]) throws -> [UInt8] {
+  let reader = TarReader(try LayerStream(MemorySource(layer)))
+  var bytes: [UInt8] = []
+  while try reader.next() {
+    if reader.pathBytes == Array(path.utf8) { try reader.readBody(into: &bytes, limit: .max) }
+  }
+  return bytes
+}
+
 func analyse(_ bytes: [UInt8], limits: AnalysisLimits = .standard, pieceBytes: Int = 256 << 10) -> LayerAnalysis {
   LayerAnalyser(limits: limits).analyse(MemorySource(bytes, pieceBytes: pieceBytes))
 }

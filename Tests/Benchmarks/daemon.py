@@ -1,4 +1,5 @@
 """One daemon on a state directory of its own, with the default settings."""
+import contextlib
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ from place import run
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 LOG_SECONDS_MAX = 10
+LOG_LINES = 20
+SETTLE_SECONDS = 0.5
 
 
 class Daemon:
@@ -39,7 +42,8 @@ class Daemon:
         return self.process.pid
 
     def log(self):
-        return (self.folder / "log").read_text(errors="replace")[-3000:]
+        """Its last lines."""
+        return "".join((self.folder / "log").read_text(errors="replace").splitlines(True)[-LOG_LINES:])
 
     def poll(self, integration, seconds_max, interval):
         """Polls an integration to the end; the record."""
@@ -85,3 +89,15 @@ class Daemon:
     def __exit__(self, *_):
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started(programs, url, settings=""):
+    """A fresh daemon that knows the docker-registry at `url` as "bench" and has settled; `settings` is its file of settings."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(settings)
+        file.flush()
+        with Daemon(programs, options=["--config", file.name] if settings else []) as daemon:
+            run([*daemon.client, "integration", "add", "bench", "--type", "docker-registry", "--url", url])
+            time.sleep(SETTLE_SECONDS)
+            yield daemon

@@ -1,6 +1,5 @@
 """PART=queue: durable enqueues a second, beside what a commit costs and beside SQLite; and a queue of a million jobs."""
 import os
-import shlex
 import shutil
 import tempfile
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 from daemon import Daemon
 from idle import silent_registry
 from measure import median, memory, spread
-from place import HERE, SCRATCH, fingerprint, run
+from place import HERE, SCRATCH, fingerprint, product, run
 from support import ttrpc
 
 ROUNDS = max(1, int(os.environ.get("TIDEWAITER_BENCH_ROUNDS", "5")))
@@ -21,15 +20,6 @@ SETTLE_SECONDS = 2.0
 GOAL_ONE, GOAL_MANY, GOAL_BATCH, GOAL_LEASE = 0.7, 5, 10, 2
 GOAL_START_SECONDS, GOAL_CANCEL_MS, GOAL_MIB = 1, 50, 64
 IMAGES, QUEUE = "tidewaiter.v1.Images/", "tidewaiter.v1.Queue/"
-
-
-def program():
-    """The release build's queue-benchmark; that of TIDEWAITER_BIN, not built here, where it names a folder."""
-    if folder := os.environ.get("TIDEWAITER_BIN"):
-        return Path(folder).resolve() / "queue-benchmark"
-    swift = [*shlex.split(os.environ.get("SWIFT", "swift")), "build", "-c", "release", "--static-swift-stdlib"]
-    run([*swift, "--product", "queue-benchmark"])
-    return Path(run([*swift, "--show-bin-path"]).strip()) / "queue-benchmark"
 
 
 def compiled():
@@ -214,7 +204,7 @@ def verdict(what, figure, bound, is_least):
 
 
 def measure(programs):
-    tools, maker = compiled(), program()
+    tools, maker = compiled(), product("queue-benchmark")
     # On the file system of the stores that are compared.
     with tempfile.TemporaryDirectory(prefix="run-", dir=SCRATCH) as folder, silent_registry() as url:
         enqueues = Enqueues(programs, tools, maker, Path(folder), url)

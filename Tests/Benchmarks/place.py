@@ -1,7 +1,9 @@
 """Where things are: the project, the scratch folder, the built programs; and how this machine is described."""
+import contextlib
 import hashlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -28,20 +30,21 @@ class Programs:
 
 
 def programs():
-    """The release build's programs; those of TIDEWAITER_BIN, not built here, where it names a folder."""
+    """The release build's programs."""
+    return Programs(*(product(name) for name in ("tidewaiterd", "tidewaiter-worker", "tidewaiter")))
+
+
+def product(name):
+    """A program of the release build; that of TIDEWAITER_BIN, not built here, where it names a folder."""
     if folder := os.environ.get("TIDEWAITER_BIN"):
         folder = Path(folder).resolve()
     else:
-        swift = shlex.split(os.environ.get("SWIFT", "swift"))
-        flags = ["build", "-c", "release", "--static-swift-stdlib"]
-        for product in ("tidewaiterd", "tidewaiter-worker", "tidewaiter"):
-            run([*swift, *flags, "--product", product])
-        folder = Path(run([*swift, *flags, "--show-bin-path"]).strip())
-    found = Programs(*(folder / name for name in ("tidewaiterd", "tidewaiter-worker", "tidewaiter")))
-    for path in (found.daemon, found.worker, found.client):
-        if not os.access(path, os.X_OK):
-            raise Problem(f"{path} is not there: build it, or name a folder in TIDEWAITER_BIN")
-    return found
+        swift = [*shlex.split(os.environ.get("SWIFT", "swift")), "build", "-c", "release", "--static-swift-stdlib"]
+        run([*swift, "--product", name])
+        folder = Path(run([*swift, "--show-bin-path"]).strip())
+    if not os.access(folder / name, os.X_OK):
+        raise Problem(f"{folder / name} is not there: build it, or name a folder in TIDEWAITER_BIN")
+    return folder / name
 
 
 def run(command, **options):
@@ -51,6 +54,21 @@ def run(command, **options):
         said = (done.stdout + done.stderr).decode(errors="replace")[-4000:]
         raise Problem(f"{shlex.join(map(str, command))} exited {done.returncode}:\n{said}")
     return done.stdout.decode()
+
+
+@contextlib.contextmanager
+def within(seconds):
+    """`Problem` in the middle of what takes longer, which ends the programs that it runs."""
+    def end(*_):
+        raise Problem(f"this takes longer than {seconds} s: the machine is too busy for figures")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def fingerprint(*paths):

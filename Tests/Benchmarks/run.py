@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Measures what a scan, an idle daemon and a call cost, on this machine, over loopback and Unix sockets alone.
 
-    Tests/Benchmarks/run.py [scan|idle|rpc|poll|selection|queue|secrets|jail|all] [--record]
+    Tests/Benchmarks/run.py [analysis|throughput|idle|rpc|poll|selection|queue|secrets|jail|all] [--record]
 
 Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
-(an image in a registry, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
-are to be measured, TIDEWAITER_BENCH_ROUNDS says how often; SIZE=full polls ten times as many repositories. It installs
+(images in registries, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
+are to be measured, TIDEWAITER_BENCH_ROUNDS says how often; SIZE=full polls ten times as many repositories and scans ten times as
+large a layer. It installs
 nothing with apt: `make deps` does.
 """
 import argparse
@@ -15,16 +16,18 @@ import subprocess
 import sys
 
 import place
+import analysis
 import enqueue
 import idle
 import jail
 import poll
 import rpc
-import scan
 import secret_search
 import selection
+import throughput
 
-PARTS = {"scan": ("Scan of an image", scan.measure), "idle": ("Idle daemon", idle.measure),
+PARTS = {"analysis": ("Analysis of images", analysis.measure), "throughput": ("Images an hour", throughput.measure),
+         "idle": ("Idle daemon", idle.measure),
          "rpc": ("RPC", rpc.measure), "poll": ("Polls", poll.measure), "selection": ("Selection", selection.measure),
          "queue": ("Queue", enqueue.measure), "secrets": ("Search for secrets", secret_search.measure),
          "jail": ("Confinement of a worker", jail.measure)}

@@ -1,14 +1,13 @@
 """PART=secrets: a few hundred MB of this machine's text searched for secrets, on one core."""
 import os
 import re
-import shlex
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from measure import spread, median
-from place import run
+from place import product
 
 ROUNDS = 7
 GOAL = 1.0
@@ -16,15 +15,6 @@ TEXT_BYTES = 400 << 20
 FOLDERS = ["/usr/lib/python3", "/usr/lib/python3.11", "/usr/share", "/usr/include", "/etc"]
 # Of GNU grep: some of what is looked for, as fixed strings.
 WORDS = ["AKIA", "ghp_", "glpat-", "xoxb-", "sk_live_", "-----BEGIN RSA PRIVATE KEY-----", "password", "://", "eyJ"]
-
-
-def program():
-    """The release build's program; that of TIDEWAITER_BIN, not built here, where it names a folder."""
-    if folder := os.environ.get("TIDEWAITER_BIN"):
-        return f"{folder}/secrets-benchmark"
-    swift = [*shlex.split(os.environ.get("SWIFT", "swift")), "build", "-c", "release", "--static-swift-stdlib"]
-    run([*swift, "--product", "secrets-benchmark"])
-    return run([*swift, "--show-bin-path"]).strip() + "/secrets-benchmark"
 
 
 def text_files():
@@ -51,7 +41,7 @@ def text_files():
 
 
 def measure(_):
-    command = ["taskset", "-c", "0", program()]
+    command = ["taskset", "-c", "0", product("secrets-benchmark")]
     names, total = text_files()
     listed = "\n".join(names) + "\n"
     rates = {"secrets": [], "anchors": [], "memchr": [], "grep": []}

@@ -123,6 +123,14 @@ def make_scripted():
         one.stop()
 
 
+@pytest.fixture(scope="module")
+def module_registry():
+    """One scripted registry for all tests of a module."""
+    running = ScriptedRegistry()
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def make_token_server(tmp_path_factory):
     made = []

@@ -87,3 +87,26 @@ def checksum(text):
         number, digit = divmod(number, 62)
         out = digits[digit] + out
     return out.rjust(6, "0")
+
+
+@pytest.mark.parametrize("release, end", [
+    ("ID=debian\nVERSION_ID=8\n", "2020-06-30"), ("ID=sles\nVERSION_ID=15.3\n", "2022-12-31"), ("ID=unheard-of\nVERSION_ID=1\n", ""),
+])
+def test_distributions_past_their_end(cli, registry, release, end):
+    """That few advisories name what is in them is no good sign: it is said, to people and to programs."""
+    registry.push("team/old", image([layer({"etc/os-release": release})]), "1")
+    cli.add_integration("team", registry.url)
+    report = cli.scan("team/team/old:1")
+    assert (report["os"]["endOfLife"], report["os"]["isPastEndOfLife"]) == (end, bool(end))
+    notes = [note for note in report["notes"] if note.startswith("end of life: ")]
+    assert len(notes) == (1 if end else 0) and all(end in note for note in notes)
+    assert ("past its end of life" in cli.run("image", "report", "team/team/old:1", output=None).out) == bool(end)
+
+
+def test_a_distribution_without_os_release(cli, registry):
+    """Taken away, or never there: what else tells the release is used, and said."""
+    registry.push("team/old", image([layer({"etc/redhat-release": "CentOS release 6.10 (Final)\n"})]), "1")
+    cli.add_integration("team", registry.url)
+    report = cli.scan("team/team/old:1")
+    assert (report["os"]["id"], report["os"]["version"], report["os"]["endOfLife"]) == ("centos", "6.10", "2020-11-30")
+    assert any("no os-release file: it is taken for centos 6.10" in note for note in report["notes"])

@@ -4,11 +4,12 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.images import image, layer
+from support.images import OCI_LAYER, Layer, image, layer, sha256, tar
 from support.packages import alpine
 from support.samples import sample
 from support.waiting import eventually
@@ -107,3 +108,34 @@ def test_a_worker_that_is_ended_from_outside(daemon, make_scripted, number):
     report = cli.report("team/team/bad:1")
     assert not [one for one in report["findings"] if one["kind"] == "error"]
     assert [one["cached"] for one in report["layers"]] == [True, False]
+
+
+def zstd_layer(files, *long):
+    """Of as many frames as windows are given, as powers of two; a window is as large as it says, however little is in it."""
+    data = tar(files)
+    size = len(data) // len(long)
+    frames = [data[i * size:(i + 1) * size if i + 1 < len(long) else None] for i in range(len(long))]
+    blob = b"".join(subprocess.run(
+        ["zstd", "-q", "-c", "-1", f"--long={log}"], input=frame, check=True, capture_output=True).stdout
+        for log, frame in zip(long, frames, strict=True))
+    return Layer(blob, sha256(data), OCI_LAYER + "+zstd", "COPY . /")
+
+
+def test_large_windows_of_zstd(daemon, make_scripted):
+    """H63: up to 8 MiB as any layer; up to 128 MiB by a worker that was told so, whichever frame it is; no more."""
+    registry = make_scripted()
+    windows = {"8m": (23,), "16m": (24,), "128m": (27,), "later": (23, 27), "256m": (28,), "2g": (31,)}
+    images = {tag: image([zstd_layer(alpine((f"lib{tag}", "1.0-r0")), *long)]) for tag, long in windows.items()}
+    for tag, made in images.items():
+        registry.push("team/app", made, tag)
+    cli = daemon.cli
+    cli.add_integration("team", registry.url)
+    for tag, made in images.items():
+        report = cli.scan(f"team/team/app:{tag}")
+        errors = [one["id"] for one in report["findings"] if one["kind"] == "error"]
+        asked = len(registry.requests("GET", f".*/blobs/{made.layers[0].digest}"))
+        if tag in ("256m", "2g"):
+            assert errors == ["LAYER_WINDOW_TOO_LARGE"] and report["packages"] == []
+        else:
+            assert errors == [] and [one["name"] for one in report["packages"]] == [f"lib{tag}"]
+        assert asked == (1 if tag == "8m" else 2), tag

@@ -126,6 +126,17 @@ private struct Advisories: AdvisorySource {
       ])
   }
 
+  @Test func tooManyAreLeftOutAndThatIsSaid() throws {
+    var advisories = Advisories()
+    for number in 0..<4 { advisories.add("A-\(number)", "Debian:12", "curl", fixed: nil) }
+    let packages = ["1", "2"].map { item("deb", "curl", $0, source: ("curl", $0)) }
+    let all = try Matcher.match(os: os("debian", "12"), packages: packages, advisories: advisories, findingsMax: 8)
+    #expect(all.findings.count == 8 && all.findings.allSatisfy { $0.kind == .vulnerability })
+    let cut = try Matcher.match(os: os("debian", "12"), packages: packages, advisories: advisories, findingsMax: 7)
+    #expect(cut.findings.filter { $0.kind == .vulnerability }.count == 7)
+    #expect(cut.findings.filter { $0.kind == .error }.map(\.id) == ["MATCH_LIMIT"])
+  }
+
   @Test func bothNamesOfAnUbuntuReleaseCount() throws {
     var advisories = Advisories()
     advisories.add("A", "Ubuntu:22.04:LTS", "tar", fixed: "2")

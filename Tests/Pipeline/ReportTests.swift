@@ -17,9 +17,9 @@ struct ReportBuilderTests {
   ) throws -> ReportRecord {
     let image = FakeImage(layers: (0..<layers).map { Array("layer \($0)".utf8) }, history: commands)
     let platform = try PlatformImage.reading(image)
-    return ReportBuilder.build(
+    return try ReportBuilder.build(
       platform,
-      layers: platform.image.layers.map { ReportBuilder.Layer(descriptor: $0, analysis: analysis, cached: cached) },
+      layers: platform.image.layers.map { ReportBuilder.Layer(descriptor: $0, cached: cached, analysis: analysis) },
       scannedAt: 42)
   }
 

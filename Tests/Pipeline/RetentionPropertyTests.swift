@@ -104,7 +104,7 @@ private struct History {
     begun[image] = house.now
     _ = try await house.queue(image, isBegun: true)
     for digest in someLayers() {
-      if try await house.store.useLayerAnalysis(house.layer(digest), now: house.now) == nil {
+      if try await !house.store.useLayer(house.layer(digest), now: house.now) {
         try await house.analyse(digest)
       }
       layers[digest] = house.now

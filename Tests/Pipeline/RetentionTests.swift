@@ -160,12 +160,12 @@ struct RetentionTests {
     let house = try await Warehouse()
     try await house.analyse("sha256:1")
     house.advance(days: 6)
-    #expect(try await house.store.useLayerAnalysis(house.layer("sha256:1"), now: house.now) != nil)
+    #expect(try await house.store.useLayer(house.layer("sha256:1"), now: house.now))
     house.advance(days: 6)
     #expect(try await house.collect().count(.layers) == 0)
     house.advance(days: 2)
     #expect(try await house.collect().count(.layers) == 1)
-    #expect(try await house.store.useLayerAnalysis(house.layer("sha256:1"), now: house.now) == nil)
+    #expect(try await !house.store.useLayer(house.layer("sha256:1"), now: house.now))
   }
 
   @Test func `Analyses of an earlier version go at once`() async throws {

@@ -1,4 +1,5 @@
 import Glibc
+import Inventory
 import Posix
 import Synchronization
 import TestSupport
@@ -64,6 +65,13 @@ struct WorkerProcessTests {
     let ended = try await run(worker(.early))
     #expect(ended.result == .success(Array("early".utf8)))
     #expect(ended.pieces == 20)
+  }
+
+  @Test func `A worker that wants a larger window is asked for nothing, and the layer is not read on`() async throws {
+    let ended = try await run(worker(.wanting), pieces: 1_000)
+    #expect(ended.result == .failure(.exited(WorkerProtocol.exitNeedsLargeWindow)))
+    // What the pipe takes, and what was on its way.
+    #expect(ended.pieces < 20)
   }
 
   @Test func `An answer without end is cut and the worker is ended`() async throws {

@@ -53,7 +53,8 @@ package enum ReportView {
   static func describe(_ os: OperatingSystem?) -> String {
     guard let os, !os.id.isEmpty else { return "not recognised" }
     let short = os.version.isEmpty ? os.id : "\(os.id) \(os.version)"
-    return os.prettyName.isEmpty ? short : "\(os.prettyName) (\(short))"
+    let name = os.prettyName.isEmpty ? short : "\(os.prettyName) (\(short))"
+    return os.isPastEndOfLife ? "\(name), past its end of life (\(os.endOfLife))" : name
   }
 
   /// Something that could not be analysed: what is missing from the report comes before what is in it.

@@ -1099,10 +1099,12 @@ struct  Tidewaiter__V1__OperatingSystem
   ProtobufCBinaryData id;
   ProtobufCBinaryData version;
   ProtobufCBinaryData pretty_name;
+  ProtobufCBinaryData end_of_life;
+  protobuf_c_boolean is_past_end_of_life;
 };
 #define TIDEWAITER__V1__OPERATING_SYSTEM__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__v1__operating_system__descriptor) \
-    , {0,NULL}, {0,NULL}, {0,NULL} }
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0 }
 
 
 struct  Tidewaiter__V1__Package

@@ -49,6 +49,9 @@ int cposix_open(const char *path, int flags, mode_t mode);
 int cposix_not_dumpable(void);
 // Gives the free pages of all heaps back to the system.
 void cposix_trim_memory(void);
+// Bounds what is free at the end of each heap and is kept, which trimming leaves alone in all heaps but the first. By itself the C
+// library keeps twice as much as the largest block that was ever freed. 0, or -1 where it refuses.
+int cposix_bound_kept_memory(size_t bytes);
 // Names the calling thread (15 bytes are kept).
 int cposix_name_thread(const char *name);
 // `environ`, which Swift 6 does not let be read as a global.

@@ -3,11 +3,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// Starts the program at `path` (with two arguments, of which either may be NULL) with `input` and `output` as its descriptors
-// 0 and 1, 2 on /dev/null, `contents` as 3 unless it is -1, nothing else open, default signal handling and an environment of
-// its own. `life` gets a close-on-exec descriptor that can be read from when it has ended. Returns 0 or an errno.
+// Starts the program at `path` (with the words in `arguments`, which ends in NULL and begins with the program's own name) with
+// `input` and `output` as its descriptors 0 and 1, 2 on /dev/null, `contents` as 3 unless it is -1, nothing else open, default
+// signal handling and an environment of its own. `life` gets a close-on-exec descriptor that can be read from when it has
+// ended. Returns 0 or an errno.
 int cposix_spawn_worker(
-    const char *path, const char *first, const char *second, int input, int output, int contents, pid_t *pid, int *life);
+    const char *path, char *const arguments[], int input, int output, int contents, pid_t *pid, int *life);
 
 // A close-on-exec pipe of about `capacity` bytes (as near as the kernel allows); -1 with errno on failure.
 int cposix_pipe(int *reading, int *writing, int capacity);

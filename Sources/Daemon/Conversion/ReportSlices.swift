@@ -1,4 +1,5 @@
 import API
+import Matching
 import Model
 import Pipeline
 import RPC
@@ -94,6 +95,10 @@ enum ReportSlices {
       system.id = os.id
       system.version = os.versionId
       system.prettyName = os.prettyName
+      if let end = EndOfLife(os) {
+        system.endOfLife = end.date
+        system.isPastEndOfLife = end.isPast(on: Model.Timestamp(nanosecondsSince1970: record.matchedAt).date)
+      }
       report.os = system
     }
     report.layers = record.layers.map(API.Layer.init)

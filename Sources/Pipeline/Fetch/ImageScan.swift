@@ -49,14 +49,14 @@ struct ImageScan: Sendable {
       + found.passedOver.prefix(Self.passedOverNotesMaximum).map { child in
         "the index has a further image for \(child.platform?.description ?? "a platform"), which was not read: \(child.digest)"
       }
-    var reports = found.images.map { image in
-      var report = ReportBuilder.build(
+    var reports = try found.images.map { image in
+      var report = try ReportBuilder.build(
         image,
         layers: image.image.layers.map { layer in
           let outcome = analyses[layer.digest]
           return ReportBuilder.Layer(
-            descriptor: layer, analysis: outcome?.analysis, malware: outcome?.malware,
-            cached: outcome?.cached ?? false)
+            descriptor: layer, malware: outcome?.malware, cached: outcome?.cached ?? false,
+            analysis: try outcome.map { try layers.analysis(of: layer.digest, $0) })
         }, malware: malware, scannedAt: scannedAt)
       report.notes += notes
       return report
@@ -82,7 +82,7 @@ struct ImageScan: Sendable {
     return try await withThrowingTaskGroup(of: (Digest, LayerAnalyses.Outcome).self) { group in
       for layer in unique {
         group.addTask { [layers, progress] in
-          let outcome = try await layers.analysis(of: layer, from: source, for: progress)
+          let outcome = try await layers.analyse(layer, from: source, for: progress)
           progress.layerDone()
           return (layer.digest, outcome)
         }

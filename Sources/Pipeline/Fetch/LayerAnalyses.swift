@@ -5,18 +5,21 @@ import Registry
 import StorageMessages
 import Store
 
-/// Gives the analysis of a layer: from the store when it is known and this repository confirms the blob (D15), else by
+/// Has layers analysed, and gives their analyses: from the store when it is known and this repository confirms the blob (D15), else by
 /// fetching it into a worker process (D14).
 ///
 /// Where malware is looked for, a layer whose files were looked into with other signatures than those in force counts as not
 /// known: its bytes are needed again. Not so while nobody can look into them.
 final class LayerAnalyses: Sendable {
+  /// What came of a layer. Its analysis lies in the store: those of all layers of an image at once may be more than there is
+  /// memory.
   struct Outcome: Sendable {
-    let analysis: LayerAnalysis
-    /// Of its files; nil where none was looked into.
-    let malware: LayerMalware?
+    /// What is in its files; nil where none was looked into.
+    var malware: LayerMalware?
     /// Known before, and not fetched.
     let cached: Bool
+    /// One that is not kept, as the worker failed: a fault, and nothing else.
+    var failure: LayerAnalysis?
   }
 
   /// Where a layer is asked for, and with which credential.
@@ -41,7 +44,7 @@ final class LayerAnalyses: Sendable {
 
   private let store: StateStore
   private let workerProgram: String
-  private let workerArgument: WorkerProtocol.Argument?
+  private let workerArguments: [WorkerProtocol.Argument]
   private let patience: WorkerPatience.Limits
   /// One whose blob does not come is lent to another layer.
   private let workers: LendingSlots
@@ -49,13 +52,19 @@ final class LayerAnalyses: Sendable {
   /// another.
   private let shares: KeyedPermits<UInt64>
   private let flights = KeyedPermits<FlightKey>(1)
+  /// Windows of zstd over 8 MiB are memory that layers do not have otherwise: a budget of the daemon, of which an
+  /// integration has no more than one at a time, so that a slow registry does not hold up another.
+  private let largeWindows = Permits(LayerAnalyses.largeWindowsMaximum)
+  private let largeWindowShares = KeyedPermits<UInt64>(1)
   private let clamd: Clamd?
   private let clock: WallClock
+
+  static let largeWindowsMaximum = 2
 
   init(store: StateStore, settings: Scanner.Settings, clock: WallClock) {
     self.store = store
     workerProgram = settings.workerProgram
-    workerArgument = settings.workerArgument
+    workerArguments = settings.workerArguments
     patience = settings.workerPatience
     workers = LendingSlots(settings.workers, patience: settings.patience, clock: settings.clock)
     shares = KeyedPermits(max(1, settings.workers - 1))
@@ -74,13 +83,28 @@ final class LayerAnalyses: Sendable {
 
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
   func isKnown(_ digest: Digest, _ malware: MalwareSearch) throws -> Bool {
-    guard try store.layerAnalysis(LayerKey(digest)) != nil else { return false }
+    guard try store.knowsLayer(LayerKey(digest)) else { return false }
+    if malware == .off { return true }
     return malware.isSatisfied(by: try store.layerMalware(LayerKey(digest)))
   }
 
-  /// `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
-  func analysis(
-    of layer: Descriptor, from source: Source, for attempt: AttemptProgress
+  /// The analysis that an outcome stands for. Throws where the store has lost it meanwhile.
+  func analysis(of digest: Digest, _ outcome: Outcome) throws -> LayerAnalysis {
+    if let failure = outcome.failure { return failure }
+    guard let analysis = try store.layerAnalysis(LayerKey(digest)) else { throw Lost(digest: digest) }
+    return analysis
+  }
+
+  /// A layer's analysis was removed between reading the layer and reporting on it: to be tried again.
+  private struct Lost: Error, CustomStringConvertible {
+    let digest: Digest
+
+    var description: String { "the analysis of the layer \(digest) is not in the store any more" }
+  }
+
+  /// Sees to it that the layer is analysed. `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
+  func analyse(
+    _ layer: Descriptor, from source: Source, for attempt: AttemptProgress
   ) async throws -> Outcome {
     let known = try await knownAnalysis(of: layer.digest, source)
     if case .confirmed(let outcome) = known { return outcome }
@@ -91,19 +115,16 @@ final class LayerAnalyses: Sendable {
       if case .unknown = known, case .confirmed(let outcome) = try await knownAnalysis(of: layer.digest, source) {
         return outcome
       }
-      var fetched = try await fetch(layer, from: source, attempt)
+      var fetched = try await fetchAsItNeeds(layer, from: source, attempt)
       if !fetched.analysis.secrets.isEmpty {
         try fetched.analysis.replaceSecrets(by: try await store.fingerprints())
       }
-      if fetched.isLasting {
-        try await store.putLayerAnalysis(
-          fetched.analysis, LayerKey(layer.digest),
-          malware: fetched.malware.flatMap { $0.isLasting ? $0.layer : nil },
-          confirmed: source.confirmation(of: layer.digest), now: clock.now)
-      }
-      return Outcome(
-        analysis: fetched.analysis, malware: try malware(of: layer.digest, fetched.malware, source.malware),
-        cached: false)
+      let malware = try malware(of: layer.digest, fetched.malware, source.malware)
+      guard fetched.isLasting else { return Outcome(malware: malware, cached: false, failure: fetched.analysis) }
+      try await store.putLayerAnalysis(
+        fetched.analysis, LayerKey(layer.digest), malware: fetched.malware.flatMap { $0.isLasting ? $0.layer : nil },
+        confirmed: source.confirmation(of: layer.digest), now: clock.now)
+      return Outcome(malware: malware, cached: false)
     }
   }
 
@@ -123,11 +144,10 @@ final class LayerAnalyses: Sendable {
   private enum Known { case unknown, refused, confirmed(Outcome) }
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
-    guard let known = try await store.useLayerAnalysis(LayerKey(digest), now: clock.now) else { return .unknown }
+    guard try await store.useLayer(LayerKey(digest), now: clock.now) else { return .unknown }
     let malware = source.malware == .off ? nil : try store.layerMalware(LayerKey(digest))
     guard source.malware.isSatisfied(by: malware) else { return .unknown }
-    return try await isConfirmed(digest, by: source)
-      ? .confirmed(Outcome(analysis: known, malware: malware, cached: true)) : .refused
+    return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(malware: malware, cached: true)) : .refused
   }
 
   private func isConfirmed(_ digest: Digest, by source: Source) async throws -> Bool {
@@ -146,10 +166,25 @@ final class LayerAnalyses: Sendable {
     let isLasting: Bool
     /// Nil where it was not looked for.
     var malware: MalwareRelay.Outcome?
+    var needsLargeWindow = false
+  }
+
+  private func fetchAsItNeeds(
+    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress
+  ) async throws -> Fetched {
+    let fetched = try await fetch(layer, from: source, attempt)
+    guard fetched.needsLargeWindow else { return fetched }
+    return try await largeWindowShares.withPermit(for: source.integration.id) {
+      // Others use it up then: that is not the registry's fault.
+      try await attempt.working { try await largeWindows.acquire() }
+      defer { largeWindows.release() }
+      return try await fetch(layer, from: source, attempt, [.largeWindow])
+    }
   }
 
   private func fetch(
-    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress
+    _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress,
+    _ moreArguments: [WorkerProtocol.Argument] = []
   ) async throws -> Fetched {
     // Its share first: who waits there must not keep a worker from others.
     try await shares.withPermit(for: source.integration.id) {
@@ -162,7 +197,7 @@ final class LayerAnalyses: Sendable {
           try source.malware.isOn
           ? clamd.map { clamd throws(PosixError) in try MalwareRelay(clamd, clock: clock) } : nil
         let worker = WorkerProcess(
-          program: workerProgram, argument: workerArgument, relay: relay,
+          program: workerProgram, arguments: workerArguments + moreArguments, relay: relay,
           answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in
@@ -222,7 +257,9 @@ final class LayerAnalyses: Sendable {
       }
     case .failure(let end):
       if worker.isKilled && !end.isVerdict { throw CancellationError() }
-      return failed("WORKER_ENDED", end.description, relay)
+      var fetched = failed("WORKER_ENDED", end.description, relay)
+      fetched.needsLargeWindow = end == .exited(WorkerProtocol.exitNeedsLargeWindow)
+      return fetched
     }
   }
 

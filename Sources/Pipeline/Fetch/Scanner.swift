@@ -21,7 +21,7 @@ package final class Scanner: Sendable {
     package var workers: Int
     /// Absolute path of the worker program.
     package var workerProgram: String
-    package var workerArgument: WorkerProtocol.Argument?
+    package var workerArguments: [WorkerProtocol.Argument] = []
     var workerPatience = WorkerPatience.Limits.standard
     /// Who looks into files for malware; nil: nobody does.
     package var malware: MalwareSettings?

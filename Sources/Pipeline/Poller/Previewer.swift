@@ -246,7 +246,7 @@ private final class LayerSizes: Sendable {
       guard case .image(let image) = manifest.manifest else { continue }
       for layer in image.layers where !layer.isForeignLayer {
         guard state.withLock({ $0.counted.insert(layer.digest).inserted }),
-          try store.layerAnalysis(LayerKey(layer.digest)) == nil
+          try !store.knowsLayer(LayerKey(layer.digest))
         else { continue }
         sum &+= UInt64(clamping: layer.size)
       }

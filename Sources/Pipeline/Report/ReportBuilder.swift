@@ -10,19 +10,41 @@ struct ReportBuilder {
   static let createdByBytesMaximum = 4096
   static let commandBytesMaximum = 512 * 1024
 
-  /// A layer of the image, with its analysis or why there is none.
+  /// A layer of the image; nil for its analysis where it was not read.
   struct Layer {
     let descriptor: Descriptor
-    let analysis: LayerAnalysis?
-    var malware: LayerMalware?
+    /// What is in its files; nil where none was looked into.
+    let malware: LayerMalware?
     let cached: Bool
+    /// Asked for once, and held no longer than it takes to merge it.
+    let analysis: () throws -> LayerAnalysis?
+
+    init(
+      descriptor: Descriptor, malware: LayerMalware? = nil, cached: Bool,
+      analysis: @escaping @autoclosure () throws -> LayerAnalysis?
+    ) {
+      self.descriptor = descriptor
+      self.malware = malware
+      self.cached = cached
+      self.analysis = analysis
+    }
   }
 
+  /// Throws what the layers' analyses do.
   static func build(
     _ image: PlatformImage, layers: [Layer], malware: MalwareSearch = .off, scannedAt: Int64
-  ) -> ReportRecord {
+  ) throws -> ReportRecord {
     var merger = InventoryMerger()
-    for layer in layers { merger.add(layer.analysis, malware: layer.malware?.found ?? []) }
+    var mismatches: [String] = []
+    var unread: [Int] = []
+    for (index, layer) in layers.enumerated() {
+      let analysis = try layer.analysis()
+      if let found = analysis?.compression, let mismatch = mismatch(layer.descriptor, found) {
+        mismatches.append("layer \(index): \(mismatch)")
+      }
+      if analysis == nil { unread.append(index) }
+      merger.add(analysis, malware: layer.malware?.found ?? [])
+    }
     let merged = merger.result()
     var report = ReportRecord()
     report.platform = image.platform.description
@@ -52,10 +74,8 @@ struct ReportBuilder {
       entry.cached = layer.cached
       return entry
     }
-    report.notes += layers.enumerated().compactMap { index, layer in
-      mismatch(layer).map { "layer \(index): \($0)" }
-    }
-    for (index, layer) in layers.enumerated() where layer.analysis == nil {
+    report.notes += mismatches
+    for index in unread {
       report.findings.append(
         finding(
           "FOREIGN_LAYER", "layer could not be analysed: it lies outside the registry and is not fetched", layer: index)
@@ -78,9 +98,9 @@ struct ReportBuilder {
   }
 
   /// The bytes decide how a layer is read; a media type that says otherwise is worth a word.
-  private static func mismatch(_ layer: Layer) -> String? {
-    guard let found = layer.analysis?.compression, !found.isEmpty else { return nil }
-    let mediaType = layer.descriptor.mediaType
+  private static func mismatch(_ descriptor: Descriptor, _ found: String) -> String? {
+    if found.isEmpty { return nil }
+    let mediaType = descriptor.mediaType
     let announced =
       if mediaType.hasSuffix("+gzip") || mediaType.hasSuffix(".tar.gzip") {
         "gzip"

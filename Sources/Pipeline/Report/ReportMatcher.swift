@@ -1,5 +1,6 @@
 import Advisories
 import Matching
+import Model
 import Posix
 import StorageMessages
 
@@ -22,9 +23,13 @@ package final class ReportMatcher: Sendable {
       return try reports.map { report in
         var report = report
         let result = try Matcher.match(os: report.os, packages: report.packages, advisories: snapshot)
-        report.findings = report.findings.filter { $0.kind != .vulnerability } + result.findings
-        report.matchNotes = result.notes
+        // Those of an earlier match, and that there were too many of them.
+        report.findings.removeAll { $0.kind == .vulnerability || $0.id == Matcher.limit }
+        report.findings += result.findings
         report.matchedAt = clock.now
+        let day = Timestamp(nanosecondsSince1970: report.matchedAt).date
+        let endOfLife = report.os.flatMap { os in EndOfLife(os)?.note(os, on: day) }
+        report.matchNotes = [endOfLife].compactMap { $0 } + result.notes
         report.advisoriesGeneration = snapshot.generation
         return report
       }

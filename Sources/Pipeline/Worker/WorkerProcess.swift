@@ -71,7 +71,7 @@ final class WorkerProcess: Sendable {
   }
 
   private let program: String
-  private let argument: WorkerProtocol.Argument?
+  private let arguments: [WorkerProtocol.Argument]
   private let relay: MalwareRelay?
   private let answerBytesMaximum: Int
   private let patience: WorkerPatience.Limits
@@ -79,11 +79,11 @@ final class WorkerProcess: Sendable {
 
   /// `program` is an absolute path. A worker with a `relay`, which is its alone, hands file bytes back to it.
   init(
-    program: String, argument: WorkerProtocol.Argument? = nil, relay: MalwareRelay? = nil, answerBytesMaximum: Int,
+    program: String, arguments: [WorkerProtocol.Argument] = [], relay: MalwareRelay? = nil, answerBytesMaximum: Int,
     patience: WorkerPatience.Limits = .standard
   ) {
     self.program = program
-    self.argument = argument
+    self.arguments = arguments
     self.relay = relay
     self.answerBytesMaximum = answerBytesMaximum
     self.patience = patience
@@ -101,8 +101,9 @@ final class WorkerProcess: Sendable {
   var isKilled: Bool { state.withLock { $0.isKilled } }
 
   /// Starts the worker, feeds it what `next` returns until that returns nil, then takes the answer, reaps the process and
-  /// waits for the relay, whatever happens. Throws what `next` throws, and `PosixError` where the worker cannot be started or spoken to. A
-  /// worker that stops reading, or has to be ended, does not stop `next`: the caller's digest needs every byte.
+  /// waits for the relay, whatever happens. Throws what `next` throws, and `PosixError` where the worker cannot be started or
+  /// spoken to. A worker that stops reading, or has to be ended, does not stop `next`: the caller's digest needs every byte.
+  /// One that says that the layer is to be read anew does.
   ///
   /// The kernel ends a worker with the thread that started it, so that is the one that waits for it here, and never one of
   /// Swift's pool, which come and go. Called once.
@@ -112,24 +113,34 @@ final class WorkerProcess: Sendable {
     // It ends once the worker has, and nobody else can write to it.
     defer { relay?.wait() }
     var outcome = Outcome(bytesMaximum: answerBytesMaximum, patience: WorkerPatience(patience, of: pid))
+    var end: End?
     do {
       while let bytes = try next() {
-        if ends.input >= 0, try !feed(bytes, ends, &outcome) { ends.closeInput() }
+        if try end != nil || feed(bytes, ends, &outcome) { continue }
+        end = try finish(&ends, &outcome)
+        if end == .exited(WorkerProtocol.exitNeedsLargeWindow) { break }
       }
-      ends.closeInput()
-      while outcome.verdict == nil, try take(ends.output, &outcome) {}
-      // Who has answered ends at once, or is ended.
-      while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
+      end = try end ?? finish(&ends, &outcome)
     } catch {
-      ends.closeInput()
-      kill()
-      _ = try reap()
+      if end == nil {
+        ends.closeInput()
+        kill()
+        _ = try reap()
+      }
       throw error
     }
-    if outcome.verdict != nil { kill() }
-    let end = try reap()
     if let verdict = outcome.verdict { return .failure(verdict) }
-    return end == .exited(0) ? .success(outcome.answer) : .failure(end)
+    return end == .exited(0) ? .success(outcome.answer) : .failure(end ?? .exited(0))
+  }
+
+  /// Takes what is left of the answer, and reaps the worker.
+  private func finish(_ ends: inout Ends, _ outcome: inout Outcome) throws -> End {
+    ends.closeInput()
+    while outcome.verdict == nil, try take(ends.output, &outcome) {}
+    // Who has answered ends at once, or is ended.
+    while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
+    if outcome.verdict != nil { kill() }
+    return try reap()
   }
 
   /// A pipe, of which the worker gets one end.
@@ -165,9 +176,7 @@ final class WorkerProcess: Sendable {
     let (layer, answer, contents) = (pipes[0], pipes[1], pipes.count > 2 ? pipes[2] : nil)
     var pid: pid_t = 0
     var life: Int32 = -1
-    let status = cposix_spawn_worker(
-      program, argument?.rawValue, relay?.clamd.settings.bounds.argument, layer.reading, answer.writing,
-      contents?.writing ?? -1, &pid, &life)
+    let status = spawn(layer.reading, answer.writing, contents?.writing ?? -1, &pid, &life)
     guard status == 0 else {
       pipes.forEach { $0.closeBoth() }
       throw PosixError("start \(program)", errno: status)
@@ -190,6 +199,17 @@ final class WorkerProcess: Sendable {
       throw error
     }
     return (pid, ends)
+  }
+
+  private func spawn(
+    _ input: Int32, _ output: Int32, _ contents: Int32, _ pid: inout pid_t, _ life: inout Int32
+  ) -> Int32 {
+    var words = [program] + arguments.map(\.rawValue)
+    if let relay { words.append(relay.clamd.settings.bounds.argument) }
+    var copies = words.map { strdup($0) }
+    defer { copies.forEach { free($0) } }
+    copies.append(nil)
+    return cposix_spawn_worker(program, copies, input, output, contents, &pid, &life)
   }
 
   /// Writes `bytes`, reading the answer meanwhile, so that neither side waits for the other. False when the worker does

@@ -12,7 +12,7 @@ package enum WorkerSandbox {
 
   /// Has a worker confine itself and say which pieces hold. Throws `Unknown`, and `PosixError` when it cannot be started.
   package static func probe(program: String) async throws -> ConfinementReport {
-    let worker = WorkerProcess(program: program, argument: .probe, answerBytesMaximum: reportBytesMaximum)
+    let worker = WorkerProcess(program: program, arguments: [.probe], answerBytesMaximum: reportBytesMaximum)
     let answer = try await withCheckedThrowingContinuation { continuation in
       do throws(PosixError) {
         try startThreadIfPossible(named: "probe") {

@@ -1,6 +1,9 @@
 """How much memory a process has for itself, and what lies in it."""
 import re
+import threading
 from pathlib import Path
+
+LOOK_SECONDS = 0.02
 
 
 def private_bytes(pid):
@@ -8,6 +11,34 @@ def private_bytes(pid):
     with open(f"/proc/{pid}/status") as status:
         fields = dict(line.split(":", 1) for line in status if line.startswith("Rss"))
     return 1024 * sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssShmem"))
+
+
+class Peaks:
+    """The most that a daemon had for itself, that one of its workers had, and that all of them had at a time, in bytes."""
+
+    def __init__(self, daemon):
+        self.daemon, self.worker, self.together = 0, 0, 0
+        self.watched, self.ended = daemon, threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def watch(self):
+        while not self.ended.wait(LOOK_SECONDS):
+            workers = []
+            for child in self.watched.children():
+                try:
+                    workers.append(private_bytes(child))
+                except (OSError, KeyError):
+                    continue  # ended meanwhile
+            own = private_bytes(self.watched.process.pid)
+            self.daemon = max(self.daemon, own)
+            self.worker = max(self.worker, *workers, 0)
+            self.together = max(self.together, own + sum(workers))
+
+    def end(self):
+        self.ended.set()
+        self.thread.join()
+        return self
 
 
 class Remnant:

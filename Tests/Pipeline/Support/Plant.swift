@@ -17,7 +17,7 @@ import Zones
 
 /// Stand-ins for the worker program.
 enum FakeWorker: String, CaseIterable {
-  case echo, early, crash, status, endless, asleep, deaf, half, garbage, busy, lingering
+  case echo, early, crash, status, endless, asleep, deaf, half, garbage, busy, lingering, wanting
 
   var path: String { "\(Corpus.checkout)/Tests/Pipeline/Fixtures/workers/\(rawValue)" }
 }

@@ -78,7 +78,7 @@ final class Warehouse: Sendable {
 
   /// Stores reports of these layers, all of which are analysed before.
   func scan(_ image: ImageKey, layers: [[String]]) async throws {
-    for digest in Set(layers.joined()) where try await store.useLayerAnalysis(layer(digest), now: now) == nil {
+    for digest in Set(layers.joined()) where try await !store.useLayer(layer(digest), now: now) {
       try await analyse(digest)
     }
     let now = now

@@ -3232,6 +3232,10 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
   public var id: String = ""
   public var version: String = ""
   public var prettyName: String = ""
+  /// the last day of fixes for everybody, "2020-06-30"; empty: not known
+  public var endOfLife: String = ""
+  /// that day was over when the report was matched
+  public var isPastEndOfLife: Bool = false
 
   public init() {}
 
@@ -3246,6 +3250,8 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
     self.id = try readText(c.pointee.id, "tidewaiter.v1.OperatingSystem.id")
     self.version = try readText(c.pointee.version, "tidewaiter.v1.OperatingSystem.version")
     self.prettyName = try readText(c.pointee.pretty_name, "tidewaiter.v1.OperatingSystem.pretty_name")
+    self.endOfLife = try readText(c.pointee.end_of_life, "tidewaiter.v1.OperatingSystem.end_of_life")
+    self.isPastEndOfLife = c.pointee.is_past_end_of_life != 0
   }
 
   @usableFromInline package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -3253,6 +3259,8 @@ public struct OperatingSystem: ProtoMessage, Sendable, Equatable {
     c.pointee.id = arena.copy(self.id)
     c.pointee.version = arena.copy(self.version)
     c.pointee.pretty_name = arena.copy(self.prettyName)
+    c.pointee.end_of_life = arena.copy(self.endOfLife)
+    c.pointee.is_past_end_of_life = self.isPastEndOfLife ? 1 : 0
   }
 }
 
@@ -3262,6 +3270,8 @@ extension OperatingSystem: JSONRepresentable {
       ("id", .string(self.id)),
       ("version", .string(self.version)),
       ("prettyName", .string(self.prettyName)),
+      ("endOfLife", .string(self.endOfLife)),
+      ("isPastEndOfLife", .bool(self.isPastEndOfLife)),
     ])
   }
 }

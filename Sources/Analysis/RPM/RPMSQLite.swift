@@ -74,20 +74,14 @@ struct RPMSQLite {
       var isTable = false
       let schema =
         "SELECT 1 FROM sqlite_schema WHERE type='table' AND name='Packages' AND sql NOT LIKE 'CREATE VIRTUAL%'"
-      var malformed = 0
-      var reason = ""
+      var headers = RPMHeaders()
       do throws(LayerError) {
         _ = try rows(schema, checkTime) { _ in isTable = true }
         guard isTable else {
           return errors + [LayerError(.databaseMalformed, "the rpm database has no table of packages")]
         }
         let isWhole = try rows("SELECT blob FROM Packages", checkTime) { row in
-          do throws(RPMHeader.Malformed) {
-            collector.add(try RPMHeader(row.blob(0)).package)
-          } catch {
-            malformed += 1
-            reason = error.reason
-          }
+          headers.add(row.blob(0), into: &collector)
         }
         if !isWhole {
           errors.append(LayerError(.packageLimit, "the rpm database has more than \(RPMSQLite.rowsMax) rows"))
@@ -96,10 +90,7 @@ struct RPMSQLite {
         if error.code == .cpuLimit { throw error }
         errors.append(error)
       }
-      if malformed > 0 {
-        errors.append(
-          LayerError(.databaseMalformed, "\(malformed) headers of the rpm database are malformed; the last \(reason)"))
-      }
+      if let error = headers.error { errors.append(error) }
       return errors
     }
 
