@@ -27,7 +27,8 @@ var words = Array(CommandLine.arguments.dropFirst())
 let contents = words.last.flatMap(ContentsProtocol.Bounds.init(argument:))
 if contents != nil { words.removeLast() }
 let arguments = words.compactMap(WorkerProtocol.Argument.init)
-guard arguments.count == words.count else {
+// A probe reads nothing: what is said of reading does not go with it.
+guard arguments.count == words.count, !arguments.contains(.probe) || arguments.count == 1 && contents == nil else {
   end("this program is started by tidewaiterd", EX_USAGE)
 }
 // A parent that is gone shows as an error of write, not as a signal.

@@ -308,6 +308,6 @@ def test_lower_limits_stay(worker, layer_bytes):
 
 
 def test_arguments_that_are_none(worker):
-    for words in (["--help"], ["--probe", "--best-effort"], ["x"], [""], ["--contents=1"], ["--contents=1,2", "--probe"], ["--contents=1,2", "x"]):
+    for words in (["--help"], ["--probe", "--best-effort"], ["x"], [""], ["--contents=1"], ["--contents=1,2", "--probe"], ["--probe", "--contents=1,2"], ["--contents=1,2", "x"]):
         done = run([worker, *words])
         assert done.returncode == os.EX_USAGE and done.stdout == b"", done
