@@ -51,7 +51,7 @@ demo: deps ## scan a real image in a real registry (KEEP=1 leaves all of it runn
 simulators: deps ## a product to try the daemon against, VENDOR=harbor and so on (without: which there are)
 	Tests/Simulators/run.py $(VENDOR)
 
-bench: deps ## measure, beside peers: PART=analysis, throughput, idle, rpc, poll, selection, queue, secrets, jail or all (Tests/Benchmarks/RESULTS.md)
+bench: deps ## measure, beside peers: PART=analysis, throughput, idle, rpc, poll, selection, queue, secrets, jail, truth or all (Tests/Benchmarks/RESULTS.md)
 	Tests/Benchmarks/run.py $(PART) $(if $(RECORD),--record)
 
 fuzz: deps ## a minute of libFuzzer on each of frames, tar, package databases, jars, programs, manifests; a million random frames

@@ -5,6 +5,8 @@ package struct ImageLimits: Sendable {
   package var packages = 250_000
   /// Secrets in all layers together.
   package var secrets = 10_000
+  /// Files with malware in all layers together.
+  package var malware = 10_000
   /// Files with odd modes that are in sight.
   package var fileFindings = 10_000
   /// Faults of all layers together, and contradictions between these, that become findings.

@@ -22,6 +22,7 @@ struct LayeredFiles {
   private let limits: ImageLimits
   private var areSecretsLeftOut = false
   private var areFindingsLeftOut = false
+  private var isMalwareLeftOut = false
 
   init(limits: ImageLimits) { self.limits = limits }
 
@@ -31,6 +32,8 @@ struct LayeredFiles {
       ? ["the image's layers hold more than \(limits.secrets) secrets; further ones are left out"] : [])
       + (areFindingsLeftOut
         ? ["more than \(limits.fileFindings) files of the image have odd modes; further ones are left out"] : [])
+      + (isMalwareLeftOut
+        ? ["more than \(limits.malware) files in the image's layers hold malware; further ones are left out"] : [])
   }
 
   /// What one layer takes out of sight below it.
@@ -91,7 +94,9 @@ struct LayeredFiles {
     let secretsRoom = limits.secrets - secrets.count
     secrets += layer.secrets.prefix(secretsRoom).map { Placed(path: $0.path, layer: index, content: $0) }
     areSecretsLeftOut = areSecretsLeftOut || layer.secrets.count > secretsRoom
-    self.malware += malware.map { Placed(path: $0.path, layer: index, content: $0) }
+    let malwareRoom = limits.malware - self.malware.count
+    self.malware += malware.prefix(malwareRoom).map { Placed(path: $0.path, layer: index, content: $0) }
+    isMalwareLeftOut = isMalwareLeftOut || malware.count > malwareRoom
     return isChanged
   }
 }

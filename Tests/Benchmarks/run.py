@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures what a scan, an idle daemon and a call cost, on this machine, over loopback and Unix sockets alone.
 
-    Tests/Benchmarks/run.py [analysis|throughput|idle|rpc|poll|selection|queue|secrets|jail|all] [--record]
+    Tests/Benchmarks/run.py [analysis|throughput|idle|rpc|poll|selection|queue|secrets|jail|truth|all] [--record]
 
 Prints its figures as Markdown; --record adds them to RESULTS.md as well. TIDEWAITER_BENCH_DIR holds what takes long to make
 (images in registries, syft, a big store; ~/.cache/tidewaiter-bench), TIDEWAITER_BIN names a folder of built programs that
@@ -25,12 +25,13 @@ import rpc
 import secret_search
 import selection
 import throughput
+import truth
 
 PARTS = {"analysis": ("Analysis of images", analysis.measure), "throughput": ("Images an hour", throughput.measure),
          "idle": ("Idle daemon", idle.measure),
          "rpc": ("RPC", rpc.measure), "poll": ("Polls", poll.measure), "selection": ("Selection", selection.measure),
          "queue": ("Queue", enqueue.measure), "secrets": ("Search for secrets", secret_search.measure),
-         "jail": ("Confinement of a worker", jail.measure)}
+         "jail": ("Confinement of a worker", jail.measure), "truth": ("Packages beside syft's", truth.measure)}
 RESULTS = place.HERE / "RESULTS.md"
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from support.clamav import Clamd, FakeClamd, write_settings
 from support.daemon import Binaries, Daemon
 from support.events import Events
 from support.registry import Registry
@@ -185,3 +186,40 @@ def bench(request, benches, vendor, way):
     if request.node.failed_before:
         print(f"-- log of the daemon\n{benches.current.daemon.tail()}")
         benches.close(sane=False)
+
+
+@pytest.fixture
+def make_clamd():
+    """Makes clamds that are not started yet, with settings of Clamd, and ends them."""
+    made = []
+
+    def make(**settings):
+        made.append(Clamd(**settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def make_fake_clamd():
+    """Makes what answers in place of a clamd, as FakeClamd has it."""
+    made = []
+
+    def make(answer=lambda data, connection: b"stream: OK", **more):
+        made.append(FakeClamd(answer, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def with_malware(make_daemon, tmp_path):
+    """Starts a daemon that is told of a clamd at a socket."""
+    def start(path, **settings):
+        daemon = make_daemon("--config", str(write_settings(tmp_path, path, **settings)))
+        return daemon.start()
+    return start

@@ -8,7 +8,9 @@ from support import corpus
 
 pytestmark = [pytest.mark.skipif(corpus.MISSING is not None, reason=str(corpus.MISSING))]
 
-TYPES = {"apk", "deb", "rpm"}
+DISTRIBUTION_TYPES = {"apk", "deb", "rpm"}
+INSTALLED_TYPES = DISTRIBUTION_TYPES | {"npm", "pypi", "golang"}
+LOCKED_TYPES = {"npm-lock": "npm", "npm-lock-dev": "npm"}
 ADVISORIES = ("Alpine", "Debian", "AlmaLinux")
 NOT_AN_IMAGE = "artifact:sbom"
 PLATFORMS = {"amd64": "linux/amd64", "arm64v8": "linux/arm64/v8", "armv7": "linux/arm/v7", "s390x": "linux/s390x"}
@@ -60,15 +62,19 @@ def compare(table, image, what, expected, found):
 def test_packages_and_matches(scanned, reference, platform, name):
     cli, table = scanned
     report = cli.report("corpus/" + reference, platform)
-    packages = {(one["type"], one["name"], one["version"]) for one in report["packages"] if one["type"] in TYPES}
+    packages, locked = ({(one["type"], one["name"], one["version"]) for one in report[key]} for key in ("packages", "lockedPackages"))
     matches = {(one["id"], one["package"], one["installedVersion"]) for one in report["findings"]
                if one["kind"] == "vulnerability"}
     errors = [one for one in report["findings"] if one["kind"] == "error"]
     assert not errors, errors
+    truth = corpus.truth(name, "packages")
+    assert {row["type"] for row in truth} <= INSTALLED_TYPES | set(LOCKED_TYPES)
     compare(table, name, "packages",
-            {(row["type"], row["name"], row["version"]) for row in corpus.truth(name, "packages") if row["type"] in TYPES}, packages)
-    compare(table, name, "matches",
-            {(row["id"], row["package"], row["version"]) for row in corpus.truth(name, "matches") if row["type"] in TYPES}, matches)
+            {(row["type"], row["name"], row["version"]) for row in truth if row["type"] in INSTALLED_TYPES}, packages)
+    compare(table, name, "locked", {(LOCKED_TYPES[row["type"]], row["name"], row["version"]) for row in truth
+                                    if row["type"] in LOCKED_TYPES}, locked)
+    compare(table, name, "matches", {(row["id"], row["package"], row["version"]) for row in corpus.truth(name, "matches")
+                                     if row["type"] in DISTRIBUTION_TYPES}, matches)
 
 
 def test_nothing_is_listed_twice(scanned):

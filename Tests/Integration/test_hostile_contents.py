@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from support import osv, tars
+from support import corpus, osv, tars
 from support.images import Link, layer
 from support.packages import ALPINE_318, APK_PATH, DEBIAN_12, DPKG_PATH, alpine, apk, debian, dpkg, stanza
 from support.rows import Bench, Case, Rows
@@ -203,6 +203,41 @@ def rpm_headers():
              struct.pack(">IIIIII", 1, 4, 1000, 6, 0, 1) + b"abcd", b"", b"\0" * 7]
     return Case([rpm_layer(rpm_database(headers=["libfirst", *wrong, "liblast"]))], {"libfirst", "liblast"}, {("DATABASE_MALFORMED", 0)},
                 says=("5 headers",))
+
+
+# -- its other two databases, of real ones
+
+def real(name, *changes):
+    """A database of the corpus with other bytes at some offsets."""
+    data = bytearray((corpus.CORPUS / "rpmdb" / name).read_bytes())
+    for offset, new in changes:
+        data[offset:offset + len(new)] = new
+    return bytes(data)
+
+
+def word(number):
+    return struct.pack("<I", number)
+
+
+if corpus.MISSING is None:
+    @row("H87")
+    def berkeley_pages_in_a_circle():
+        """The pages of one header that lead back to the first of them, and one that leads to itself."""
+        page, following = 4096, 16
+        return Case([layer({"etc/os-release": ALMALINUX, "var/lib/rpm/Packages": real("one-package.Packages", (last * page + following, word(3)))})
+                     for last in (12, 3)], set(), {("DATABASE_MALFORMED|DATABASE_INCOMPLETE", number) for number in range(2)})
+
+    @row("H88")
+    def ndb_slots_that_lie():
+        """One with no blocks and one with more than there can be cost their own packages."""
+        slot, count = 16, 12
+        text = real("sles-15.Packages.db", (4 * slot + count, word(0)), (5 * slot + count, word(0xFFFF_FFFF)))
+        known = {row["name"] for row in corpus.truth("sles_15-rpmdb", "packages") if row["type"] == "rpm"}
+
+        def check(one):
+            assert one.names() < known and len(known - one.names()) == 2, known - one.names()
+        return Case([layer({"etc/os-release": ALMALINUX, "usr/lib/sysimage/rpm/Packages.db": text})], None,
+                    {("DATABASE_MALFORMED|DATABASE_INCOMPLETE", 0)}, check=check)
 
 
 # -- manifests

@@ -84,6 +84,7 @@ final class LayerAnalyses: Sendable {
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
   func isKnown(_ digest: Digest, _ malware: MalwareSearch) throws -> Bool {
     guard try store.knowsLayer(LayerKey(digest)) else { return false }
+    if malware == .off { return true }
     return malware.isSatisfied(by: try store.layerMalware(LayerKey(digest)))
   }
 

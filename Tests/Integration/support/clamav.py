@@ -137,3 +137,26 @@ def until_nul(stream):
             return found
         found += byte
     return found
+
+
+def write_settings(folder, path, **settings):
+    """A daemon's settings that name a clamd at a socket."""
+    config = folder / "config.yaml"
+    config.write_text("malware:\n" + "".join(f"  {name}: {value}\n" for name, value in {"clamd": path, **settings}.items()))
+    return config
+
+
+# -- what a report says
+
+def malware(report):
+    return {one["path"]: one["id"] for one in report["findings"] if one["kind"] == "malware"}
+
+
+def errors(report):
+    return [one["title"] for one in report["findings"] if one["kind"] == "error"]
+
+
+def only_error(report):
+    [title] = errors(report)
+    assert title.startswith("not scanned for malware: "), title
+    return title

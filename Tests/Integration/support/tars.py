@@ -97,6 +97,18 @@ def jar(members, method=zipfile.ZIP_DEFLATED):
     return made.getvalue()
 
 
+def zipped(members):
+    """An archive of (name, method, bytes as packed, bytes as they are) of any number; what packing costs is the caller's."""
+    local, central, at = [], [], 0
+    for name, method, packed, plain in members:
+        fields = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 0, zlib.crc32(plain), len(packed), len(plain), len(name), 0)
+        local.append(b"PK\3\4" + fields + name + packed)
+        central.append(b"PK\1\2\x14\0" + fields + struct.pack("<HHHII", 0, 0, 0, 0, at) + name)
+        at += len(local[-1])
+    directory, count = b"".join(central), len(central) & 0xFFFF
+    return b"".join(local) + directory + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(directory), at, 0)
+
+
 def module(artifact, version="1.0", **more):
     """A jar that says what it is."""
     return jar(properties(artifact, version) | more)
