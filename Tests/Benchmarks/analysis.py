@@ -128,10 +128,10 @@ class Analysis:
     def rows(self):
         for name, figures in self.figures.items():
             to_syft = spread(figures.ratios(self.figures[SYFT], "wall")) if self.syft else ""
+            peaks = [f"{median(getattr(peak, part) for peak in figures.peaks):.0f}" if figures.peaks else "" for part in ("private", "file")]
             yield "| " + " | ".join([
-                self.load.name, name, spread(cost.wall for cost in figures.costs), to_syft, spread(cost.cpu for cost in figures.costs), spread(figures.ratios(self.figures[FLOOR], "cpu")),
-                *(f"{median(getattr(peak, part) for peak in figures.peaks):.0f}" if figures.peaks else "" for part in ("private", "file"))]
-            ) + " |"
+                self.load.name, name, spread(cost.wall for cost in figures.costs), to_syft,
+                spread(cost.cpu for cost in figures.costs), spread(figures.ratios(self.figures[FLOOR], "cpu")), *peaks]) + " |"
 
     def told(self):
         found = ", ".join(f"{number} by {name}" for name, number in self.found.items())
@@ -141,8 +141,8 @@ class Analysis:
     def goals(self):
         name, figures = self.load.name, self.figures
         if name != loads.SMALL:
-            yield goal(f"{name}: CPU to the floor's, packages alone", median(figures[PACKAGES].ratios(figures[FLOOR], "cpu")), GOAL_CPU_PACKAGES)
-            yield goal(f"{name}: CPU to the floor's, everything on", median(figures[OURS].ratios(figures[FLOOR], "cpu")), GOAL_CPU)
+            for what, ours, most in (("packages alone", PACKAGES, GOAL_CPU_PACKAGES), ("everything on", OURS, GOAL_CPU)):
+                yield goal(f"{name}: CPU to the floor's, {what}", median(figures[ours].ratios(figures[FLOOR], "cpu")), most)
         if self.syft:
             yield goal(f"{name}: wall to syft's", median(figures[OURS].ratios(figures[SYFT], "wall")), GOAL_WALL.get(name, GOAL_WALL_USUAL))
         yield goal(f"{name}: ms with known layers", 1000 * median(cost.wall for cost in figures[WARM].costs), GOAL_WARM_MS)
