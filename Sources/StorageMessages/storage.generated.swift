@@ -1544,8 +1544,9 @@ package struct OSReleaseFile: ProtoMessage {
 }
 
 package struct PackageDatabase: ProtoMessage {
-  /// "apk", "dpkg", "rpm"; of files of a language's packages: their purl type
+  /// "apk", "dpkg", "rpm"; of files of a language's packages: their purl type; "rpm-log": a
   package var kind: String = ""
+  /// write-ahead log whose database is not in the layer
   package var path: [UInt8] = []
   package var packages: [Package] = []
 
