@@ -11,8 +11,6 @@ from place import Problem, run
 from support import corpus
 from support.registry import Registry
 
-NOT_AN_IMAGE = "artifact:sbom"
-PLATFORMS = {"amd64": "linux/amd64", "arm64v8": "linux/arm64/v8", "armv7": "linux/arm/v7", "s390x": "linux/s390x"}
 # Names of one package that two tools write in two ways are told as one difference of each; so many are written out.
 SHOWN = 12
 
@@ -26,18 +24,14 @@ def measure(_):
     yield "| image | true | found by syft | missing | of no truth |"
     yield "|---|---|---|---|---|"
     with tempfile.TemporaryDirectory(prefix="tidewaiter-bench-") as folder, Registry(folder) as made:
-        for row in corpus.summary():
-            reference, _, architecture = row["image"].partition("@")
-            if reference == NOT_AN_IMAGE:
-                continue
+        for reference, platform, name in corpus.cases():
             corpus.push(made.url, reference)
-            flags = ["--platform", PLATFORMS[architecture]] if architecture else []
+            flags = ["--platform", platform] if platform else []
             address = f"registry:{made.url.removeprefix('http://')}/{reference}"
             found = json.loads(run([program, "--quiet", address, "--output", "json", *flags], env=os.environ | SYFT_ENVIRONMENT))
             theirs = {(one["name"], one["version"]) for one in found["artifacts"]}
-            name = reference.replace(":", "_") + (f"_{architecture}" if architecture else "")
             true = {(one["name"], one["version"]) for one in corpus.truth(name, "packages")}
-            yield f"| {row['image']} | {len(true)} | {len(theirs)} | {listed(true - theirs)} | {listed(theirs - true)} |"
+            yield f"| {name} | {len(true)} | {len(theirs)} | {listed(true - theirs)} | {listed(theirs - true)} |"
 
 
 def listed(packages):

@@ -12,19 +12,6 @@ DISTRIBUTION_TYPES = {"apk", "deb", "rpm"}
 INSTALLED_TYPES = DISTRIBUTION_TYPES | {"npm", "pypi", "golang"}
 LOCKED_TYPES = {"npm-lock": "npm", "npm-lock-dev": "npm"}
 ADVISORIES = ("Alpine", "Debian", "AlmaLinux")
-NOT_AN_IMAGE = "artifact:sbom"
-PLATFORMS = {"amd64": "linux/amd64", "arm64v8": "linux/arm64/v8", "armv7": "linux/arm/v7", "s390x": "linux/s390x"}
-
-
-def cases():
-    """(reference, platform or None, name of the truth's files) of each row of the summary."""
-    found = []
-    for row in ([] if corpus.MISSING else corpus.summary()):
-        reference, _, architecture = row["image"].partition("@")
-        if reference != NOT_AN_IMAGE:
-            name = reference.replace(":", "_") + (f"_{architecture}" if architecture else "")
-            found.append((reference, PLATFORMS.get(architecture), name))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +45,7 @@ def compare(table, image, what, expected, found):
     assert not missing and not extra, f"{image} {what}: missing {sorted(missing)[:20]}, extra {sorted(extra)[:20]}"
 
 
-@pytest.mark.parametrize("reference, platform, name", cases(), ids=lambda value: str(value))
+@pytest.mark.parametrize("reference, platform, name", corpus.cases(), ids=lambda value: str(value))
 def test_packages_and_matches(scanned, reference, platform, name):
     cli, table = scanned
     report = cli.report("corpus/" + reference, platform)
@@ -80,7 +67,7 @@ def test_packages_and_matches(scanned, reference, platform, name):
 
 def test_nothing_is_listed_twice(scanned):
     cli, _ = scanned
-    for reference, platform, _ in cases():
+    for reference, platform, _ in corpus.cases():
         packages = [tuple(sorted((key, str(value)) for key, value in one.items())) for one in
                     cli.report("corpus/" + reference, platform)["packages"]]
         assert len(packages) == len(set(packages)), reference
@@ -90,7 +77,7 @@ def test_operating_systems(scanned):
     cli, _ = scanned
     for row in corpus.summary():
         reference, _, architecture = row["image"].partition("@")
-        if reference == NOT_AN_IMAGE or row["os"] == "- -":
+        if reference == corpus.NOT_AN_IMAGE or row["os"] == "- -":
             continue
         expected = row["os"].split(" ")
         found = cli.report("corpus/" + reference, PLATFORMS.get(architecture))["os"]
@@ -100,7 +87,7 @@ def test_operating_systems(scanned):
 def test_fixed_versions(scanned):
     """The fixed version a finding names is among those the truth lists for its pair."""
     cli, _ = scanned
-    for reference, platform, name in cases():
+    for reference, platform, name in corpus.cases():
         fixed = {(row["id"], row["package"]): row["fixed"] for row in corpus.truth(name, "matches")
                  if row["type"] in DISTRIBUTION_TYPES}
         for one in cli.report("corpus/" + reference, platform)["findings"]:
@@ -112,7 +99,7 @@ def test_fixed_versions(scanned):
 def test_an_artifact_is_skipped_by_its_kind(scanned):
     cli, _ = scanned
     assert not any(job["reference"].startswith("corpus/artifact") for job in cli.jobs())
-    outcome = cli.fails("image", "add", "corpus/" + NOT_AN_IMAGE)
+    outcome = cli.fails("image", "add", "corpus/" + corpus.NOT_AN_IMAGE)
     assert "image" in outcome.error["message"], outcome
 
 

@@ -55,6 +55,21 @@ def summary():
     return rows("summary.tsv")
 
 
+NOT_AN_IMAGE = "artifact:sbom"
+PLATFORMS = {"amd64": "linux/amd64", "arm64v8": "linux/arm64/v8", "armv7": "linux/arm/v7", "s390x": "linux/s390x"}
+
+
+def cases():
+    """(reference, platform or None, name of the truth's files) of each image of the summary."""
+    found = []
+    for row in ([] if MISSING else summary()):
+        reference, _, architecture = row["image"].partition("@")
+        if reference != NOT_AN_IMAGE:
+            name = reference.replace(":", "_") + (f"_{architecture}" if architecture else "")
+            found.append((reference, PLATFORMS.get(architecture), name))
+    return found
+
+
 def rows(name):
     path = CORPUS / "truth" / name
     if not path.exists():
