@@ -166,6 +166,8 @@ package struct InventoryMerger: ~Copyable {
   }
 
   private mutating func noteRemovals(from before: [Located], _ layer: Int) {
+    // Once databases were left out, what is missing may be in one of them.
+    guard packages <= limits.packages else { return }
     let listing = Set(view.filter { !$0.packages.isEmpty }.map(\.path))
     for database in before where !database.packages.isEmpty && !listing.contains(database.path) {
       removals.append(Removal(database: database, layer: layer))

@@ -136,7 +136,7 @@ if ALL:
             parts = [zstd_frame(start)]
             while left:
                 count = min(4 * GIB, left - 512)
-                parts += [zstd_frame(header("srv/zeros", count)), zeros(count // (64 * MIB) * 64 * MIB), zstd_frame(bytes(count % (64 * MIB)))]
+                parts += [zstd_frame(header("srv/zeros", count)), zeros(count // (64 * MIB) * (64 * MIB)), zstd(bytes(count % (64 * MIB)))]
                 left -= 512 + count
             return raw(b"".join(parts) + zstd_frame(END), "+zstd")
         return Case([large(64 * GIB), large(64 * GIB + 512)], {"libfirst"}, {("LAYER_EXPANSION_LIMIT", 1)})
@@ -348,7 +348,7 @@ if ALL:
         """250,000 of all layers, replaced ones included; that of which there is no more room is left out whole."""
         layers = [layer(alpine() | {APK_PATH: packages(number, 80_000)}) for number in range(3)]
         last = dpkg(*((f"deb{number}", "1.0-1") for number in range(10_001)))
-        return Case([*layers, layer({DPKG_PATH: last})], None, {("INVENTORY_LIMIT", 3), ("OS_RELEASE_MISMATCH", 0)},
+        return Case([*layers, layer({DPKG_PATH: last})], None, {("INVENTORY_LIMIT", 3)},
                     check=lambda one: len(one.names("apk")) == 80_000 or pytest.fail("not 80,000 packages"))
 
     @edge("layers")

@@ -81,10 +81,10 @@ def gzip_member(data, level=6):
 def zstd_frame(data, window_log=20):
     """A frame of blocks that are not packed, which asks for a window; a power of two from 2 ^ 10 on."""
     blocks = [data[at:at + (64 << 10)] for at in range(0, len(data), 64 << 10)] or [b""]
-    frame = b"\x28\xb5\x2f\xfd\0" + bytes([(window_log - 10) << 3])
+    parts = [b"\x28\xb5\x2f\xfd\0", bytes([(window_log - 10) << 3])]
     for number, block in enumerate(blocks):
-        frame += struct.pack("<I", len(block) << 3 | (number == len(blocks) - 1))[:3] + block
-    return frame
+        parts += [struct.pack("<I", len(block) << 3 | (number == len(blocks) - 1))[:3], block]
+    return b"".join(parts)
 
 
 # -- archives of Java
