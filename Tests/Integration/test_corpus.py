@@ -80,7 +80,7 @@ def test_operating_systems(scanned):
         if reference == corpus.NOT_AN_IMAGE or row["os"] == "- -":
             continue
         expected = row["os"].split(" ")
-        found = cli.report("corpus/" + reference, PLATFORMS.get(architecture))["os"]
+        found = cli.report("corpus/" + reference, corpus.PLATFORMS.get(architecture))["os"]
         assert [found["id"], found["version"]] == expected, row["image"]
 
 
