@@ -2,7 +2,7 @@ import Glibc
 
 /// A file that tells of packages of a programming language, by what it is called or how it begins.
 enum LanguageFile: Equatable {
-  /// `package.json` of a module below `node_modules`.
+  /// `package.json` of a module that is installed.
   case npmModule
   case npmLock, yarnLock
   /// `METADATA` of a wheel, `PKG-INFO` of an egg, or an `.egg-info` file: one format.
@@ -107,9 +107,17 @@ enum LanguageFile: Equatable {
   /// `package.json` that says only how files beside it are loaded, is no module.
   private static func isModule(_ path: UnsafeRawBufferPointer) -> Bool {
     guard let module = path.parent, let above = module.parent else { return false }
-    if above.isNamed("node_modules") { return true }
-    guard let top = above.parent, top.isNamed("node_modules") else { return false }
+    if holdsModules(above) { return true }
+    guard let top = above.parent, holdsModules(top) else { return false }
     return above[top.count + 1] == UInt8(ascii: "@")
+  }
+
+  /// `node_modules`, and where Debian's packages put modules for all: `usr/share/nodejs`, `usr/lib/nodejs` and
+  /// `usr/lib/x86_64-linux-gnu/nodejs`.
+  private static func holdsModules(_ directory: UnsafeRawBufferPointer) -> Bool {
+    if directory.isNamed("node_modules") { return true }
+    guard directory.isNamed("nodejs"), let parent = directory.parent else { return false }
+    return parent.isPath("usr/share") || parent.isPath("usr/lib") || parent.parent?.isPath("usr/lib") == true
   }
 
   private static func eggInformation(_ path: UnsafeRawBufferPointer) -> LanguageFile? {
@@ -130,6 +138,9 @@ extension UnsafeRawBufferPointer {
     guard let base = baseAddress, count >= length else { return false }
     return memcmp(base + (count - length), suffix.utf8Start, length) == 0
   }
+
+  /// Whether this is `path`, all of it.
+  func isPath(_ path: StaticString) -> Bool { count == path.utf8CodeUnitCount && hasSuffix(path) }
 
   /// Whether the last component of this path is `name`.
   func isNamed(_ name: StaticString) -> Bool {
