@@ -342,6 +342,11 @@ def secrets_of_an_image():
     return Case([*layers, more], {"libfirst"}, {("INVENTORY_LIMIT", None)}, says=("more than 10000 secrets",))
 
 
+@edge("layers")
+def a_thousand_layers():
+    return Case([layer(alpine(("libfirst", "1.0-r0")))] * 1000, {"libfirst"}, set())
+
+
 if ALL:
     @edge("packages")
     def packages_of_an_image():
@@ -387,6 +392,15 @@ def scan_beside(cli, registry, bad):
     [finding] = [one for one in report["findings"] if one["kind"] == "error"]
     assert finding["layer"] == bad.digest
     return finding
+
+
+def test_more_layers_than_may_be(module_daemon, make_scripted):
+    """1,001: refused by the manifest alone."""
+    registry = make_scripted()
+    registry.push("team/many", image([layer(alpine())] * 1001), "1")
+    cli = module_daemon.cli
+    cli.add_integration("many", registry.url)
+    assert "1001 layers, more than 1000" in cli.fails("image", "add", "many/team/many:1").err
 
 
 def test_cpu_time(limited, make_scripted):
