@@ -75,6 +75,32 @@ def test_a_clamd_that_dies_in_the_middle(with_malware, make_fake_clamd, registry
     assert not report["layers"][0]["cached"]
 
 
+def test_a_clamd_that_hangs_costs_verdicts_and_not_the_scan(with_malware, make_fake_clamd, registry):
+    """After some layers it is asked about no more of them. Those are not asked about again with the same signatures; the others
+    are by the next scan."""
+    fake = make_fake_clamd(quiet)
+    registry.push("malware/hangs", image([layer({f"srv/{number}": os.urandom(100)}) for number in range(12)]), "1")
+    cli = with_malware(fake.socket, fileSeconds=1, layerSeconds=600).cli
+    cli.add_integration("plain", registry.url)
+    report = cli.scan("plain/malware/hangs:1")
+    missing = {one["layer"]: one for one in report["findings"] if one["id"] == "MALWARE_NOT_SCANNED"}
+    tried = {digest for digest, one in missing.items() if "did not answer in time)" in one["title"]}
+    refused = {digest for digest, one in missing.items() if "no more time for this image" in one["title"]}
+    tried -= refused
+    assert len(missing) == 12 and tried | refused == missing.keys() and len(tried) >= 3 and refused
+    assert all(one["remedy"] for one in missing.values())
+    assert report["malware"]["scannedFiles"] == 0
+    fake.answer = lambda data, connection: b"stream: OK"
+    cli.run("image", "rescan", "plain/malware/hangs:1", "--wait")
+    report = cli.report("plain/malware/hangs:1")
+    assert {one["digest"] for one in report["layers"] if one["cached"]} == tried
+    assert report["malware"]["scannedFiles"] == len(refused) and len(errors(report)) == len(tried)
+    fake.version = b"ClamAV 1.0/8/tomorrow"
+    cli.run("image", "rescan", "plain/malware/hangs:1", "--wait")
+    report = cli.report("plain/malware/hangs:1")
+    assert report["malware"]["scannedFiles"] == 12 and not errors(report)
+
+
 def test_what_was_found_before_holds_where_clamd_fails(with_malware, make_fake_clamd, registry):
     fake = make_fake_clamd(lambda data, connection: b"stream: Test.Marker FOUND" if data == MARKER else b"stream: OK")
     registry.push("malware/before", image([layer({"a": MARKER, "b": "x"})]), "1")

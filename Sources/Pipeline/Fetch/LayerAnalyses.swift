@@ -115,7 +115,8 @@ final class LayerAnalyses: Sendable {
     return try await flights.withPermit(
       for: FlightKey(integration: source.integration.id, digest: layer.digest)
     ) {
-      // Another scan may have fetched it while this one waited. A registry that has refused to confirm is not asked again.
+      // Another scan may have fetched it while this one waited. A registry that has refused to confirm is not asked
+      // again.
       if case .unknown = known, case .confirmed(let outcome) = try await knownAnalysis(of: layer.digest, source) {
         return outcome
       }
