@@ -52,7 +52,7 @@ final class FakeClamd: Sendable {
 
   /// On a thread of its own: a relay may have two connections at a time.
   private func serve(_ connection: Int32) {
-    try? startThreadIfPossible(named: "fake session") { [reply, counts, ended] in
+    try? startThreadIfPossible(named: "fake session") { [self] in
       defer {
         close(connection)
         ended.send()
@@ -91,13 +91,13 @@ final class FakeClamd: Sendable {
 
   private static func take(_ connection: Int32, _ count: Int) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
-    let got = bytes.withUnsafeMutableBytes { recv(connection, $0.baseAddress, $0.count, Int32(MSG_WAITALL.rawValue)) }
+    let got = bytes.withUnsafeMutableBytes { recv(connection, $0.baseAddress, $0.count, Int32(MSG_WAITALL)) }
     return got == count ? bytes : nil
   }
 
   private static func send(_ connection: Int32, _ text: String) {
     let bytes = Array(text.utf8) + [0]
     // Who does not want it any more has gone.
-    _ = bytes.withUnsafeBytes { Glibc.send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
+    _ = bytes.withUnsafeBytes { Glibc.send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
   }
 }
