@@ -162,7 +162,7 @@ final class LayerAnalyses: Sendable {
 
   private struct Fetched: Sendable {
     var analysis: LayerAnalysis
-    /// Made by a worker that ended well: the same bytes give the same again.
+    /// Made by a worker that ended well, and of the bytes alone: the same bytes give the same again.
     let isLasting: Bool
     /// Nil where it was not looked for.
     var malware: MalwareRelay.Outcome?
@@ -250,8 +250,8 @@ final class LayerAnalyses: Sendable {
     switch answer {
     case .success(let bytes):
       do {
-        return Fetched(
-          analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true, malware: relay?.result)
+        let analysis = try WorkerProtocol.decodeAnswer(bytes)
+        return Fetched(analysis: analysis, isLasting: analysis.isLasting, malware: relay?.result)
       } catch {
         return failed("WORKER_ANSWER", "\(error)", relay)
       }
