@@ -33,7 +33,7 @@ final class WorkerProcess: Sendable {
     }
   }
 
-  private static let pipeCapacity = 1 << 20
+  static let pipeCapacity = 1 << 20
   private static let readSize = 256 * 1024
 
   private struct State {
