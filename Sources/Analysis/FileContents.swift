@@ -16,6 +16,8 @@ struct FileContents {
   private var findingsCount = 0
   private var isFindingLimitTold = false
   private var secretBytesLeft: Int
+  private var secretsLeftOut = LeftOut()
+  private var notSearched = LeftOut()
 
   init(limits: AnalysisLimits, secretSearch: LayerAnalyser.SecretSearch?) {
     self.limits = limits
@@ -24,10 +26,10 @@ struct FileContents {
   }
 
   /// Notes the entry that the reader stands on, and forgets what an earlier one of its path was. Returns what is to be told.
-  mutating func note(_ reader: TarReader) -> LayerError? {
+  mutating func note(_ reader: TarReader, _ collector: inout PackageCollector) -> LayerError? {
     let hash = PathHash(reader.path.bytes)
     placed.add(hash, isDirectory: reader.kind == .directory)
-    forget(hash.value)
+    forget(hash.value, &collector)
     let checks =
       switch reader.kind {
       case .file: FileCheck.ofFile(reader.path.bytes, mode: reader.mode)
@@ -51,22 +53,38 @@ struct FileContents {
       .findingLimit, "more than \(limits.fileFindings) files have odd modes; the rest is not listed")
   }
 
-  private mutating func forget(_ hash: UInt64) {
-    if !databases.isEmpty { databases[hash] = nil }
-    if !lockFiles.isEmpty { lockFiles[hash] = nil }
+  private mutating func forget(_ hash: UInt64, _ collector: inout PackageCollector) {
+    if !databases.isEmpty, let old = databases.removeValue(forKey: hash) { collector.giveBack(path: old.path.count) }
+    if !lockFiles.isEmpty, let old = lockFiles.removeValue(forKey: hash) { collector.giveBack(path: old.path.count) }
     if !findings.isEmpty, let old = findings.removeValue(forKey: hash) { findingsCount -= old.count }
-    if !secrets.isEmpty { secrets[hash] = nil }
+    if !secrets.isEmpty, let old = secrets.removeValue(forKey: hash), let path = old.first?.path {
+      secretBytesLeft += Self.bytes(of: old)
+      collector.giveBack(path: path.count, count: old.count)
+    }
   }
 
-  /// Reads the body of a regular file as far as anything may be in it, using `body` for its bytes, and returns what is to be
-  /// told. Throws what ends the reading of the layer.
+  /// What is left out of files: each told once for the layer.
+  var leftOut: [LayerError] {
+    let secrets = secretsLeftOut.error(.secretLimit) {
+      "the layer's secrets, or their paths, are longer than is kept of them: those of \($0) files are left out"
+    }
+    let texts = notSearched.error(.secretsNotRead) {
+      "text files over \(limits.secretFileBytes) bytes are not searched for secrets: \($0) in this layer"
+    }
+    return [secrets, texts].compactMap { $0 }
+  }
+
+  /// Reads the body of a regular file as far as anything may be in it, using `body` for its bytes, and adds what is to be
+  /// told. Throws what ends the reading of the layer: the first of it, where there is more.
   mutating func read(
-    _ reader: TarReader, into body: inout [UInt8], _ collector: inout PackageCollector, _ stream: LayerStream
-  ) throws(LayerError) -> [LayerError] {
-    if reader.size == 0 { return [] }
+    _ reader: TarReader, into body: inout [UInt8], _ collector: inout PackageCollector, _ stream: LayerStream,
+    _ errors: inout [LayerError]
+  ) throws(LayerError) {
+    if reader.size == 0 { return }
     let named = LanguageFile.of(path: reader.path.bytes)
     if reader.isSparse {
-      return [LayerError(.fileSparse, "is stored as a sparse file, which is not read", path: reader.pathBytes)]
+      errors.append(LayerError(.fileSparse, "is stored as a sparse file, which is not read", path: reader.pathBytes))
+      return
     }
     body.removeAll(keepingCapacity: true)
     var failure: LayerError?
@@ -80,13 +98,17 @@ struct FileContents {
     }
     hold(limits.textProbeBytes, &body)
     let language = named ?? body.withUnsafeBytes { LanguageFile.ofContents($0) }
-    let isText = secretSearch != nil && reader.size <= limits.secretFileBytes && !Self.holdsNUL(body)
-    if language != nil || isText { hold(language == nil ? limits.secretFileBytes : limits.fileBytes, &body) }
-    var errors: [LayerError] = []
-    if let language { errors += try parse(language, reader, body, &collector, stream) }
-    if isText, let secretSearch { errors += try search(reader, body, &collector, stream, secretSearch) }
+    let isText = secretSearch != nil && !body.isEmpty && !Self.holdsNUL(body)
+    let isSearched = isText && reader.size <= limits.secretFileBytes
+    if isText && !isSearched { notSearched.add(reader.pathBytes) }
+    if language != nil || isSearched { hold(language == nil ? limits.secretFileBytes : limits.fileBytes, &body) }
+    do throws(LayerError) {
+      if let language { try parse(language, reader, body, &collector, stream, &errors) }
+      if isSearched, let secretSearch { try search(reader, body, &collector, stream, secretSearch, &errors) }
+    } catch {
+      failure = failure ?? error
+    }
     if let failure { throw failure }
-    return errors
   }
 
   /// As text never does.
@@ -96,58 +118,53 @@ struct FileContents {
 
   private mutating func parse(
     _ language: LanguageFile, _ reader: TarReader, _ body: [UInt8], _ collector: inout PackageCollector,
-    _ stream: LayerStream
-  ) throws(LayerError) -> [LayerError] {
+    _ stream: LayerStream, _ errors: inout [LayerError]
+  ) throws(LayerError) {
     let path = reader.pathBytes
-    var errors: [LayerError] = []
+    var wrong: [LayerError] = []
     var failure: LayerError?
     do throws(LayerError) {
-      errors = try withFile(reader, body) { (file) throws(LayerError) in
+      wrong = try withFile(reader, body) { (file) throws(LayerError) in
         try language.parse(file, into: &collector) { () throws(LayerError) in try stream.checkTime() }
       }
     } catch {
       failure = error
     }
     let (database, found) = collector.takeDatabase(kind: language.databaseKind, path: path)
+    for var error in wrong + found {
+      error.path = path
+      errors.append(error)
+    }
     if !database.packages.isEmpty {
       let hash = PathHash(path).value
       if language.isLockFile { lockFiles[hash] = database } else { databases[hash] = database }
-      try collector.keep(path: path.count)
+      do throws(LayerError) { try collector.keep(path: path.count) } catch { failure = failure ?? error }
     }
     if let failure { throw failure }
-    return (errors + found).map { error in
-      var error = error
-      error.path = path
-      return error
-    }
   }
 
   private mutating func search(
     _ reader: TarReader, _ body: [UInt8], _ collector: inout PackageCollector, _ stream: LayerStream,
-    _ look: LayerAnalyser.SecretSearch
-  ) throws(LayerError) -> [LayerError] {
+    _ look: LayerAnalyser.SecretSearch, _ errors: inout [LayerError]
+  ) throws(LayerError) {
     try stream.checkTime()
     var found: [SecretRecord] = []
-    var errors: [LayerError] = []
     do throws(LayerError) {
       try withFile(reader, body) { (file) throws(LayerError) in try look(file, &found) }
     } catch {
-      errors = [error]
+      errors.append(error)
     }
-    let bytes = found.reduce(0) { $0 + $1.value.count + $1.excerpt.utf8.count }
-    guard bytes <= secretBytesLeft else {
-      return errors + [
-        LayerError(
-          .secretLimit, "the layer's secrets are longer than the \(limits.secretsBytes) bytes that are kept of them",
-          path: reader.pathBytes)
-      ]
+    if found.isEmpty { return }
+    let bytes = Self.bytes(of: found)
+    guard bytes <= secretBytesLeft, collector.admit(path: reader.path.count, count: found.count) else {
+      return secretsLeftOut.add(reader.pathBytes)
     }
     secretBytesLeft -= bytes
-    if !found.isEmpty {
-      secrets[PathHash(reader.path.bytes).value] = found
-      try collector.keep(path: found.count * reader.path.count)
-    }
-    return errors
+    secrets[PathHash(reader.path.bytes).value] = found
+  }
+
+  private static func bytes(of secrets: [SecretRecord]) -> Int {
+    secrets.reduce(0) { $0 + 32 + $1.rule.utf8.count + $1.value.count + $1.excerpt.utf8.count }
   }
 
   private func withFile<R>(

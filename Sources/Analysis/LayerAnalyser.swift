@@ -36,11 +36,7 @@ package struct LayerAnalyser {
       } catch {
         contents.report(error)
       }
-      do throws(LayerError) {
-        try contents.readHeld(stream)
-      } catch {
-        contents.report(error)
-      }
+      contents.readHeld(stream)
       reader.warnings.forEach { contents.report($0) }
       analysis.entries = UInt64(reader.headers)
       analysis.droppedNames = UInt64(reader.droppedNames)

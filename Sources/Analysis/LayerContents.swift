@@ -30,7 +30,7 @@ struct LayerContents {
   /// Looks at the entry that the reader stands on. Throws what ends the reading of the layer.
   mutating func take(_ reader: TarReader, _ stream: LayerStream) throws(LayerError) {
     if reader.path.base.starts(with: Whiteout.prefix) { return try takeWhiteout(reader) }
-    if let error = files.note(reader) { report(error) }
+    if let error = files.note(reader, &collector) { report(error) }
     guard let meaning = WatchedPaths.all.meaning(of: reader.path.bytes) else {
       if reader.kind == .file { try readContents(reader, stream) }
       return
@@ -49,16 +49,21 @@ struct LayerContents {
     }
     replace(path, by: reader, meaning)
     if let entry = watched[path] { try collector.keep(path: path.count + entry.linkTarget.count) }
+    if meaning.databaseKind != nil { try collector.keep(path: path.count) }
     switch reader.kind {
     case .file where meaning != .ancestor: try readFile(meaning, path, reader, stream)
-    case .hardLink where meaning != .ancestor: copyLinked(meaning, path, to: reader.linkTarget())
+    case .hardLink where meaning != .ancestor: try copyLinked(meaning, path, to: reader.linkTarget())
     default: break
     }
   }
 
   private mutating func readContents(_ reader: TarReader, _ stream: LayerStream) throws(LayerError) {
-    defer { shrinkBody() }
-    for error in try files.read(reader, into: &body, &collector, stream) { report(error) }
+    var errors: [LayerError] = []
+    defer {
+      errors.forEach { report($0) }
+      shrinkBody()
+    }
+    try files.read(reader, into: &body, &collector, stream, &errors)
   }
 
   /// A big file's memory is not kept for the small ones that follow.
@@ -67,6 +72,8 @@ struct LayerContents {
   }
 
   mutating func report(_ error: LayerError) {
+    // Whoever looks at the clock next throws once more.
+    if error.code == .cpuLimit && faults.contains(where: { $0.code == .cpuLimit }) { return }
     if faults.count < limits.faults {
       faults.append(error)
     } else if faults.count == limits.faults {
@@ -90,11 +97,12 @@ struct LayerContents {
         analysis.osReleases.append(file)
       }
     }
+    let leftOut = [collector.packagesLeftOut].compactMap { $0 } + files.leftOut
     files.finish(into: &analysis)
     analysis.whiteouts = whiteouts
     analysis.opaqueDirectories = opaqueDirectories
     analysis.droppedNames += UInt64(droppedWhiteouts)
-    analysis.faults = faults.map(\.fault)
+    analysis.faults = (faults + leftOut).map(\.fault)
   }
 
   // MARK: - Whiteouts
@@ -162,7 +170,7 @@ struct LayerContents {
     for path in watched.keys.filter({ $0.starts(with: prefix) }) { forget(path) }
   }
 
-  private mutating func copyLinked(_ meaning: WatchedPath, _ path: [UInt8], to linkName: [UInt8]) {
+  private mutating func copyLinked(_ meaning: WatchedPath, _ path: [UInt8], to linkName: [UInt8]) throws(LayerError) {
     var target = EntryPath(capacity: limits.nameBytes)
     let isInside = linkName.withUnsafeBytes {
       target.set(prefix: UnsafeRawBufferPointer(start: nil, count: 0), name: $0)
@@ -174,14 +182,13 @@ struct LayerContents {
       report(LayerError(.hardLinkNotKept, "is a hard link to a file whose contents were not kept", path: path))
       return
     }
+    if !entry.linkTarget.isEmpty { try collector.keep(path: entry.linkTarget.count) }
     watched[path]?.kind = entry.kind
     watched[path]?.linkTarget = entry.linkTarget
     if var database = databases[targetPath] {
-      if collector.admitCopies(of: database.packages) {
+      if collector.admitCopies(of: database.packages, at: path) {
         database.path = path
         databases[path] = database
-      } else {
-        report(LayerError(.packageLimit, "the layer lists more packages than are kept", path: path))
       }
     }
     osReleases[path] = osReleases[targetPath]
@@ -207,8 +214,15 @@ struct LayerContents {
     let limit = meaning.isRelease ? limits.osReleaseBytes : limits.fileBytes
     var isComplete = reader.size <= limit
     if !isComplete {
-      report(LayerError(.fileTooLarge, "has \(reader.size) bytes; only the first \(limit) are read", path: path))
+      // A piece of such a database is none.
+      report(
+        meaning == .rpmSQLite
+          ? LayerError(
+            .databaseIncomplete, "has \(reader.size) bytes, over the \(limit) that are held; no package of it was read",
+            path: path)
+          : LayerError(.fileTooLarge, "has \(reader.size) bytes; only the first \(limit) are read", path: path))
     }
+    let isTooLarge = !isComplete
     body.removeAll(keepingCapacity: true)
     var failure: LayerError?
     do throws(LayerError) {
@@ -218,11 +232,17 @@ struct LayerContents {
       isComplete = false
     }
     switch meaning {
+    case .rpmSQLite where isTooLarge: keepEmptyDatabase(path)
     case .rpmSQLite where isComplete && held.hold(&body, at: path): break
     case .rpmSQLiteLog:
       databases[path] = collector.takeDatabase(kind: meaning.databaseKind ?? "", path: path).0
       if !held.hold(&body, at: path) { report(Self.logNotRead("it is too large to be held"), at: path) }
-    default: try parse(meaning, path, isComplete: isComplete, stream)
+    default:
+      do throws(LayerError) {
+        try parse(meaning, path, isComplete: isComplete, stream)
+      } catch {
+        failure = failure ?? error
+      }
     }
     shrinkBody()
     if let failure { throw failure }
@@ -276,18 +296,33 @@ struct LayerContents {
 
   // MARK: - Databases with logs
 
+  /// So that it is seen that there is one.
+  private mutating func keepEmptyDatabase(_ path: [UInt8]) {
+    databases[path] = collector.takeDatabase(kind: WatchedPath.rpmSQLite.databaseKind ?? "", path: path).0
+  }
+
   private static func logNotRead(_ reason: String) -> LayerError {
     LayerError(
       .databaseIncomplete, "the rpm database's write-ahead log is not read, as \(reason): packages may be missing")
   }
 
-  /// Reads what was held. To be called once the layer's entries were all taken, or as many as there will be.
-  mutating func readHeld(_ stream: LayerStream) throws(LayerError) {
+  /// Reads what was held. To be called once the layer's entries were all taken, or as many as there will be: also where
+  /// that was for want of CPU time, of which this has some of its own.
+  mutating func readHeld(_ stream: LayerStream) {
+    stream.allowTimeForHeldDatabases()
     while let (path, log) = held.takeDatabase(into: &body) {
-      for error in try WriteAheadLog.apply(
-        log, to: &body, limit: limits.fileBytes, checkTime: { () throws(LayerError) in try stream.checkTime() })
-      { report(error, at: WatchedPaths.log(of: path)) }
-      try parse(.rpmSQLite, path, isComplete: true, stream)
+      do throws(LayerError) {
+        for error in try WriteAheadLog.apply(
+          log, to: &body, limit: limits.fileBytes, checkTime: { () throws(LayerError) in try stream.checkTime() })
+        { report(error, at: WatchedPaths.log(of: path)) }
+        try parse(.rpmSQLite, path, isComplete: true, stream)
+      } catch {
+        report(error)
+        report(
+          LayerError(.databaseIncomplete, "the rpm database was not read to its end: packages may be missing"), at: path
+        )
+        if databases[path] == nil { keepEmptyDatabase(path) }
+      }
     }
     for path in held.paths {
       report(Self.logNotRead("its database is not in this layer, or was not held"), at: path)

@@ -17,7 +17,7 @@ package final class LayerStream: ChunkSource {
   private let raw: CountedSource
   private let decoder: any ChunkSource
   private let limits: AnalysisLimits
-  private let cpuDeadline: Int
+  private var cpuDeadline: Int
 
   package init(_ input: any ChunkSource, limits: AnalysisLimits = .standard) throws(LayerError) {
     self.limits = limits
@@ -56,6 +56,9 @@ package final class LayerStream: ChunkSource {
       throw LayerError(.cpuLimit, "the layer took more than \(limits.cpuSeconds) s of CPU time")
     }
   }
+
+  /// Moves the end of the CPU time by what is set apart for databases that were held. Once for a layer.
+  func allowTimeForHeldDatabases() { cpuDeadline += limits.heldDatabaseCPUSeconds * 1_000 }
 
   private static func cpuMilliseconds() -> Int {
     var time = timespec()

@@ -8,6 +8,7 @@ struct PackageCollector {
   /// Records without a name or version, or with a text over its bound.
   private(set) var malformed = 0
   private(set) var isFull = false
+  private var cutFiles = LeftOut()
 
   let limits: AnalysisLimits
   private var packagesLeft: Int
@@ -37,8 +38,17 @@ struct PackageCollector {
     }
   }
 
-  /// Counts packages that are listed once more; false once that is too many.
-  mutating func admitCopies(of packages: [Package]) -> Bool { packages.allSatisfy { admit($0) } }
+  /// Counts packages that are listed once more, at `path`; false once that is too many.
+  mutating func admitCopies(of packages: [Package], at path: [UInt8]) -> Bool {
+    if packages.allSatisfy({ admit($0) }) { return true }
+    cutFiles.add(path)
+    return false
+  }
+
+  /// What is to be told of packages that are not kept.
+  var packagesLeftOut: LayerError? {
+    cutFiles.error(.packageLimit) { "the layer lists more packages than are kept: some of \($0) files are left out" }
+  }
 
   private mutating func admit(_ package: Package) -> Bool {
     let bytes = package.texts.reduce(64) { $0 + $1.utf8.count }
@@ -55,18 +65,31 @@ struct PackageCollector {
     return true
   }
 
+  /// What a path costs beside its bytes.
+  private static let pathOverhead = 16
+
   /// Takes a path that is kept from the layer's share. Throws once that is used up, which ends the reading of the layer.
   mutating func keep(path bytes: Int) throws(LayerError) {
-    pathBytesLeft -= bytes + 16
-    guard pathBytesLeft >= 0 else {
+    guard admit(path: bytes) else {
       throw LayerError(
         .keptPathLimit, "the layer names more paths of what it removes, lists or gives away than are kept")
     }
   }
 
+  /// Takes a path, kept `count` times, from the layer's share; false, and nothing taken, where that does not hold it.
+  mutating func admit(path bytes: Int, count: Int = 1) -> Bool {
+    let cost = count * (bytes + Self.pathOverhead)
+    guard cost <= pathBytesLeft else { return false }
+    pathBytesLeft -= cost
+    return true
+  }
+
+  /// Gives back what `admit` or `keep` took.
+  mutating func giveBack(path bytes: Int, count: Int = 1) { pathBytesLeft += count * (bytes + Self.pathOverhead) }
+
   mutating func addMalformed() { malformed += 1 }
 
-  /// The packages since the last call, and what was wrong with them.
+  /// The packages since the last call, and what was wrong with them; where some are not kept, `packagesLeftOut` tells it.
   mutating func takeDatabase(kind: String, path: [UInt8]) -> (PackageDatabase, [LayerError]) {
     var database = PackageDatabase()
     database.kind = kind
@@ -79,9 +102,7 @@ struct PackageCollector {
           .databaseMalformed, "\(malformed) records of the \(kind) database have no valid name, version or state",
           path: path))
     }
-    if isFull {
-      errors.append(LayerError(.packageLimit, "the layer lists more packages than are kept", path: path))
-    }
+    if isFull { cutFiles.add(path) }
     packages = []
     malformed = 0
     isFull = false

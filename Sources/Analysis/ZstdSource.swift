@@ -6,6 +6,8 @@ import Inventory
 final class ZstdSource: ChunkSource {
   /// `ZSTD_error_frameParameter_windowTooLarge`: zstd keeps the numbers below 100, and its header of them apart.
   private static let windowTooLarge: UInt = 16
+  /// `ZSTD_error_memory_allocation`, likewise.
+  private static let memoryAllocation: UInt = 64
 
   private let input: any ChunkSource
   private let context: OpaquePointer
@@ -19,7 +21,7 @@ final class ZstdSource: ChunkSource {
   private var outputWaits = false
 
   init(_ input: any ChunkSource, windowLog: Int32) throws(LayerError) {
-    guard let context = ZSTD_createDCtx() else { throw LayerError(.corrupt, "out of memory for a zstd decoder") }
+    guard let context = ZSTD_createDCtx() else { throw Self.outOfMemory }
     self.input = input
     self.context = context
     self.windowLog = windowLog
@@ -41,15 +43,20 @@ final class ZstdSource: ChunkSource {
       }
       var into = ZSTD_outBuffer(dst: output.bytes.baseAddress, size: output.bytes.count, pos: 0)
       let status = ZSTD_decompressStream(context, &into, &pending)
-      if ZSTD_isError(status) != 0 { throw error(status) }
+      if ZSTD_isError(status) != 0 { throw Self.error(status, windowLog: windowLog) }
       atFrameEnd = status == 0
       outputWaits = into.pos == into.size && !atFrameEnd
       if into.pos > 0 { return output.prefix(into.pos) }
     }
   }
 
-  private func error(_ status: Int) -> LayerError {
-    if 0 &- UInt(bitPattern: status) == Self.windowTooLarge {
+  private static let outOfMemory = LayerError(.outOfMemory, "there is no memory to decode the zstd stream")
+
+  /// What a status of zstd means that is an error.
+  static func error(_ status: Int, windowLog: Int32) -> LayerError {
+    let number = 0 &- UInt(bitPattern: status)
+    if number == memoryAllocation { return outOfMemory }
+    if number == windowTooLarge {
       let isLargest = windowLog >= AnalysisLimits.zstdLargeWindowLog
       return LayerError(
         isLargest ? .windowTooLarge : .windowNotAllowed,

@@ -9,6 +9,8 @@ package struct AnalysisLimits: Sendable {
   package var expansionFreeBytes = 256 << 20
   /// CPU time of the analysing thread. The worker's RLIMIT_CPU lies above it, for loops that this check cannot see.
   package var cpuSeconds = 300
+  /// What databases that were held until the layer's end have of it beside, however the reading of the layer ended.
+  package var heldDatabaseCPUSeconds = 15
   /// Logarithm of the largest zstd window that any layer may have: 8 MiB, what every decoder takes (RFC 8878).
   package var zstdWindowLog: Int32 = 23
   /// The same where a worker was told that it may: 128 MiB, the zstd tool's own default.
@@ -29,9 +31,9 @@ package struct AnalysisLimits: Sendable {
   package var osReleaseBytes = 1 << 20
   /// Files below `var/lib/dpkg/status.d` in one layer.
   package var databaseFiles = 20_000
-  /// Paths kept, all together: of what a layer removes, and of the files that packages and secrets were found in. This,
-  /// `packageBytes`, `secretsBytes` and what is bounded by number stay together below what an answer may have, so that no
-  /// layer is lost for saying too much.
+  /// Paths kept, all together, each as often as an answer says it: of what a layer removes, and of the files that packages and
+  /// secrets were found in. This, `packageBytes`, `secretsBytes` and what is bounded by number stay together below what an
+  /// answer may have, so that no layer is lost for saying too much.
   package var keptPathBytes = 12 << 20
   /// Packages of one layer, and their texts all together.
   package var packages = 100_000

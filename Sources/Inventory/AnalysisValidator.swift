@@ -98,7 +98,7 @@ struct AnalysisValidator {
     try require(faults.count <= limits.faults + 100, "it has too many faults")
     for fault in faults {
       try require(LayerError.Code(rawValue: fault.code) != nil, "a fault's code is unknown")
-      try require(fault.message.utf8.count <= LayerError.messageCharacters * 4, "a fault's message is too long")
+      try require(fault.message.utf8.count <= LayerError.messageBytes, "a fault's message is too long")
       if !fault.path.isEmpty { try validatePaths([fault.path]) }
     }
   }

@@ -78,7 +78,8 @@ package struct InventoryMerger: ~Copyable {
     guard isChanged else { return }
     let before = view
     view = databases()
-    noteRemovals(from: before, index)
+    let incomplete = layer.faults.filter { $0.code == LayerError.Code.databaseIncomplete.rawValue }
+    noteRemovals(from: before, index, but: Set(incomplete.map(\.path)))
     attribute(index)
   }
 
@@ -165,11 +166,13 @@ package struct InventoryMerger: ~Copyable {
     return located
   }
 
-  private mutating func noteRemovals(from before: [Located], _ layer: Int) {
+  /// What is missing from databases that were not read to their end, `incomplete`, is told with their layer.
+  private mutating func noteRemovals(from before: [Located], _ layer: Int, but incomplete: Set<[UInt8]>) {
     // Once databases were left out, what is missing may be in one of them.
     guard packages <= limits.packages else { return }
     let listing = Set(view.filter { !$0.packages.isEmpty }.map(\.path))
-    for database in before where !database.packages.isEmpty && !listing.contains(database.path) {
+    for database in before
+    where !database.packages.isEmpty && !listing.contains(database.path) && !incomplete.contains(database.path) {
       removals.append(Removal(database: database, layer: layer))
     }
   }

@@ -16,6 +16,7 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
     case windowNotAllowed = "LAYER_WINDOW_NOT_ALLOWED"
     case expansionLimit = "LAYER_EXPANSION_LIMIT"
     case cpuLimit = "LAYER_CPU_LIMIT"
+    case outOfMemory = "LAYER_OUT_OF_MEMORY"
     case notTar = "LAYER_NOT_TAR"
     case tarMalformed = "TAR_MALFORMED"
     case tarAmbiguous = "TAR_AMBIGUOUS"
@@ -37,6 +38,14 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
     case databaseIncomplete = "DATABASE_INCOMPLETE"
     case archiveMalformed = "ARCHIVE_MALFORMED"
     case archiveLimit = "ARCHIVE_LIMIT"
+
+    /// Whether the same bytes give it again: not where the machine, its load or the connection had a part in it.
+    package var isLasting: Bool {
+      switch self {
+      case .inputFailed, .cpuLimit, .outOfMemory: false
+      default: true
+      }
+    }
   }
 
   package let code: Code
@@ -56,13 +65,23 @@ package struct LayerError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   /// A message may quote what a library said about hostile bytes.
-  static let messageCharacters = 400
+  static let messageBytes = 1_024
 
   package var fault: LayerFault {
     var fault = LayerFault()
     fault.code = code.rawValue
     fault.path = path
-    fault.message = String(message.prefix(Self.messageCharacters))
+    fault.message = message.cut(toBytes: Self.messageBytes)
     return fault
+  }
+}
+
+extension String {
+  /// As many of its first scalars as fit into `count` bytes of UTF-8.
+  fileprivate func cut(toBytes count: Int) -> String {
+    guard utf8.count > count else { return self }
+    var end = utf8.index(startIndex, offsetBy: count)
+    while UTF8.isContinuation(utf8[end]) { end = utf8.index(before: end) }
+    return String(self[..<end])
   }
 }

@@ -2,7 +2,7 @@ import ProtobufRuntime
 import StorageMessages
 
 /// Rises whenever the same layer would give another analysis; stored analyses of another version are not used.
-package let analyserVersion: UInt32 = 3
+package let analyserVersion: UInt32 = 4
 
 /// How the daemon and a worker talk: the layer's bytes go in at one descriptor until its end, one answer comes out of
 /// another, and the worker exits with 0. A worker that met a bound may answer before it has read all; the writer then
@@ -90,6 +90,9 @@ package enum WorkerProtocol {
 extension LayerAnalysis {
   /// It ended for want of `WorkerProtocol.Argument.largeWindow`.
   package var needsLargeWindow: Bool { faults.contains { $0.code == LayerError.Code.windowNotAllowed.rawValue } }
+
+  /// Whether the same bytes give the same again, so that it may be kept for the next who asks.
+  package var isLasting: Bool { faults.allSatisfy { LayerError.Code(rawValue: $0.code)?.isLasting != false } }
 }
 
 extension MessageLimits {

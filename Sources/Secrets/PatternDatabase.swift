@@ -23,7 +23,7 @@ final class PatternDatabase {
     status = hs_alloc_scratch(database, &scratch)
     guard status == HS_SUCCESS, let scratch else {
       hs_free_database(database)
-      throw LayerError(.secretsNotRead, "there is no memory to look for secrets (\(status))")
+      throw LayerError(.outOfMemory, "there is no memory to look for secrets (\(status))")
     }
     self.database = database
     self.scratch = scratch

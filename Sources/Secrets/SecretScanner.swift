@@ -11,15 +11,18 @@ package final class SecretScanner {
   /// By the rule's number; each read when its anchor first occurs. Empty before the first text.
   private var patterns: [SecretPattern?] = []
   private var found = 0
+  private var isFull = false
 
   package init(limits: AnalysisLimits = .standard) { self.limits = limits }
 
   /// Adds the secrets of one text file, in the order of their lines, each once.
   ///
-  /// Throws when something was not looked for any more; what was found before is added even then.
+  /// Throws when something was not looked for any more; what was found before is added even then. Once that was for the
+  /// layer's bound, nothing is looked for, nor is that told again.
   package func scan(
     path: UnsafeRawBufferPointer, bytes: UnsafeRawBufferPointer, into records: inout [SecretRecord]
   ) throws(LayerError) {
+    if isFull { return }
     var search = SecretSearch(bytes, limits: limits)
     let database = try readyDatabase()
     // Most files have no anchor at all, and need no rules.
@@ -36,11 +39,12 @@ package final class SecretScanner {
     let room = limits.secrets - found
     records.append(contentsOf: secrets.prefix(room).map { $0.record(path: path) })
     found += min(room, secrets.count)
-    if let end = search.end { throw end.error(path: path, limits: limits) }
     if secrets.count > room {
+      isFull = true
       throw LayerError(
         .secretLimit, "the layer holds more secrets than the \(limits.secrets) that are kept of it", path: Array(path))
     }
+    if let end = search.end { throw end.error(path: path, limits: limits) }
   }
 
   private func readyDatabase() throws(LayerError) -> PatternDatabase {

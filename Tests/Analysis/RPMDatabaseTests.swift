@@ -77,5 +77,7 @@ struct RPMDatabaseTests {
 }
 
 private enum RPMHeaderProbe {
-  static func row(_ blob: [UInt8]) throws -> String { try blob.withUnsafeBytes { try RPMHeader($0).package.row } }
+  static func row(_ blob: [UInt8]) throws -> String {
+    try blob.withUnsafeBytes { try RPMHeader($0, textBytes: 1_024).package.row }
+  }
 }

@@ -9,10 +9,11 @@ import StorageMessages
 /// chain or page, and hides nothing of the others. What rpm never wrote (other methods of access, encryption, checksums,
 /// duplicates) is refused.
 struct RPMBerkeley {
-  /// What may be wrong with a piece of the file.
-  private struct Damage: Error {
-    let page: Int
-    let reason: StaticString
+  /// Why a chain or page is not read on.
+  private enum Stop: Error {
+    /// Hides nothing of the others.
+    case damage(page: Int, reason: StaticString)
+    case time(LayerError)
   }
 
   private enum PageKind: UInt8 {
@@ -45,7 +46,9 @@ struct RPMBerkeley {
   /// A header put together from overflow pages.
   private var gathered: [UInt8] = []
   private var damaged = 0
-  private var damage: Damage?
+  private var damage: (page: Int, reason: StaticString)?
+  /// Pages of a bucket or of a header that no chain came to.
+  private var unreached = 0
 
   private init(_ file: Binary, pageBytes: Int, headerBytesMax: Int) {
     self.file = file
@@ -81,13 +84,16 @@ struct RPMBerkeley {
           "the rpm database claims \(lastBucket + 1) buckets, which are more than its \(database.pages) pages"))
     }
     for bucket in 0..<min(lastBucket + 1, database.pages) {
-      do throws(Damage) {
-        try database.readBucket(bucket, into: &collector)
+      do throws(Stop) {
+        try database.readBucket(bucket, into: &collector, checkTime)
       } catch {
-        database.note(error)
+        switch error {
+        case .damage(let page, let reason): database.note(page, reason)
+        case .time(let error): throw error
+        }
       }
-      try checkTime()
     }
+    database.countUnreached()
     return errors + database.errors
   }
 
@@ -124,62 +130,91 @@ struct RPMBerkeley {
       errors.append(
         LayerError(
           .databaseMalformed,
-          "\(damaged) pieces of the rpm database are damaged; the last at page \(damage.page), which \(damage.reason)"))
+          "\(damaged) pieces of the rpm database are damaged; the last at page \(damage.page), which \(damage.reason)"
+            + (unreached > 0 ? "; \(unreached) pages belong to no chain" : "")))
+    } else if unreached > 0 {
+      errors.append(
+        LayerError(
+          .databaseMalformed, "\(unreached) pages of the rpm database belong to no chain: packages may be missing"))
     }
     if let error = headers.error { errors.append(error) }
     return errors
   }
 
-  private mutating func note(_ damage: Damage) {
-    damaged += 1
-    self.damage = damage
+  /// Counts what was wrong; throws on what ends the reading of the file.
+  private mutating func note(_ stop: Stop) throws(Stop) {
+    guard case .damage(let page, let reason) = stop else { throw stop }
+    note(page, reason)
   }
 
-  private mutating func readBucket(_ bucket: Int, into collector: inout PackageCollector) throws(Damage) {
+  private mutating func note(_ page: Int, _ reason: StaticString) {
+    damaged += 1
+    damage = (page, reason)
+  }
+
+  /// What was freed is of no kind.
+  private mutating func countUnreached() {
+    for number in stride(from: 1, to: pages, by: 1) where isRead[number / 64] & 1 << UInt64(number % 64) == 0 {
+      let kind = PageKind(rawValue: file.bytes[number * pageBytes + 25])
+      if kind != nil && file.u32(number * pageBytes + 8) == number { unreached += 1 }
+    }
+  }
+
+  private mutating func readBucket(
+    _ bucket: Int, into collector: inout PackageCollector, _ checkTime: () throws(LayerError) -> Void
+  ) throws(Stop) {
     // Buckets are added in doublings; each lies together, after what came before it.
     let doubling = Int.bitWidth - bucket.leadingZeroBitCount
     var number = bucket + (file.u32(96 + 4 * doubling) ?? 0)
     // Of the buckets that are made at once, those never used are left empty.
-    if let start = file.piece(number * pageBytes, Self.pageHeaderBytes), start.isAllZero { return }
+    if let page = file.piece(number * pageBytes, pageBytes), page.isAllZero { return try Self.check(checkTime) }
     while number != 0 {
-      let page = try takePage(number, [.hash, .unsortedHash])
-      do throws(Damage) {
-        try readItems(page, number, into: &collector)
+      let page = try takePage(number, [.hash, .unsortedHash], checkTime)
+      do throws(Stop) {
+        try readItems(page, number, into: &collector, checkTime)
       } catch {
-        note(error)
+        try note(error)
       }
       number = page.u32(16) ?? 0
     }
   }
 
+  private static func check(_ checkTime: () throws(LayerError) -> Void) throws(Stop) {
+    do throws(LayerError) { try checkTime() } catch { throw .time(error) }
+  }
+
   /// A page that was not read before.
-  private mutating func takePage(_ number: Int, _ kinds: [PageKind]) throws(Damage) -> Binary {
+  private mutating func takePage(
+    _ number: Int, _ kinds: [PageKind], _ checkTime: () throws(LayerError) -> Void
+  ) throws(Stop) -> Binary {
+    try Self.check(checkTime)
     guard number > 0, number < pages, let bytes = file.piece(number * pageBytes, pageBytes) else {
-      throw Damage(page: number, reason: "is not there")
+      throw .damage(page: number, reason: "is not there")
     }
     let (word, bit) = (number / 64, UInt64(1) << UInt64(number % 64))
     guard isRead[word] & bit == 0 else {
-      throw Damage(page: number, reason: "belongs to two chains, or a chain in a ring")
+      throw .damage(page: number, reason: "belongs to two chains, or a chain in a ring")
     }
     let page = Binary(bytes, isBigEndian: file.isBigEndian)
     guard page.u32(8) == number, let kind = PageKind(rawValue: bytes[25]), kinds.contains(kind) else {
-      throw Damage(page: number, reason: "is not what its place demands")
+      throw .damage(page: number, reason: "is not what its place demands")
     }
     isRead[word] |= bit
     return page
   }
 
   /// Items lie from the end of the page towards its start, in the order of the index; keys and values take turns.
-  private mutating func readItems(_ page: Binary, _ number: Int, into collector: inout PackageCollector) throws(Damage)
-  {
+  private mutating func readItems(
+    _ page: Binary, _ number: Int, into collector: inout PackageCollector, _ checkTime: () throws(LayerError) -> Void
+  ) throws(Stop) {
     let entries = page.u16(20) ?? 0
     let lowest = Self.pageHeaderBytes + 2 * entries
-    guard lowest <= pageBytes, entries % 2 == 0 else { throw Damage(page: number, reason: "has a false index") }
+    guard lowest <= pageBytes, entries % 2 == 0 else { throw .damage(page: number, reason: "has a false index") }
     var end = pageBytes
-    func nextItem(_ index: Int) throws(Damage) -> UnsafeRawBufferPointer {
+    func nextItem(_ index: Int) throws(Stop) -> UnsafeRawBufferPointer {
       guard let start = page.u16(Self.pageHeaderBytes + 2 * index), start >= lowest, start < end,
         let item = page.piece(start, end - start)
-      else { throw Damage(page: number, reason: "has an item outside its place") }
+      else { throw .damage(page: number, reason: "has an item outside its place") }
       end = start
       return item
     }
@@ -188,41 +223,44 @@ struct RPMBerkeley {
       let value = try nextItem(index + 1)
       // Under the number 0 lies the highest number given to a header.
       if key.elementsEqual([ItemKind.onPage.rawValue, 0, 0, 0, 0]) { continue }
-      do throws(Damage) {
-        try readValue(value, number, into: &collector)
+      do throws(Stop) {
+        try readValue(value, number, into: &collector, checkTime)
       } catch {
-        note(error)
+        try note(error)
       }
     }
   }
 
   private mutating func readValue(
-    _ value: UnsafeRawBufferPointer, _ number: Int, into collector: inout PackageCollector
-  ) throws(Damage) {
+    _ value: UnsafeRawBufferPointer, _ number: Int, into collector: inout PackageCollector,
+    _ checkTime: () throws(LayerError) -> Void
+  ) throws(Stop) {
     switch ItemKind(rawValue: value[0]) {
     case .onPage: headers.add(UnsafeRawBufferPointer(rebasing: value[1...]), into: &collector)
     case .offPage:
       let item = Binary(value, isBigEndian: file.isBigEndian)
       guard item.count == 12, let first = item.u32(4), let length = item.u32(8) else {
-        throw Damage(page: number, reason: "has an item of a false length")
+        throw .damage(page: number, reason: "has an item of a false length")
       }
-      try gather(first, length, of: number)
+      try gather(first, length, of: number, checkTime)
       gathered.withUnsafeBytes { headers.add($0, into: &collector) }
-    case nil: throw Damage(page: number, reason: "has an item that rpm never writes")
+    case nil: throw .damage(page: number, reason: "has an item that rpm never writes")
     }
   }
 
-  private mutating func gather(_ first: Int, _ length: Int, of owner: Int) throws(Damage) {
+  private mutating func gather(
+    _ first: Int, _ length: Int, of owner: Int, _ checkTime: () throws(LayerError) -> Void
+  ) throws(Stop) {
     guard length <= min(headerBytesMax, file.count) else {
-      throw Damage(page: owner, reason: "has a header over the bound")
+      throw .damage(page: owner, reason: "has a header over the bound")
     }
     gathered.removeAll(keepingCapacity: true)
     var number = first
     while gathered.count < length {
-      let page = try takePage(number, [.overflow])
+      let page = try takePage(number, [.overflow], checkTime)
       guard let used = page.u16(22), used > 0, used <= length - gathered.count,
         let piece = page.piece(Self.pageHeaderBytes, used)
-      else { throw Damage(page: number, reason: "holds another piece of a header than it should") }
+      else { throw .damage(page: number, reason: "holds another piece of a header than it should") }
       gathered.append(contentsOf: piece)
       number = page.u32(16) ?? 0
     }

@@ -24,7 +24,8 @@ struct RPMHeader {
   private var texts: [Tag: String] = [:]
   private var epoch: UInt32?
 
-  init(_ blob: UnsafeRawBufferPointer) throws(Malformed) {
+  /// A text of more than `textBytes` makes the header malformed: it is not looked through for its end, nor copied.
+  init(_ blob: UnsafeRawBufferPointer, textBytes: Int) throws(Malformed) {
     guard blob.count >= 8 else { throw Malformed(reason: "is shorter than its preamble") }
     let entries = Int(Self.integer(blob, 0))
     let dataLength = Int(Self.integer(blob, 4))
@@ -38,7 +39,7 @@ struct RPMHeader {
       guard Self.integer(blob, at + 4) == tag.type, Self.integer(blob, at + 12) == 1 else {
         throw Malformed(reason: "has a tag \(tag.rawValue) of the wrong type or count")
       }
-      try read(tag, Int(Self.integer(blob, at + 8)), data)
+      try read(tag, Int(Self.integer(blob, at + 8)), data, textBytes)
     }
   }
 
@@ -60,14 +61,20 @@ struct RPMHeader {
 
   private func has(_ tag: Tag) -> Bool { tag == .epoch ? epoch != nil : texts[tag] != nil }
 
-  private mutating func read(_ tag: Tag, _ offset: Int, _ data: UnsafeRawBufferPointer) throws(Malformed) {
+  private mutating func read(_ tag: Tag, _ offset: Int, _ data: UnsafeRawBufferPointer, _ textBytes: Int)
+    throws(Malformed)
+  {
     if tag == .epoch {
       guard offset + 4 <= data.count else { throw Malformed(reason: "has an epoch outside its data") }
       epoch = Self.integer(data, offset)
       return
     }
-    guard offset < data.count, let end = data[offset...].firstIndex(of: 0) else {
-      throw Malformed(reason: "has a text of tag \(tag.rawValue) that begins or ends outside its data")
+    let reach = data.dropFirst(offset).prefix(textBytes + 1)
+    guard let end = reach.firstIndex(of: 0) else {
+      throw Malformed(
+        reason: reach.count > textBytes
+          ? "has a text of tag \(tag.rawValue) over \(textBytes) bytes"
+          : "has a text of tag \(tag.rawValue) that begins or ends outside its data")
     }
     texts[tag] = storedText(data[offset..<end])
   }
@@ -78,14 +85,15 @@ struct RPMHeader {
 
   /// `name-version-release.src.rpm` in its parts; nil for another shape.
   private static func splitSource(_ file: String) -> (name: String, version: String)? {
-    var stem = Substring(file)
-    for suffix in [".nosrc.rpm", ".src.rpm"] where stem.hasSuffix(suffix) {
+    // Bytes: characters of many marks are slow to walk through.
+    var stem = Array(file.utf8)[...]
+    for suffix in [".nosrc.rpm", ".src.rpm"] where stem.suffix(suffix.utf8.count).elementsEqual(suffix.utf8) {
       stem = stem.dropLast(suffix.utf8.count)
       break
     }
-    guard let release = stem.lastIndex(of: "-"), let version = stem[..<release].lastIndex(of: "-"),
-      version > stem.startIndex
+    let dash = UInt8(ascii: "-")
+    guard let release = stem.lastIndex(of: dash), let version = stem[..<release].lastIndex(of: dash), version > 0
     else { return nil }
-    return (String(stem[..<version]), String(stem[stem.index(after: version)...]))
+    return (storedText(stem[..<version]), storedText(stem[(version + 1)...]))
   }
 }

@@ -8,7 +8,7 @@ struct RPMHeaders {
 
   mutating func add(_ blob: UnsafeRawBufferPointer, into collector: inout PackageCollector) {
     do throws(RPMHeader.Malformed) {
-      collector.add(try RPMHeader(blob).package)
+      collector.add(try RPMHeader(blob, textBytes: collector.limits.textBytes).package)
     } catch {
       malformed += 1
       reason = error.reason

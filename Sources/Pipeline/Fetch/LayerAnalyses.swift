@@ -52,8 +52,8 @@ final class LayerAnalyses: Sendable {
   /// for another.
   private let shares: KeyedPermits<UInt64>
   private let flights = KeyedPermits<FlightKey>(1)
-  /// Windows of zstd over 8 MiB are memory that layers do not have otherwise: a budget of the daemon, of which an
-  /// integration has no more than one at a time, so that a slow registry does not hold up another.
+  /// Windows of zstd over 8 MiB are memory that layers do not have otherwise: a budget of the daemon. An integration has one of
+  /// them at a time, so that one slow registry does not hold up all others.
   private let largeWindows = Permits(LayerAnalyses.largeWindowsMaximum)
   private let largeWindowShares = KeyedPermits<UInt64>(1)
   private let clamd: Clamd?
@@ -165,7 +165,7 @@ final class LayerAnalyses: Sendable {
 
   private struct Fetched: Sendable {
     var analysis: LayerAnalysis
-    /// Made by a worker that ended well: the same bytes give the same again.
+    /// Made by a worker that ended well, and of the bytes alone: the same bytes give the same again.
     let isLasting: Bool
     /// Nil where it was not looked for.
     var malware: MalwareRelay.Outcome?
@@ -178,22 +178,22 @@ final class LayerAnalyses: Sendable {
     let fetched = try await fetch(layer, from: source, attempt)
     guard fetched.needsLargeWindow else { return fetched }
     return try await largeWindowShares.withPermit(for: source.integration.id) {
-      // Others use it up then: that is not the registry's fault.
-      try await attempt.working { try await largeWindows.acquire() }
-      defer { largeWindows.release() }
-      return try await fetch(layer, from: source, attempt, [.largeWindow])
+      try await fetch(layer, from: source, attempt, largeWindow: true)
     }
   }
 
   private func fetch(
     _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress,
-    _ moreArguments: [WorkerProtocol.Argument] = []
+    largeWindow: Bool = false
   ) async throws -> Fetched {
     // Its share first: who waits there must not keep a worker from others.
     try await shares.withPermit(for: source.integration.id) {
       // All are busy then: that is not the registry's fault.
       let slot = try await attempt.working { try await workers.acquire(for: source.integration.id) }
       defer { slot.release() }
+      // Last of all, so that nobody has one and waits for something else. Who waits for it lends its slots meanwhile.
+      if largeWindow { try await largeWindows.acquire() }
+      defer { if largeWindow { largeWindows.release() } }
       do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
         let relay =
@@ -202,7 +202,7 @@ final class LayerAnalyses: Sendable {
             try MalwareRelay(clamd, source.malware.budget, clock: clock)
           } : nil
         let worker = WorkerProcess(
-          program: workerProgram, arguments: workerArguments + moreArguments, relay: relay,
+          program: workerProgram, arguments: workerArguments + (largeWindow ? [.largeWindow] : []), relay: relay,
           answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in
@@ -255,8 +255,8 @@ final class LayerAnalyses: Sendable {
     switch answer {
     case .success(let bytes):
       do {
-        return Fetched(
-          analysis: try WorkerProtocol.decodeAnswer(bytes), isLasting: true, malware: relay?.result)
+        let analysis = try WorkerProtocol.decodeAnswer(bytes)
+        return Fetched(analysis: analysis, isLasting: analysis.isLasting, malware: relay?.result)
       } catch {
         return failed("WORKER_ANSWER", "\(error)", relay)
       }
