@@ -17,7 +17,7 @@ struct CeilingTests {
     func package(_ number: Int) -> Package {
       var package = Package()
       (package.type, package.name, package.version) = ("apk", String(100_000 + number), "1")
-      package.sourceName = String(repeating: "s", count: 1_024 - 64 - 3 - 6 - 1)
+      package.sourceName = String(repeating: "s", count: 1_024 - 64 - 6 - 1)
       return package
     }
     for number in 0..<20_480 { collector.add(package(number)) }
