@@ -8,6 +8,10 @@ package protocol BodySink: AnyObject {
   func take(_ bytes: UnsafeRawBufferPointer)
   /// All bytes of the file were taken.
   func end()
+  /// A regular file with a body was passed over, as its name is none inside the image.
+  func passOverUnnamed(size: Int)
+  /// No more of the layer is read: its end was reached, or what ended the reading early is a fault in the analysis.
+  func finish(isWhole: Bool)
 }
 
 /// Hands file bytes back as `ContentsProtocol` has it, at a descriptor. Holds no more than a buffer of a fixed size.
@@ -65,10 +69,15 @@ package final class ContentsOutput: BodySink {
     isInFile = false
   }
 
-  /// Once no more of the layer is read.
-  package func finish() {
+  package func passOverUnnamed(size: Int) {
+    put(.unnamed)
+    withUnsafeBytes(of: UInt16(0)) { put($0) }
+    withUnsafeBytes(of: UInt64(size).bigEndian) { put($0) }
+  }
+
+  package func finish(isWhole: Bool) {
     if isInFile { put(.cut) }
-    put(.end)
+    put(isWhole ? .end : .endEarly)
     flush()
   }
 

@@ -12,7 +12,7 @@ package struct LayerAnalyser {
   private let secretSearch: SecretSearch?
   private let sink: (any BodySink)?
 
-  /// `sink` gets the bodies of regular files as they are passed.
+  /// `sink` gets the bodies of regular files as they are passed, and is told how the reading ended.
   package init(
     limits: AnalysisLimits = .standard, secretSearch: SecretSearch? = nil, sink: (any BodySink)? = nil
   ) {
@@ -27,12 +27,14 @@ package struct LayerAnalyser {
     var contents = LayerContents(limits: limits, secretSearch: secretSearch)
     var analysis = LayerAnalysis()
     analysis.analyserVersion = analyserVersion
+    var isWhole = false
     do throws(LayerError) {
       let stream = try LayerStream(input, limits: limits)
       analysis.compression = stream.compression.rawValue
       let reader = TarReader(stream, limits: limits, sink: sink)
       do throws(LayerError) {
         while try reader.next() { try contents.take(reader, stream) }
+        isWhole = true
       } catch {
         contents.report(error)
       }
@@ -45,6 +47,7 @@ package struct LayerAnalyser {
     } catch {
       contents.report(error)
     }
+    sink?.finish(isWhole: isWhole)
     contents.finish(into: &analysis)
     return analysis
   }

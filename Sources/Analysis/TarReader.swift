@@ -156,6 +156,7 @@ package final class TarReader {
     guard isNamed && !(path.count == 0 && kind != .directory) else {
       stream.beginBody(size)
       droppedNames += 1
+      if kind == .file && size > 0 { sink?.passOverUnnamed(size: size) }
       return false
     }
     let isWanted =

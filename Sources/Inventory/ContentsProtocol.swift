@@ -1,13 +1,15 @@
 /// How a worker hands back the bytes of a layer's files, for others to look into them: at a descriptor of its own, as a
-/// stream of records that ends with one of kind `end`. Numbers are big-endian.
+/// stream of records that ends with one of kind `end` or `endEarly`. Numbers are big-endian.
 ///
-///     record = begin | piece | whole | cut | passedOver | end
+///     record = begin | piece | whole | cut | passedOver | end | endEarly
 ///     begin      = "F" name            a regular file; its pieces follow, at most `size` bytes all together
 ///     piece      = "D" count: 4 bytes, so many bytes of the file
 ///     whole      = "E"                 the file ends, with all of its bytes
 ///     cut        = "C"                 the layer could not be read further than this in the file
-///     passedOver = reason name         a file of which no bytes come
+///     passedOver = reason name         a file of which no bytes come; its path is empty where the reason is "N", as its name
+///                                      is none inside the image
 ///     end        = "Z"                 no more files come
+///     endEarly   = "Y"                 the same, and the layer was not read to its end: there may be more in it
 ///     name       = count of the path: 2 bytes, size: 8 bytes, the path
 ///
 /// Whatever else comes was written by somebody who took the worker over.
@@ -20,7 +22,9 @@ package enum ContentsProtocol {
     case tooLarge = 0x4c
     case overLayer = 0x42
     case sparse = 0x50
+    case unnamed = 0x4e
     case end = 0x5a
+    case endEarly = 0x59
   }
 
   /// Of a record of any kind before a path or the bytes of a piece, its kind left out.

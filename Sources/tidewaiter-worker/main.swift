@@ -51,7 +51,6 @@ let analyser = LayerAnalyser(
   limits: limits, secretSearch: { file, found throws(LayerError) in try scanner.scan(file, into: &found) }, sink: output
 )
 let analysis = analyser.analyse(DescriptorSource(WorkerProtocol.inputDescriptor))
-output?.finish()
 if analysis.needsLargeWindow {
   end("the layer needs a larger window of zstd", WorkerProtocol.exitNeedsLargeWindow)
 }

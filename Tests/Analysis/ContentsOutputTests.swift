@@ -9,13 +9,13 @@ struct ContentsOutputTests {
   /// The records that come of a layer, in words; pieces of a file that follow each other as one.
   private func records(
     _ layer: [UInt8], fileBytes: Int = 1 << 20, layerBytes: Int = 1 << 20, pieceBytes: Int = 256 << 10,
-    search: LayerAnalyser.SecretSearch? = nil
+    search: LayerAnalyser.SecretSearch? = nil, limits: AnalysisLimits = .standard
   ) throws -> [String] {
     let file = try #require(tmpfile())
     defer { fclose(file) }
     let output = ContentsOutput(fileno(file), bounds: .init(fileBytes: fileBytes, layerBytes: layerBytes))
-    _ = LayerAnalyser(secretSearch: search, sink: output).analyse(MemorySource(layer, pieceBytes: pieceBytes))
-    output.finish()
+    _ = LayerAnalyser(limits: limits, secretSearch: search, sink: output).analyse(
+      MemorySource(layer, pieceBytes: pieceBytes))
     let size = Int(lseek(fileno(file), 0, SEEK_END))
     var rest = [UInt8](repeating: 0, count: size)[...]
     #expect(rest.withUnsafeMutableBytes { pread(fileno(file), $0.baseAddress, $0.count, 0) } == size)
@@ -39,7 +39,7 @@ struct ContentsOutputTests {
         piece = []
       }
       switch kind {
-      case .whole, .cut, .end: found.append("\(kind)")
+      case .whole, .cut, .end, .endEarly: found.append("\(kind)")
       default:
         let (path, size) = (number(2), number(8))
         found.append("\(kind) \(String(decoding: take(path), as: UTF8.self)) \(size)")
@@ -90,13 +90,45 @@ struct ContentsOutputTests {
     let layer = file("a", [1]) + TarBuilder.header(Array("b".utf8), size: 1000) + [UInt8](repeating: 5, count: 300)
     #expect(
       try records(layer) == [
-        "begin a 1", piece([1]), "whole", "begin b 1000", piece(.init(repeating: 5, count: 300)), "cut", "end",
+        "begin a 1", piece([1]), "whole", "begin b 1000", piece(.init(repeating: 5, count: 300)), "cut", "endEarly",
       ])
   }
 
-  @Test func `Names outside the image do not come, and a layer that is none has no files`() throws {
-    #expect(try records(file("../x", [1]) + TarBuilder.end) == ["end"])
-    #expect(try records(Array("no tar".utf8)) == ["end"])
+  @Test func `A file whose name leads outside the image is counted, and not named`() throws {
+    let layer =
+      file("../x", [1, 2]) + file("..", []) + TarBuilder.directory("../d") + file("a", [3]) + TarBuilder.end
+    #expect(try records(layer) == ["unnamed  2", "begin a 1", piece([3]), "whole", "end"])
+  }
+
+  @Test func `A layer that is not read to its end is told as such, whatever ended it`() throws {
+    let whole = file("a", [1])
+    let read = ["begin a 1", piece([1]), "whole"]
+    #expect(try records(Array("no tar".utf8)) == ["endEarly"])
+    #expect(try records([]) == ["endEarly"])
+    #expect(try records(whole) == read + ["endEarly"])
+    #expect(try records(whole + [UInt8](repeating: 1, count: 512)) == read + ["endEarly"])
+    #expect(try records(whole + TarBuilder.end + [UInt8](repeating: 1, count: 512)) == read + ["endEarly"])
+    var limits = AnalysisLimits()
+    limits.entries = 1
+    #expect(try records(whole + file("b", [2]) + TarBuilder.end, limits: limits) == read + ["endEarly"])
+    #expect(try records(whole + TarBuilder.end, limits: limits) == read + ["end"])
+    limits = AnalysisLimits()
+    limits.keptPathBytes = 10
+    // Ended by what is made of the entries.
+    #expect(try records(whole + TarBuilder.file(".wh.b") + file("c", [3]), limits: limits) == read + ["endEarly"])
+  }
+
+  @Test func `What is exactly as large as the bounds comes`() throws {
+    let layer = file("a", .init(repeating: 1, count: 100)) + file("b", [2]) + TarBuilder.end
+    #expect(
+      try records(layer, fileBytes: 100, layerBytes: 101).filter { !$0.hasPrefix("piece") }
+        == ["begin a 100", "whole", "begin b 1", "whole", "end"])
+    #expect(
+      try records(layer, fileBytes: 99, layerBytes: 100).filter { !$0.hasPrefix("piece") }
+        == ["tooLarge a 100", "begin b 1", "whole", "end"])
+    #expect(
+      try records(layer, fileBytes: 100, layerBytes: 100).filter { !$0.hasPrefix("piece") }
+        == ["begin a 100", "whole", "overLayer b 1", "end"])
   }
 
   @Test func `Bounds are told as an argument, and no other is taken for them`() {

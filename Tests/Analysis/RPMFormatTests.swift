@@ -45,7 +45,9 @@ struct RPMFormatTests {
     }
   }
 
-  @Test("a single package's Berkeley DB of another distribution is read", .enabled(if: Corpus.directory != nil))
+  @Test(
+    "a single package's Berkeley DB of another distribution is read",
+    .enabled(if: Corpus.directory != nil, "the corpus is not there"))
   func onePackage() throws {
     let analysis = RPMFormat.bdbLittle.analyse(try CorpusTests.read("rpmdb/one-package.Packages"))
     #expect(codes(analysis).isEmpty)

@@ -88,6 +88,7 @@ struct StreamTests {
     #expect(codes(analyse(try fixture(name), limits: limits)).contains("LAYER_EXPANSION_LIMIT"))
   }
 
+  /// Nothing takes 300 s of it here: the same check with less.
   @Test("CPU time is bounded")
   func time() {
     var limits = AnalysisLimits()

@@ -38,6 +38,21 @@ struct WorkerProtocolTests {
     }
   }
 
+  @Test("an answer has 64 MiB at most")
+  func answerBytes() throws {
+    var analysis = LayerAnalysis()
+    func fill(_ bytes: Int) { analysis.whiteouts = [[UInt8](repeating: 97, count: bytes)] }
+    fill(64 << 20 - 100)
+    let rest = 64 << 20 - (try #require(WorkerProtocol.encodeAnswer(analysis)).count - WorkerProtocol.headerBytes)
+    fill(64 << 20 - 100 + rest)
+    let answer = try #require(WorkerProtocol.encodeAnswer(analysis))
+    #expect(try WorkerProtocol.answerLength(header: answer.prefix(WorkerProtocol.headerBytes)) == 64 << 20)
+    fill(64 << 20 - 100 + rest + 1)
+    #expect(WorkerProtocol.encodeAnswer(analysis) == nil)
+    let longer = Array("TWA1".utf8) + withUnsafeBytes(of: UInt32(64 << 20 + 1).bigEndian, Array.init)
+    #expect(throws: WorkerProtocol.MalformedAnswer.self) { try WorkerProtocol.answerLength(header: longer) }
+  }
+
   @Test("answers that the analyser cannot have given are refused")
   func contents() throws {
     let lies: [(inout LayerAnalysis) -> Void] = [

@@ -121,6 +121,58 @@ def zstd_layer(files, *long):
     return Layer(blob, sha256(data), OCI_LAYER + "+zstd", "COPY . /")
 
 
+def test_how_many_large_windows_at_a_time(daemon, make_scripted):
+    """Two in the whole daemon, and one of an integration: the others wait, and layers without go on beside them."""
+    registry, cli = make_scripted(), daemon.cli
+    made = {name: image([zstd_layer(alpine((f"lib{name}", "1.0-r0")), 24)]) for name in ("a1", "a2", "b", "c")}
+    gates = {name: registry.halve(one.layers[0].blob, after=1) for name, one in made.items()}
+    for name, one in made.items():
+        registry.push(f"{name[0]}/{name}", one, "1")
+    registry.push("d/plain", sample(name="libplain"), "1")
+    for integration in "abcd":
+        cli.add_integration(integration, registry.url)
+
+    def asked(name):
+        return len(registry.requests("GET", f".*/blobs/{made[name].layers[0].digest}"))
+
+    def reading():
+        """Those that are read for the second time, by a worker that may."""
+        return {name for name in made if asked(name) == 2}
+
+    def add(*names):
+        for name in names:
+            cli.run("image", "add", f"{name[0]}/{name[0]}/{name}:1")
+    add("a1", "a2")
+    eventually(lambda: all(asked(name) for name in ("a1", "a2")) and len(reading()) == 1 and len(daemon.children()) == 1,
+               "one of an integration to be read")
+    [first] = reading()
+    assert [one["name"] for one in cli.scan("d/d/plain:1")["packages"]] == ["libplain"]
+    assert reading() == {first}
+    add("b", "c")
+    eventually(lambda: all(asked(name) for name in made) and len(reading()) == 2 and len(daemon.children()) == 2,
+               "two to be read")
+    two = reading()
+    assert first in two and two & {"b", "c"}
+    cli.run("image", "rescan", "d/d/plain:1", "--wait")
+    assert reading() == two
+    # Whoever ends makes room: for the integration's other one, or for the third integration's.
+    gates[first].open()
+    eventually(lambda: len(reading()) == 3, "the third to be read")
+    ended = {first}
+    while len(ended) < len(made):
+        running = eventually(lambda: reading() - ended, "one to be read")
+        assert len(running) <= 2
+        name = min(running)
+        gates[name].open()
+        eventually(lambda: cli.job(f"{name[0]}/{name[0]}/{name}:1")["state"] == "finished", f"{name} to be finished")
+        ended.add(name)
+    cli.wait_idle()
+    for name in made:
+        report = cli.report(f"{name[0]}/{name[0]}/{name}:1")
+        assert [one["name"] for one in report["packages"]] == [f"lib{name}"] and asked(name) == 2
+        assert not [one for one in report["findings"] if one["kind"] == "error"]
+
+
 def test_large_windows_of_zstd(daemon, make_scripted):
     """H63: up to 8 MiB as any layer; up to 128 MiB by a worker that was told so, whichever frame it is; no more."""
     registry = make_scripted()

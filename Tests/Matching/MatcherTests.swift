@@ -137,6 +137,16 @@ private struct Advisories: AdvisorySource {
     #expect(cut.findings.filter { $0.kind == .error }.map(\.id) == ["MATCH_LIMIT"])
   }
 
+  @Test(arguments: [(50_000, [String]()), (50_001, ["MATCH_LIMIT"])])
+  func fiftyThousandAreListed(count: Int, told: [String]) throws {
+    var advisories = Advisories()
+    for number in 0..<count { advisories.add("A-\(number)", "Debian:12", "curl", fixed: nil) }
+    let result = try Matcher.match(
+      os: os("debian", "12"), packages: [item("deb", "curl", "1", source: ("curl", "1"))], advisories: advisories)
+    #expect(result.findings.filter { $0.kind == .vulnerability }.count == 50_000)
+    #expect(result.findings.filter { $0.kind == .error }.map(\.id) == told)
+  }
+
   @Test func bothNamesOfAnUbuntuReleaseCount() throws {
     var advisories = Advisories()
     advisories.add("A", "Ubuntu:22.04:LTS", "tar", fixed: "2")

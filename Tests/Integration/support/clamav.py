@@ -74,14 +74,18 @@ def write_signatures(folder, version, signatures):
         shutil.copy(Path(work, "daily.cud"), folder)
 
 
+LATER = object()
+
+
 class FakeClamd:
     """Speaks clamd's protocol as far as `answer` likes: it is given (what it was sent, the connection), and returns what is said
-    of the file, or None to end the connection."""
+    of the file, None to end the connection, or LATER to say nothing yet. Where it takes no bytes, it reads none of a file."""
 
-    def __init__(self, answer, version=b"ClamAV 1.0/7/today"):
+    def __init__(self, answer, version=b"ClamAV 1.0/7/today", takes_bytes=True):
         self.folder = Path(tempfile.mkdtemp(prefix="tidewaiter-clamd-"))
         self.socket = self.folder / "clamd.sock"
-        self.answer, self.version = answer, version
+        self.answer, self.version, self.takes_bytes = answer, version, takes_bytes
+        self.closed = threading.Event()
         self.files, self.connections = [], []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.socket))
@@ -106,7 +110,10 @@ class FakeClamd:
                         if self.version is None:
                             stream.read()
                             return
-                        connection.sendall(self.version + b"\0")
+                        connection.sendall((self.version() if callable(self.version) else self.version) + b"\0")
+                    elif command == b"zINSTREAM" and not self.takes_bytes:
+                        self.closed.wait()
+                        return
                     elif command == b"zINSTREAM":
                         number += 1
                         data = b""
@@ -116,11 +123,13 @@ class FakeClamd:
                         said = self.answer(data, connection)
                         if said is None:
                             return
-                        connection.sendall(b"%d: %s\0" % (number, said))
+                        if said is not LATER:
+                            connection.sendall(b"%d: %s\0" % (number, said))
         except (OSError, struct.error):
             pass
 
     def close(self):
+        self.closed.set()
         self.listener.close()
         for one in self.connections:
             try:

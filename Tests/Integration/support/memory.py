@@ -13,31 +13,47 @@ def private_bytes(pid):
     return 1024 * sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssShmem"))
 
 
+def peak_bytes(pid):
+    """The most that it ever had, files that others use too included. None once it has ended."""
+    with open(f"/proc/{pid}/status") as status:
+        return next((1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:")), None)
+
+
 class Peaks:
-    """The most that a daemon had for itself, that one of its workers had, and that all of them had at a time, in bytes."""
+    """The most that a daemon had for itself, that one of its workers ever had, and that all of them had at a time, in bytes."""
 
     def __init__(self, daemon):
         self.daemon, self.worker, self.together = 0, 0, 0
-        self.watched, self.ended = daemon, threading.Event()
+        self.watched, self.ended, self.failure = daemon, threading.Event(), None
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.thread.start()
 
     def watch(self):
-        while not self.ended.wait(LOOK_SECONDS):
-            workers = []
-            for child in self.watched.children():
-                try:
-                    workers.append(private_bytes(child))
-                except (OSError, KeyError):
-                    continue  # ended meanwhile
-            own = private_bytes(self.watched.process.pid)
-            self.daemon = max(self.daemon, own)
-            self.worker = max(self.worker, *workers, 0)
-            self.together = max(self.together, own + sum(workers))
+        try:
+            while not self.ended.wait(LOOK_SECONDS):
+                self.look()
+        except Exception as failure:  # told by the thread that wants to know
+            self.failure = failure
+
+    def look(self):
+        workers = []
+        for child in self.watched.children():
+            try:
+                # What it ever had, as it may have more between two looks.
+                self.worker = max(self.worker, peak_bytes(child) or 0)
+                workers.append(private_bytes(child))
+            except (OSError, KeyError):
+                continue  # ended meanwhile
+        own = private_bytes(self.watched.process.pid)
+        self.daemon = max(self.daemon, own)
+        self.together = max(self.together, own + sum(workers))
 
     def end(self):
+        """Raises what has kept it from looking."""
         self.ended.set()
         self.thread.join()
+        if self.failure is not None:
+            raise self.failure
         return self
 
 

@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from .daemon import CANARY
 from .images import OCI_LAYER, Layer, image, sha256
 from .memory import private_bytes
@@ -35,15 +37,22 @@ class Case:
 
 
 class Rows(dict):
-    """The cases of a module by their names, each with the rows of the catalogue it stands for."""
+    """The cases of a module by their names, each with the rows of the catalogue it stands for. `missing` says why one cannot be
+    made here: it is skipped then, with that reason."""
 
-    def row(self, rows):
+    def row(self, rows, missing=None):
         def add(make):
             assert make.__name__ not in self, make.__name__
-            make.rows = rows
+            make.rows, make.missing = rows, missing
             self[make.__name__] = make
             return make
         return add
+
+    @property
+    def parameters(self):
+        """For `pytest.mark.parametrize`."""
+        return [pytest.param(name, id=f"{make.rows}-{name}", marks=pytest.mark.skipif(make.missing is not None, reason=str(make.missing)))
+                for name, make in self.items()]
 
 
 class Scanned:
@@ -97,6 +106,8 @@ class Bench:
         self.process, self.memory, self.open = daemon.process.pid, private_bytes(daemon.process.pid), descriptors(daemon)
         self.cases = {}
         for name, make in rows.items():
+            if make.missing is not None:
+                continue
             self.cases[name] = case = make()
             registry.push(f"rows/{repository(name)}", image(case.layers), "1")
         registry.push("good/beside", sample(name="libgood", version="2.0-r0"), "1")

@@ -261,11 +261,12 @@ class ScriptedRegistry:
             self.hold_back()
         return Reply(200, (("Content-Type", "application/octet-stream"), ("Docker-Content-Digest", sha256(data))), data)
 
-    def halve(self, blob):
-        """Has a blob come to its half only, until the gate that is answered is opened."""
+    def halve(self, blob, after=0):
+        """Has a blob come to its half only, except for the first `after` times, until the gate that is answered is opened."""
         gate = Gate(opened=False)
         self.halves.append(gate)
-        self.on("GET", f"/blobs/{sha256(blob)}", lambda _: Reply(200, (), blob, gate=gate))
+        pattern = f"/blobs/{sha256(blob)}"
+        self.on("GET", pattern, lambda _: Reply(200, (), blob, gate=gate) if len(self.requests("GET", pattern)) > after else None)
         return gate
 
     def hold_back(self):
