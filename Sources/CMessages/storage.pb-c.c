@@ -4834,7 +4834,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__file_finding__descript
   (ProtobufCMessageInit) tidewaiter__storage__v1__file_finding__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_malware__field_descriptors[6] =
+static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_malware__field_descriptors[8] =
 {
   {
     "signatures",
@@ -4908,19 +4908,45 @@ static const ProtobufCFieldDescriptor tidewaiter__storage__v1__layer_malware__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "file_bytes_maximum",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, file_bytes_maximum),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layer_bytes_maximum",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tidewaiter__Storage__V1__LayerMalware, layer_bytes_maximum),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tidewaiter__storage__v1__layer_malware__field_indices_by_name[] = {
+  6,   /* field[6] = file_bytes_maximum */
   2,   /* field[2] = files */
   3,   /* field[3] = found */
   5,   /* field[5] = found_count */
   4,   /* field[4] = gaps */
+  7,   /* field[7] = layer_bytes_maximum */
   1,   /* field[1] = scanned_at */
   0,   /* field[0] = signatures */
 };
 static const ProtobufCIntRange tidewaiter__storage__v1__layer_malware__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_malware__descriptor =
 {
@@ -4930,7 +4956,7 @@ const ProtobufCMessageDescriptor tidewaiter__storage__v1__layer_malware__descrip
   "Tidewaiter__Storage__V1__LayerMalware",
   "tidewaiter.storage.v1",
   sizeof(Tidewaiter__Storage__V1__LayerMalware),
-  6,
+  8,
   tidewaiter__storage__v1__layer_malware__field_descriptors,
   tidewaiter__storage__v1__layer_malware__field_indices_by_name,
   1,  tidewaiter__storage__v1__layer_malware__number_ranges,

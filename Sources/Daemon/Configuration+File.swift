@@ -13,6 +13,8 @@ extension Configuration {
   private struct Section: Sendable {
     let key: String
     let settings: [Setting]
+    /// Of what the settings are to each other.
+    var check: @Sendable (Configuration, YAMLMapping) throws(YAMLError) -> Void = { (_, _) throws(YAMLError) in }
   }
 
   private static let unsectioned = [
@@ -100,7 +102,15 @@ extension Configuration {
         malware("layerBytesMaximum", 1...(64 << 30)) { $0.layerBytesMaximum = $1 },
         malware("fileSeconds", 1...3600) { $0.fileTime = .seconds($1) },
         malware("layerSeconds", 1...86_400) { $0.layerTime = .seconds($1) },
-      ]),
+      ],
+      check: { configuration, mapping throws(YAMLError) in
+        guard let malware = configuration.malware, malware.fileTime > malware.layerTime,
+          let node = mapping["layerSeconds"] ?? mapping["fileSeconds"]
+        else { return }
+        throw node.error(
+          "a layer is given less time than a file: \(malware.layerTime) and \(malware.fileTime)",
+          hint: "malware.fileSeconds is to be malware.layerSeconds at most")
+      }),
     Section(
       key: "log",
       settings: [
@@ -200,6 +210,7 @@ extension Configuration {
       // Who names nobody lets nobody in.
       if section.key == "access" { access = Access() }
       try take(section.settings, of: mapping)
+      try section.check(self, mapping)
     }
   }
 

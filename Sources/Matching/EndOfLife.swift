@@ -4,7 +4,8 @@ import StorageMessages
 /// Until when the makers of a release publish fixes for everybody: with Debian's long term support, without what is sold.
 /// Afterwards no new advisory says what is wrong in an image of it, so that few findings are no good sign.
 ///
-/// Dates: distro-info-data (Debian, Ubuntu), and the makers' own pages.
+/// Dates: distro-info-data (Debian, Ubuntu), and the makers' own pages. Releases before the first one listed had their end
+/// before that one's.
 package struct EndOfLife: Sendable, Equatable {
   /// The day, as `2020-06-30`.
   package let date: String
@@ -15,7 +16,7 @@ package struct EndOfLife: Sendable, Equatable {
     guard let releases = Self.releases[isStream ? "centos-stream" : os.id] else { return nil }
     let version = os.versionId.split(separator: ".", omittingEmptySubsequences: false)
     let release = version.prefix(releases.components).joined(separator: ".")
-    guard let date = releases.ends[release] else { return nil }
+    guard let date = releases.ends[release] ?? releases.end(before: release) else { return nil }
     self.date = date
   }
 
@@ -34,6 +35,20 @@ package struct EndOfLife: Sendable, Equatable {
   struct Releases: Sendable {
     let components: Int
     let ends: [String: String]
+
+    /// That of the first release listed, where `release` came before it.
+    func end(before release: String) -> String? {
+      func numbers(_ text: String) -> [Int]? {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map { Int($0) }
+        return parts.contains(nil) ? nil : parts.compactMap { $0 }
+      }
+      guard let wanted = numbers(release),
+        let first = ends.keys.compactMap({ key in numbers(key).map { (key, $0) } })
+          .min(by: { $0.1.lexicographicallyPrecedes($1.1) }),
+        wanted.lexicographicallyPrecedes(first.1)
+      else { return nil }
+      return ends[first.0]
+    }
   }
 
   private static let redHat8To10 = ["8": "2029-05-31", "9": "2032-05-31", "10": "2035-05-31"]
@@ -68,7 +83,8 @@ package struct EndOfLife: Sendable, Equatable {
       components: 1,
       ends: [
         "32": "2021-05-25", "33": "2021-11-30", "34": "2022-06-07", "35": "2022-12-13", "36": "2023-05-16",
-        "37": "2023-12-05", "38": "2024-05-21", "39": "2024-11-26", "40": "2025-05-13",
+        "37": "2023-12-05", "38": "2024-05-21", "39": "2024-11-26", "40": "2025-05-13", "41": "2025-12-15",
+        "42": "2026-05-13",
       ]),
     "mariner": Releases(components: 1, ends: ["1": "2023-07-31", "2": "2025-07-31"]),
     "ol": Releases(

@@ -33,12 +33,14 @@ package enum Matcher {
     }
     var others: [String: Int] = [:]
     var seen: Set<Installed> = []
-    for item in packages where result.findings.count <= findingsMax {
+    for item in packages {
       guard let package = item.package, seen.insert(Installed(package)).inserted else { continue }
       guard package.type == distribution.packageType else {
         others[package.type, default: 0] += 1
         continue
       }
+      // One over is enough to know that there are more.
+      if result.findings.count > findingsMax { continue }
       for (id, match) in try matches(of: package, distribution, known, advisories) {
         guard let advisory = try advisories.advisory(id: id), advisory.withdrawnAt == 0 else { continue }
         result.findings.append(finding(advisory, match, item, package))
@@ -62,7 +64,8 @@ package enum Matcher {
     var finding = FindingRecord()
     finding.kind = .error
     finding.id = limit
-    finding.title = "the image has more than \(findingsMax) vulnerabilities; further ones are left out"
+    finding.title =
+      "the image has more than \(findingsMax) vulnerabilities; those of the packages after them in the list are left out"
     finding.layer = -1
     return finding
   }

@@ -1384,6 +1384,10 @@ package struct LayerMalware: ProtoMessage {
   package var gaps: [MalwareGap] = []
   /// of which so many are listed as are kept
   package var foundCount: UInt64 = 0
+  /// the bounds that decided which files it was given: of a file,
+  package var fileBytesMaximum: UInt64 = 0
+  /// and of all of the layer together
+  package var layerBytesMaximum: UInt64 = 0
 
   package init() {}
 
@@ -1401,6 +1405,8 @@ package struct LayerMalware: ProtoMessage {
     self.found = try readMessages(c.pointee.found, c.pointee.n_found)
     self.gaps = try readMessages(c.pointee.gaps, c.pointee.n_gaps)
     self.foundCount = c.pointee.found_count
+    self.fileBytesMaximum = c.pointee.file_bytes_maximum
+    self.layerBytesMaximum = c.pointee.layer_bytes_maximum
   }
 
   package func write(to message: UnsafeMutableRawPointer, _ arena: borrowing MessageArena) {
@@ -1413,6 +1419,8 @@ package struct LayerMalware: ProtoMessage {
     c.pointee.n_gaps = self.gaps.count
     c.pointee.gaps = arena.array(self.gaps)
     c.pointee.found_count = self.foundCount
+    c.pointee.file_bytes_maximum = self.fileBytesMaximum
+    c.pointee.layer_bytes_maximum = self.layerBytesMaximum
   }
 }
 

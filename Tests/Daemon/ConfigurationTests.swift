@@ -229,4 +229,11 @@ struct ConfigurationTests {
     #expect(new.differencesForNextStart(from: old) == ["rpc"])
     #expect(try refusal(file: "rpc: {connections: 0}").description.contains("rpc.connections"))
   }
+
+  @Test func `A file may not be given more time than its layer`() throws {
+    let refused = try refusal(file: "malware:\n  clamd: /x\n  fileSeconds: 20\n  layerSeconds: 10\n")
+    #expect(refused.description.contains("malware.layerSeconds"), "\(refused)")
+    #expect(try refusal(file: "malware: {clamd: /x, fileSeconds: 3600}").description.contains("malware.fileSeconds"))
+    #expect(try configuration(file: "malware: {clamd: /x, layerSeconds: 150}").malware?.layerTime == .seconds(150))
+  }
 }

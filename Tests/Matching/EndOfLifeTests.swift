@@ -16,14 +16,17 @@ import Testing
     ("debian", "8", "", "2020-06-30"), ("alpine", "3.18.9", "", "2025-05-09"), ("almalinux", "9.3", "", "2032-05-31"),
     ("ubuntu", "18.04", "", "2023-05-31"), ("sles", "15.3", "", "2022-12-31"), ("sles", "15", "", "2019-12-31"),
     ("amzn", "2018.03", "", "2023-12-31"), ("centos", "8", "CentOS Linux", "2021-12-31"),
-    ("centos", "8", "CentOS Stream", "2024-05-31"), ("mariner", "2.0", "", "2025-07-31"),
+    ("centos", "8", "CentOS Stream", "2024-05-31"), ("ubuntu", "10.04", "", "2017-04-28"),
+    ("debian", "3.1", "", "2016-02-29"),
+    ("alpine", "2.7.9", "", "2016-05-01"), ("fedora", "20", "", "2021-05-25"), ("mariner", "2.0", "", "2025-07-31"),
   ])
   func `A release is known by what its version begins with`(id: String, version: String, name: String, date: String) {
     #expect(EndOfLife(os(id, version, name: name))?.date == date)
   }
 
   @Test(arguments: [
-    ("debian", ""), ("debian", "99"), ("alpine", "3.20_alpha20231219"), ("alpine", "edge"), ("sles", "15.99"),
+    ("debian", ""), ("debian", "99"), ("debian", "7x"), ("amzn", "1000000000000000000000"),
+    ("alpine", "3.20_alpha20231219"), ("alpine", "edge"), ("sles", "15.99"),
     ("busybox", "1"), ("", ""),
   ])
   func `What is not in the list has no end`(id: String, version: String) {

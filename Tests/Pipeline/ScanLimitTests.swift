@@ -135,7 +135,8 @@ struct ScanLimitTests {
       elapsed: { .nanoseconds(clock.wall.now) },
       sleep: { length in
         events.record("deaf")
-        await events.wait(for: "awake")
+        // Not cancelled with the attempt.
+        await Task { await events.wait(for: "awake") }.value
         clock.advance(length)
       }, wallSeconds: { 0 }, random: { 0.5 })
     let plant = try await Plant(clock: clock, pacing: deaf)
@@ -144,6 +145,8 @@ struct ScanLimitTests {
     registry.put(image, "app")
     let job = try await plant.add(image, to: slow)
     try await plant.scanning(time: time) { scanner in
+      // Whatever fails here: nothing is to wait for ever.
+      defer { events.record("awake") }
       await events.wait(for: "deaf")
       await time.wait(forSleepOf: Self.limit)
       await time.wait(forSleepOf: Self.limit + .seconds(30))

@@ -5,7 +5,15 @@ import Synchronization
 package final class Events: Sendable {
   private struct State {
     var counts: [String: Int] = [:]
-    var waiters: [(name: String, count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+    var waiters: [Waiter] = []
+    var lastID: UInt64 = 0
+  }
+
+  private struct Waiter {
+    let id: UInt64
+    let name: String
+    let count: Int
+    let continuation: CheckedContinuation<Void, Never>
   }
 
   private let state = Mutex(State())
@@ -28,15 +36,27 @@ package final class Events: Sendable {
 
   package func count(_ name: String) -> Int { state.withLock { $0.counts[name, default: 0] } }
 
-  /// Returns when `name` has happened `count` times in all.
+  /// Returns when `name` has happened `count` times in all; also when the test was given up by then, which it says.
   package func wait(for name: String, count: Int = 1) async {
-    await withCheckedContinuation { continuation in
-      let isThere = state.withLock { state -> Bool in
-        if state.counts[name, default: 0] >= count { return true }
-        state.waiters.append((name, count, continuation))
-        return false
+    let id = state.withLock { state in
+      state.lastID += 1
+      return state.lastID
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state -> Bool in
+          if state.counts[name, default: 0] >= count || Task.isCancelled { return true }
+          state.waiters.append(Waiter(id: id, name: name, count: count, continuation: continuation))
+          return false
+        }
+        if isOver { continuation.resume() }
       }
-      if isThere { continuation.resume() }
+    } onCancel: {
+      let waiter = state.withLock { state in
+        state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+      }
+      if waiter != nil { print("given up: \(count) of \"\(name)\" did not come; there were \(names.sorted())") }
+      waiter?.continuation.resume()
     }
   }
 

@@ -10,18 +10,30 @@ package final class ManualTime: Sendable {
     let continuation: CheckedContinuation<Void, any Error>
   }
 
+  private struct Waiter {
+    let id: UInt64
+    let length: Duration
+    let count: Int
+    let continuation: CheckedContinuation<Void, Never>
+  }
+
   private struct State {
     var now = Duration.zero
     var sleepers: [Sleeper] = []
     var lastID: UInt64 = 0
-    var waiters: [(length: Duration, count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+    var waiters: [Waiter] = []
 
     mutating func ready() -> [CheckedContinuation<Void, Never>] {
       let lengths = sleepers.map(\.length)
-      let isReady = { (length: Duration, count: Int) in lengths.count { $0 == length } >= count }
-      let ready = waiters.filter { isReady($0.length, $0.count) }.map(\.continuation)
-      waiters.removeAll { isReady($0.length, $0.count) }
+      let isReady = { (waiter: Waiter) in lengths.count { $0 == waiter.length } >= waiter.count }
+      let ready = waiters.filter(isReady).map(\.continuation)
+      waiters.removeAll(where: isReady)
       return ready
+    }
+
+    mutating func nextID() -> UInt64 {
+      lastID += 1
+      return lastID
     }
   }
 
@@ -44,24 +56,32 @@ package final class ManualTime: Sendable {
     for sleeper in due { sleeper.continuation.resume() }
   }
 
-  /// Returns when so many sleep that asked to sleep for exactly `length`: a test that moves the clock sooner wakes nobody.
+  /// Returns when so many sleep that asked to sleep for exactly `length`: a test that moves the clock sooner wakes nobody. Also
+  /// when the test was given up by then, which it says.
   package func wait(forSleepOf length: Duration, count: Int = 1) async {
-    await withCheckedContinuation { continuation in
-      let ready = state.withLock { state in
-        state.waiters.append((length, count, continuation))
-        return state.ready()
+    let id = state.withLock { $0.nextID() }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let ready: [CheckedContinuation<Void, Never>] = state.withLock { state in
+          if Task.isCancelled { return [continuation] }
+          state.waiters.append(Waiter(id: id, length: length, count: count, continuation: continuation))
+          return state.ready()
+        }
+        for waiter in ready { waiter.resume() }
       }
-      for waiter in ready { waiter.resume() }
+    } onCancel: {
+      let waiter = state.withLock { state in
+        state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+      }
+      if waiter != nil { print("given up: \(count) that sleep \(length) did not come") }
+      waiter?.continuation.resume()
     }
   }
 
   private func sleep(_ length: Duration) async throws {
     // It is over already, and nobody may come to move the clock.
     if length <= .zero { return }
-    let id = state.withLock { state in
-      state.lastID += 1
-      return state.lastID
-    }
+    let id = state.withLock { $0.nextID() }
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
         let ready: [CheckedContinuation<Void, Never>]? = state.withLock { state in

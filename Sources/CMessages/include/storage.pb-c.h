@@ -555,10 +555,12 @@ struct  Tidewaiter__Storage__V1__LayerMalware
   size_t n_gaps;
   Tidewaiter__Storage__V1__MalwareGap **gaps;
   uint64_t found_count;
+  uint64_t file_bytes_maximum;
+  uint64_t layer_bytes_maximum;
 };
 #define TIDEWAITER__STORAGE__V1__LAYER_MALWARE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tidewaiter__storage__v1__layer_malware__descriptor) \
-    , {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0 }
+    , {0,NULL}, 0, 0, 0,NULL, 0,NULL, 0, 0, 0 }
 
 
 struct  Tidewaiter__Storage__V1__FileMalware

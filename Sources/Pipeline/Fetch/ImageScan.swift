@@ -30,12 +30,12 @@ struct ImageScan: Sendable {
     let fetch = ImageFetch(client: client, repository: repository, platforms: integration.platformSelection)
     let found = try await fetch.images(of: digest)
     progress.advance()
-    let malware = await layers.malwareSearch()
+    let malware = await layers.malwareScan()
     let analyses = try await analyse(
       found.images,
       LayerAnalyses.Source(
         client: client, integration: integration, repository: repository, malware: malware))
-    try await progress.working { try await report(on: found, analyses, malware) }
+    try await progress.working { try await report(on: found, analyses, malware.search) }
   }
 
   /// Nothing of what follows needs the registry.

@@ -5,14 +5,14 @@ import Registry
 import StorageMessages
 import Store
 
-/// Has layers analysed, and gives their analyses: from the store when it is known and this repository confirms the blob (D15), else by
-/// fetching it into a worker process (D14).
+/// Has layers analysed, and gives their analyses: from the store when it is known and this repository confirms the blob
+/// (D15), else by fetching it into a worker process (D14).
 ///
-/// Where malware is looked for, a layer whose files were looked into with other signatures than those in force counts as not
-/// known: its bytes are needed again. Not so while nobody can look into them.
+/// Where malware is looked for, a layer whose files were looked into with other signatures than those in force counts as
+/// not known: its bytes are needed again. Not so while nobody can look into them.
 final class LayerAnalyses: Sendable {
-  /// What came of a layer. Its analysis lies in the store: those of all layers of an image at once may be more than there is
-  /// memory.
+  /// What came of a layer. Its analysis lies in the store: those of all layers of an image at once may be more than there
+  /// is memory.
   struct Outcome: Sendable {
     /// What is in its files; nil where none was looked into.
     var malware: LayerMalware?
@@ -27,7 +27,7 @@ final class LayerAnalyses: Sendable {
     let client: RegistryClient
     let integration: IntegrationRecord
     let repository: Repository
-    let malware: MalwareSearch
+    let malware: MalwareScan
 
     func confirmation(of digest: Digest) -> ConfirmationKey {
       ConfirmationKey(
@@ -48,12 +48,12 @@ final class LayerAnalyses: Sendable {
   private let patience: WorkerPatience.Limits
   /// One whose blob does not come is lent to another layer.
   private let workers: LendingSlots
-  /// An integration has all workers but one, stalled or not, so that a registry that hands out bytes slowly leaves room for
-  /// another.
+  /// An integration has all workers but one, stalled or not, so that a registry that hands out bytes slowly leaves room
+  /// for another.
   private let shares: KeyedPermits<UInt64>
   private let flights = KeyedPermits<FlightKey>(1)
-  /// Windows of zstd over 8 MiB are memory that layers do not have otherwise: a budget of the daemon, of which an
-  /// integration has no more than one at a time, so that a slow registry does not hold up another.
+  /// Windows of zstd over 8 MiB are memory that layers do not have otherwise: a budget of the daemon. An integration has one of
+  /// them at a time, so that one slow registry does not hold up all others.
   private let largeWindows = Permits(LayerAnalyses.largeWindowsMaximum)
   private let largeWindowShares = KeyedPermits<UInt64>(1)
   private let clamd: Clamd?
@@ -72,20 +72,23 @@ final class LayerAnalyses: Sendable {
     self.clock = clock
   }
 
-  /// Whether files are looked into for malware now, and with what.
-  func malwareSearch() async -> MalwareSearch {
-    switch await clamd?.state() {
-    case nil: .off
-    case .answers(let version): .on(signatures: version)
-    case .fails(let reason): .fails(reason)
-    }
+  /// Whether the files of a scan that begins are looked into for malware, and with what.
+  func malwareScan() async -> MalwareScan {
+    let beganAt = clock.now
+    let search: MalwareSearch =
+      switch await clamd?.state() {
+      case nil: .off
+      case .answers(let version): .on(signatures: version)
+      case .fails(let reason): .fails(reason)
+      }
+    return MalwareScan(search, clamd?.settings, beganAt: beganAt)
   }
 
   /// Whether the store knows the layer, so that it will not have to be fetched if the registry confirms it.
-  func isKnown(_ digest: Digest, _ malware: MalwareSearch) throws -> Bool {
+  func isKnown(_ digest: Digest, _ malware: MalwareScan) throws -> Bool {
     guard try store.knowsLayer(LayerKey(digest)) else { return false }
-    if malware == .off { return true }
-    return malware.isSatisfied(by: try store.layerMalware(LayerKey(digest)))
+    if malware.search == .off { return true }
+    return malware.isSatisfied(by: try store.layerMalware(LayerKey(digest)), now: clock.now)
   }
 
   /// The analysis that an outcome stands for. Throws where the store has lost it meanwhile.
@@ -102,7 +105,8 @@ final class LayerAnalyses: Sendable {
     var description: String { "the analysis of the layer \(digest) is not in the store any more" }
   }
 
-  /// Sees to it that the layer is analysed. `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError` when no worker can be started.
+  /// Sees to it that the layer is analysed. `attempt` is told of fetched bytes. Throws `RegistryError`, and `PosixError`
+  /// when no worker can be started.
   func analyse(
     _ layer: Descriptor, from source: Source, for attempt: AttemptProgress
   ) async throws -> Outcome {
@@ -119,10 +123,10 @@ final class LayerAnalyses: Sendable {
       if !fetched.analysis.secrets.isEmpty {
         try fetched.analysis.replaceSecrets(by: try await store.fingerprints())
       }
-      let malware = try malware(of: layer.digest, fetched.malware, source.malware)
+      let malware = try malware(of: layer.digest, fetched.malware, source.malware.search)
       guard fetched.isLasting else { return Outcome(malware: malware, cached: false, failure: fetched.analysis) }
       try await store.putLayerAnalysis(
-        fetched.analysis, LayerKey(layer.digest), malware: fetched.malware.flatMap { $0.isLasting ? $0.layer : nil },
+        fetched.analysis, LayerKey(layer.digest), malware: fetched.malware?.isLasting == true ? malware : nil,
         confirmed: source.confirmation(of: layer.digest), now: clock.now)
       return Outcome(malware: malware, cached: false)
     }
@@ -132,12 +136,10 @@ final class LayerAnalyses: Sendable {
   private func malware(
     of digest: Digest, _ now: MalwareRelay.Outcome?, _ search: MalwareSearch
   ) throws -> LayerMalware? {
-    if search == .off || now?.isLasting == true { return now?.layer }
+    if search == .off || now?.isComplete == true { return now?.layer }
     let before = try store.layerMalware(LayerKey(digest))
     guard var malware = now?.layer else { return before }
-    let added = (before?.found ?? []).filter { !malware.found.contains($0) }
-    malware.found += added
-    malware.foundCount += UInt64(added.count)
+    if let before { malware.add(before) }
     return malware
   }
 
@@ -145,8 +147,8 @@ final class LayerAnalyses: Sendable {
 
   private func knownAnalysis(of digest: Digest, _ source: Source) async throws -> Known {
     guard try await store.useLayer(LayerKey(digest), now: clock.now) else { return .unknown }
-    let malware = source.malware == .off ? nil : try store.layerMalware(LayerKey(digest))
-    guard source.malware.isSatisfied(by: malware) else { return .unknown }
+    let malware = source.malware.search == .off ? nil : try store.layerMalware(LayerKey(digest))
+    guard source.malware.isSatisfied(by: malware, now: clock.now) else { return .unknown }
     return try await isConfirmed(digest, by: source) ? .confirmed(Outcome(malware: malware, cached: true)) : .refused
   }
 
@@ -175,29 +177,31 @@ final class LayerAnalyses: Sendable {
     let fetched = try await fetch(layer, from: source, attempt)
     guard fetched.needsLargeWindow else { return fetched }
     return try await largeWindowShares.withPermit(for: source.integration.id) {
-      // Others use it up then: that is not the registry's fault.
-      try await attempt.working { try await largeWindows.acquire() }
-      defer { largeWindows.release() }
-      return try await fetch(layer, from: source, attempt, [.largeWindow])
+      try await fetch(layer, from: source, attempt, largeWindow: true)
     }
   }
 
   private func fetch(
     _ layer: Descriptor, from source: Source, _ attempt: AttemptProgress,
-    _ moreArguments: [WorkerProtocol.Argument] = []
+    largeWindow: Bool = false
   ) async throws -> Fetched {
     // Its share first: who waits there must not keep a worker from others.
     try await shares.withPermit(for: source.integration.id) {
       // All are busy then: that is not the registry's fault.
       let slot = try await attempt.working { try await workers.acquire(for: source.integration.id) }
       defer { slot.release() }
+      // Last of all, so that nobody has one and waits for something else. Who waits for it lends its slots meanwhile.
+      if largeWindow { try await largeWindows.acquire() }
+      defer { if largeWindow { largeWindows.release() } }
       do {
         let blob = try await source.client.openBlob(layer, in: source.repository)
         let relay =
-          try source.malware.isOn
-          ? clamd.map { clamd throws(PosixError) in try MalwareRelay(clamd, clock: clock) } : nil
+          try source.malware.search.isOn
+          ? clamd.map { clamd throws(PosixError) in
+            try MalwareRelay(clamd, source.malware.budget, clock: clock)
+          } : nil
         let worker = WorkerProcess(
-          program: workerProgram, arguments: workerArguments + moreArguments, relay: relay,
+          program: workerProgram, arguments: workerArguments + (largeWindow ? [.largeWindow] : []), relay: relay,
           answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
         return try await withTaskCancellationHandler {
           try await withCheckedThrowingContinuation { continuation in

@@ -236,6 +236,7 @@ private final class LayerSizes: Sendable {
   /// Whether another image may be looked into.
   var mayRead: Bool { state.withLock { $0.manifests < Previewer.manifestsMaximum } }
 
+  /// Of layers that are not known. One that is to be looked into for malware again counts as known.
   func bytesToFetch(
     of digest: Digest, in repository: Repository, platforms: PlatformSelection, client: RegistryClient
   ) async throws -> UInt64 {

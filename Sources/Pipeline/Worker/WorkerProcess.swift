@@ -33,7 +33,7 @@ final class WorkerProcess: Sendable {
     }
   }
 
-  private static let pipeCapacity = 1 << 20
+  static let pipeCapacity = 1 << 20
   private static let readSize = 256 * 1024
 
   private struct State {
@@ -91,11 +91,16 @@ final class WorkerProcess: Sendable {
 
   /// Ends the worker, or keeps it from starting; from any thread, at any time.
   func kill() {
+    state.withLock { $0.isKilled = true }
+    end()
+    relay?.stop()
+  }
+
+  /// Ends the worker for what it did; what it handed back is still looked into.
+  private func end() {
     state.withLock { state in
-      state.isKilled = true
       if state.pid > 0 { Glibc.kill(state.pid, SIGKILL) }
     }
-    relay?.stop()
   }
 
   var isKilled: Bool { state.withLock { $0.isKilled } }
@@ -113,24 +118,36 @@ final class WorkerProcess: Sendable {
     // It ends once the worker has, and nobody else can write to it.
     defer { relay?.wait() }
     var outcome = Outcome(bytesMaximum: answerBytesMaximum, patience: WorkerPatience(patience, of: pid))
-    var end: End?
+    let end: End
     do {
-      while let bytes = try next() {
-        if try end != nil || feed(bytes, ends, &outcome) { continue }
-        end = try finish(&ends, &outcome)
-        if end == .exited(WorkerProtocol.exitNeedsLargeWindow) { break }
-      }
-      end = try end ?? finish(&ends, &outcome)
+      end = try feedAll(next, &ends, &outcome)
     } catch {
-      if end == nil {
-        ends.closeInput()
-        kill()
-        _ = try reap()
-      }
+      ends.closeInput()
+      kill()
+      if state.withLock({ $0.pid }) > 0 { _ = try reap() }
       throw error
     }
     if let verdict = outcome.verdict { return .failure(verdict) }
-    return end == .exited(0) ? .success(outcome.answer) : .failure(end ?? .exited(0))
+    return end == .exited(0) ? .success(outcome.answer) : .failure(end)
+  }
+
+  private func feedAll(
+    _ next: () throws -> [UInt8]?, _ ends: inout Ends, _ outcome: inout Outcome
+  ) throws -> End {
+    var end: End?
+    while let bytes = try next() {
+      if ends.input >= 0, try !feed(bytes, ends, &outcome) { ends.closeInput() }
+      // Who reads no more may have ended already, to say that the layer is to be read anew.
+      guard end == nil, ends.input < 0, cposix_poll_pair(ends.life, -1, 0) == 1 else { continue }
+      let early = try finish(&ends, &outcome)
+      if early == .exited(WorkerProtocol.exitNeedsLargeWindow) {
+        // Nor is anybody to look into what it handed back.
+        relay?.stop()
+        return early
+      }
+      end = early
+    }
+    return try end ?? finish(&ends, &outcome)
   }
 
   /// Takes what is left of the answer, and reaps the worker.
@@ -139,7 +156,7 @@ final class WorkerProcess: Sendable {
     while outcome.verdict == nil, try take(ends.output, &outcome) {}
     // Who has answered ends at once, or is ended.
     while outcome.verdict == nil, try wait(ends.life, -1, &outcome) == 0 {}
-    if outcome.verdict != nil { kill() }
+    if outcome.verdict != nil { end() }
     return try reap()
   }
 
@@ -230,7 +247,7 @@ final class WorkerProcess: Sendable {
         // End of the answer while the layer is still being sent: nobody reads it any more.
         if ready & 1 != 0, try !read(ends.output, &outcome) { return false }
         if outcome.verdict != nil {
-          kill()
+          end()
           return false
         }
       default: throw PosixError("write to a worker")
