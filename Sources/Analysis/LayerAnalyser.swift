@@ -34,7 +34,7 @@ package struct LayerAnalyser {
       do throws(LayerError) {
         while try reader.next() { try contents.take(reader, stream) }
       } catch {
-        contents.report(error)
+        contents.end(by: error)
       }
       contents.readHeld(stream)
       reader.warnings.forEach { contents.report($0) }
@@ -43,7 +43,7 @@ package struct LayerAnalyser {
       analysis.uncompressedBytes = UInt64(stream.uncompressedBytes)
       analysis.compressedBytes = UInt64(stream.compressedBytes)
     } catch {
-      contents.report(error)
+      contents.end(by: error)
     }
     contents.finish(into: &analysis)
     return analysis
