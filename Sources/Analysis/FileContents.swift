@@ -14,7 +14,7 @@ struct FileContents {
   private var findings: [UInt64: [FileFinding]] = [:]
   private var secrets: [UInt64: [SecretRecord]] = [:]
   private var findingsCount = 0
-  private var isFindingLimitTold = false
+  private var findingsLeftOut = LeftOut()
   private var secretBytesLeft: Int
   private var secretsLeftOut = LeftOut()
   private var notSearched = LeftOut()
@@ -25,8 +25,8 @@ struct FileContents {
     secretBytesLeft = limits.secretsBytes
   }
 
-  /// Notes the entry that the reader stands on, and forgets what an earlier one of its path was. Returns what is to be told.
-  mutating func note(_ reader: TarReader, _ collector: inout PackageCollector) -> LayerError? {
+  /// Notes the entry that the reader stands on, and forgets what an earlier one of its path was.
+  mutating func note(_ reader: TarReader, _ collector: inout PackageCollector) {
     let hash = PathHash(reader.path.bytes)
     placed.add(hash, isDirectory: reader.kind == .directory)
     forget(hash.value, &collector)
@@ -36,7 +36,7 @@ struct FileContents {
       case .directory: FileCheck.ofDirectory(reader.path.bytes, mode: reader.mode)
       case .hardLink, .symlink, .special: [FileCheck]()
       }
-    if checks.isEmpty { return nil }
+    if checks.isEmpty { return }
     let path = Array(reader.path.bytes)
     let kept = checks.prefix(limits.fileFindings - findingsCount)
     findingsCount += kept.count
@@ -47,10 +47,7 @@ struct FileContents {
       finding.detail = "mode " + String(reader.mode, radix: 8)
       return finding
     }
-    if kept.count == checks.count || isFindingLimitTold { return nil }
-    isFindingLimitTold = true
-    return LayerError(
-      .findingLimit, "more than \(limits.fileFindings) files have odd modes; the rest is not listed")
+    if kept.count < checks.count { findingsLeftOut.add(path) }
   }
 
   private mutating func forget(_ hash: UInt64, _ collector: inout PackageCollector) {
@@ -65,13 +62,16 @@ struct FileContents {
 
   /// What is left out of files: each told once for the layer.
   var leftOut: [LayerError] {
+    let findings = findingsLeftOut.error(.findingLimit) {
+      "more than \(limits.fileFindings) odd modes of files were found: those of \($0) files are not listed"
+    }
     let secrets = secretsLeftOut.error(.secretLimit) {
       "the layer's secrets, or their paths, are longer than is kept of them: those of \($0) files are left out"
     }
     let texts = notSearched.error(.secretsNotRead) {
       "text files over \(limits.secretFileBytes) bytes are not searched for secrets: \($0) in this layer"
     }
-    return [secrets, texts].compactMap { $0 }
+    return [findings, secrets, texts].compactMap { $0 }
   }
 
   /// Reads the body of a regular file as far as anything may be in it, using `body` for its bytes, and adds what is to be

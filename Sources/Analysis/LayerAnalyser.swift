@@ -36,7 +36,7 @@ package struct LayerAnalyser {
         while try reader.next() { try contents.take(reader, stream) }
         isWhole = true
       } catch {
-        contents.report(error)
+        contents.end(by: error)
       }
       contents.readHeld(stream)
       reader.warnings.forEach { contents.report($0) }
@@ -45,7 +45,7 @@ package struct LayerAnalyser {
       analysis.uncompressedBytes = UInt64(stream.uncompressedBytes)
       analysis.compressedBytes = UInt64(stream.compressedBytes)
     } catch {
-      contents.report(error)
+      contents.end(by: error)
     }
     sink?.finish(isWhole: isWhole)
     contents.finish(into: &analysis)

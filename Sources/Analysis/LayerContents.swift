@@ -30,7 +30,7 @@ struct LayerContents {
   /// Looks at the entry that the reader stands on. Throws what ends the reading of the layer.
   mutating func take(_ reader: TarReader, _ stream: LayerStream) throws(LayerError) {
     if reader.path.base.starts(with: Whiteout.prefix) { return try takeWhiteout(reader) }
-    if let error = files.note(reader, &collector) { report(error) }
+    files.note(reader, &collector)
     guard let meaning = WatchedPaths.all.meaning(of: reader.path.bytes) else {
       if reader.kind == .file { try readContents(reader, stream) }
       return
@@ -71,12 +71,16 @@ struct LayerContents {
     if body.capacity > 4 << 20 { body = [] }
   }
 
+  /// Keeps what ended the reading of the layer, however many faults there are; each kind once, as whoever looks at the clock
+  /// next throws again.
+  mutating func end(by error: LayerError) {
+    if !faults.contains(where: { $0.code == error.code && $0.path == error.path }) { faults.append(error) }
+  }
+
   mutating func report(_ error: LayerError) {
-    // Whoever looks at the clock next throws once more.
-    if error.code == .cpuLimit && faults.contains(where: { $0.code == .cpuLimit }) { return }
     if faults.count < limits.faults {
       faults.append(error)
-    } else if faults.count == limits.faults {
+    } else if !faults.contains(where: { $0.code == .faultLimit }) {
       faults.append(LayerError(.faultLimit, "more faults were found than are kept"))
     }
   }
@@ -317,7 +321,7 @@ struct LayerContents {
         { report(error, at: WatchedPaths.log(of: path)) }
         try parse(.rpmSQLite, path, isComplete: true, stream)
       } catch {
-        report(error)
+        end(by: error)
         report(
           LayerError(.databaseIncomplete, "the rpm database was not read to its end: packages may be missing"), at: path
         )

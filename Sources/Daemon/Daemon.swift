@@ -174,7 +174,7 @@ package final class Daemon: Sendable {
   package func stop() async {
     log.info("stopping")
     notifier.stopping("returning scans to the queue")
-    health.stop()
+    await health.stop()
     listener.remove()
     scanner.stop()
     scheduler.stop()

@@ -44,6 +44,7 @@ struct FileContentsTests {
     let analysis = analyse(archive, limits: limits)
     #expect(analysis.fileFindings.count == 3)
     #expect(codes(analysis) == ["LAYER_FINDING_LIMIT"])
+    #expect(analysis.faults.first?.message.contains(" 6 files") == true)
   }
 
   /// Each word that begins with "hunter".
@@ -81,7 +82,83 @@ struct FileContentsTests {
     var limits = AnalysisLimits()
     limits.secretFileBytes = 8
     #expect(secrets(TarBuilder.file("a", "hunter21"), limits).secrets.count == 1)
-    #expect(secrets(TarBuilder.file("a", "hunter212"), limits).secrets.isEmpty)
+    let over = TarBuilder.file("a", "hunter212")
+    let binary = TarBuilder.file("b", Array("hunter21".utf8) + [0, 0])
+    let analysis = secrets(binary + over + TarBuilder.file("c", "hunter2133"), limits)
+    #expect(analysis.secrets.isEmpty)
+    // Once for the layer, and not of what is no text.
+    #expect(codes(analysis) == ["SECRETS_NOT_READ"])
+    #expect(analysis.faults.map(\.path) == [Array("a".utf8)])
+    #expect(analysis.faults.first?.message.contains("8 bytes") == true)
+    #expect(analysis.faults.first?.message.contains(" 2 in this layer") == true)
+    #expect(codes(analyse(TarBuilder.archive(over), limits: limits)).isEmpty)
+  }
+
+  @Test("secrets or paths of them that are more than is kept are left out and told once; the rest of the layer is read")
+  func secretBytes() {
+    let files = (0..<9).flatMap { TarBuilder.file("conf/\($0)", "hunter\($0)") }
+    let archive = TarBuilder.file("lib/apk/db/installed", apkStanza) + files
+    for (secretsBytes, pathBytes) in [(100, 1_000), (1_000, 150)] {
+      var limits = AnalysisLimits.standard
+      limits.secretsBytes = secretsBytes
+      limits.keptPathBytes = pathBytes
+      let analysis = secrets(archive, limits)
+      #expect(codes(analysis) == ["SECRET_LIMIT"])
+      #expect((1..<9).contains(analysis.secrets.count))
+      #expect(analysis.faults.first?.message.contains(" \(9 - analysis.secrets.count) files") == true)
+      #expect(rows(analysis).count == 1 && analysis.entries == 10)
+    }
+  }
+
+  @Test("what a later entry replaces takes no room from what is kept")
+  func givenBack() {
+    var limits = AnalysisLimits.standard
+    limits.secretsBytes = 100
+    limits.keptPathBytes = 200
+    let module = "node_modules/m/package.json"
+    let entries = (0..<20).flatMap { number in
+      TarBuilder.file("conf/a", "hunter\(number)") + TarBuilder.file(module, #"{"name":"m","version":"\#(number)"}"#)
+    }
+    let analysis = secrets(entries, limits)
+    #expect(codes(analysis).isEmpty)
+    #expect(analysis.secrets.map(\.value) == [Array("hunter19".utf8)])
+    #expect(rows(analysis).map { $0.split(separator: "\t")[2] } == ["19"])
+  }
+
+  @Test("packages over the bound are told once, however many files list them")
+  func packagesLeftOut() {
+    var limits = AnalysisLimits.standard
+    limits.packages = 2
+    limits.faults = 5
+    let modules = (0..<20).flatMap { number in
+      TarBuilder.file("node_modules/m\(number)/package.json", #"{"name":"m\#(number)","version":"1"}"#)
+    }
+    let analysis = analyse(
+      modules + TarBuilder.file("node_modules/x/package.json", "{") + TarBuilder.end, limits: limits)
+    #expect(codes(analysis) == ["DATABASE_MALFORMED", "LAYER_PACKAGE_LIMIT"])
+    #expect(analysis.faults.last?.message.contains(" 18 files") == true)
+    #expect(analysis.faults.last?.path == Array("node_modules/m2/package.json".utf8))
+  }
+
+  @Test("what is wrong with a file is told also where the layer ends in it")
+  func cutFile() {
+    let failing: LayerAnalyser.SecretSearch = { file, found throws(LayerError) in
+      throw LayerError(.secretLimit, "enough", path: Array(file.path))
+    }
+    let whole = TarBuilder.file("node_modules/m/package.json", "{" + String(repeating: " ", count: 5_000) + "}")
+    let analysis = LayerAnalyser(secretSearch: failing).analyse(
+      MemorySource(Array(whole.prefix(2_000)), pieceBytes: 512))
+    #expect(codes(analysis) == ["FILE_TOO_LARGE", "SECRET_LIMIT", "LAYER_TRUNCATED"])
+  }
+
+  @Test("what ended the reading of a layer is told, however many faults came before")
+  func endIsKept() {
+    var limits = AnalysisLimits.standard
+    limits.faults = 2
+    let modules = (0..<9).flatMap { TarBuilder.file("node_modules/m\($0)/package.json", "{") }
+    let analysis = analyse(modules + TarBuilder.file("x", "x").dropLast(100), limits: limits)
+    #expect(
+      codes(analysis) == ["DATABASE_MALFORMED", "DATABASE_MALFORMED", "LAYER_FAULT_LIMIT", "LAYER_TRUNCATED"])
   }
 
   @Test("a search that does not end well is told, and the rest is read")

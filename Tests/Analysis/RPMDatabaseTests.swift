@@ -72,7 +72,31 @@ struct RPMDatabaseTests {
       Self.header([name], Array("endless".utf8)), Self.header([(1003, 4, 6, 1)], [UInt8](repeating: 0, count: 8)),
       Self.header([(1000, 4, 0, 1)], [0]), Self.header([(1000, 6, 0, .max)], [0]),
     ]
+    let marks = Self.header(
+      [name, (1001, 6, 2, 1), (1002, 6, 4, 1), (1044, 6, 6, 1)],
+      Array("n\u{0}1\u{0}2\u{0}s-\u{301}1-\u{301}2.src.rpm\u{0}".utf8))
+    #expect(try RPMHeaderProbe.row(marks) == "rpm\tn\t1-2\t(none)\ts\t\u{301}1-\u{301}2")
     for blob in wrong { #expect(throws: RPMHeader.Malformed.self) { try RPMHeaderProbe.row(blob) } }
+  }
+}
+
+extension RPMDatabaseTests {
+  @Test("a text is looked through for its end no further than it may be long")
+  func longTexts() throws {
+    func blob(_ bytes: Int, ends: Bool = true) -> [UInt8] {
+      let text = [UInt8](repeating: 120, count: bytes) + (ends ? [0] : [])
+      return Self.header([(1000, 6, 0, 1), (1001, 6, 0, 1), (1002, 6, 0, 1)], text)
+    }
+    #expect(throws: Never.self) { try RPMHeaderProbe.row(blob(1_024)) }
+    #expect(throws: RPMHeader.Malformed(reason: "has a text of tag 1000 over 1024 bytes")) {
+      try RPMHeaderProbe.row(blob(1_025))
+    }
+    #expect(throws: RPMHeader.Malformed(reason: "has a text of tag 1000 over 1024 bytes")) {
+      try RPMHeaderProbe.row(blob(5_000, ends: false))
+    }
+    #expect(throws: RPMHeader.Malformed(reason: "has a text of tag 1000 that begins or ends outside its data")) {
+      try RPMHeaderProbe.row(blob(1_024, ends: false))
+    }
   }
 }
 

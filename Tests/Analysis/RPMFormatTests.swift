@@ -61,12 +61,18 @@ struct RPMFormatTests {
     #expect(codes(format.analyse(Array("x".utf8))) == ["DATABASE_MALFORMED"])
     let bytes = try format.bytes()
     let expected = Set(try RPMFormat.expected())
+    var kept = 0
     // The last blocks of a database may be free.
     for length in stride(from: 0, to: bytes.count * 9 / 10, by: 2_039) {
       let analysis = format.analyse(Array(bytes[..<length]))
       #expect(!analysis.faults.isEmpty, "\(length)")
-      if format != .wal { #expect(expected.isSuperset(of: rows(analysis)), "\(length)") }
+      let found = rows(analysis)
+      #expect(expected.isSuperset(of: found) && found.count >= kept, "\(length)")
+      kept = found.count
     }
+    // SQLite reads nothing of a file that is shorter than its header says.
+    let keptInTheEnd: [RPMFormat: Int] = [.ndb: 1, .bdbLittle: 2, .bdbBig: 2, .bdbPages: 3, .wal: 0]
+    #expect(kept == keptInTheEnd[format])
   }
 
   @Test("a database over its bound is read as far as it goes, and told", arguments: [RPMFormat.ndb, .bdbBig])
@@ -77,6 +83,16 @@ struct RPMFormatTests {
     #expect(codes(analysis).contains("FILE_TOO_LARGE"))
     #expect(codes(analysis).contains("DATABASE_MALFORMED"))
     #expect(Set(try RPMFormat.expected()).isSuperset(of: rows(analysis)))
+  }
+
+  @Test("texts over their bound make headers malformed, in every format", arguments: RPMFormat.allCases)
+  func longTexts(format: RPMFormat) throws {
+    var limits = AnalysisLimits.standard
+    limits.textBytes = 2
+    let analysis = analyse(try format.layer(), limits: limits)
+    #expect(codes(analysis) == ["DATABASE_MALFORMED"])
+    #expect(RPMHostileTests.messages(analysis).contains("over 2 bytes"))
+    #expect(rows(analysis).isEmpty)
   }
 
   @Test("time that is used up ends the reading of a database", arguments: RPMFormat.allCases)

@@ -1,3 +1,4 @@
+import Glibc
 import Inventory
 import StorageMessages
 import Testing
@@ -141,24 +142,46 @@ struct RPMLogTests {
     }
   }
 
-  /// A log of one committed frame, well summed up.
-  static func forged(page: UInt32, pages: UInt32, pageBytes: Int = 4_096, contents: [UInt8]) -> [UInt8] {
+  /// A log of one committed frame, well summed up; `isBigEndian` are the words that are summed up.
+  static func forged(
+    page: UInt32, pages: UInt32, pageBytes: Int = 4_096, contents: [UInt8], isBigEndian: Bool = true
+  ) -> [UInt8] {
     func words(_ values: [UInt32]) -> [UInt8] { values.flatMap { withUnsafeBytes(of: $0.bigEndian, Array.init) } }
     var sums: (UInt32, UInt32) = (0, 0)
     func add(_ bytes: [UInt8]) {
       for at in stride(from: 0, to: bytes.count, by: 8) {
-        func word(_ at: Int) -> UInt32 { bytes[at..<(at + 4)].reduce(0) { $0 << 8 | UInt32($1) } }
+        func word(_ at: Int) -> UInt32 {
+          let word = bytes[at..<(at + 4)].reduce(0) { $0 << 8 | UInt32($1) }
+          return isBigEndian ? word : word.byteSwapped
+        }
         sums.0 &+= word(at) &+ sums.1
         sums.1 &+= word(at + 4) &+ sums.0
       }
     }
-    let header = words([0x377f_0683, 3_007_000, UInt32(pageBytes), 0, 11, 12])
+    let header = words([isBigEndian ? 0x377f_0683 : 0x377f_0682, 3_007_000, UInt32(pageBytes), 0, 11, 12])
     add(header)
     var log = header + words([sums.0, sums.1])
     add(words([page, pages]))
     add(contents)
     log += words([page, pages, 11, 12, sums.0, sums.1]) + contents
     return log
+  }
+
+  @Test("the largest pages, and sums of words of either byte order, are read", arguments: [false, true])
+  func largestPages(isBigEndian: Bool) throws {
+    let pageBytes = 65_536
+    var database = [UInt8](repeating: 7, count: 2 * pageBytes)
+    // 65,536 does not fit there.
+    database.replaceSubrange(16..<18, with: [0, 1])
+    let contents = (0..<pageBytes).map { UInt8(truncatingIfNeeded: $0 / 3) }
+    let log = Self.forged(page: 2, pages: 3, pageBytes: pageBytes, contents: contents, isBigEndian: isBigEndian)
+    var changed = database
+    let errors = try WriteAheadLog.apply(log, to: &changed, limit: 1 << 20, checkTime: {})
+    #expect(errors.isEmpty)
+    #expect(changed == database[..<pageBytes] + contents + [UInt8](repeating: 0, count: pageBytes))
+    var other = log
+    other[3] ^= 1
+    #expect(try WriteAheadLog.apply(other, to: &changed, limit: 1 << 20, checkTime: {}).count == 1)
   }
 
   @Test("numbers in a well-formed log cost no memory they are not worth")
@@ -191,6 +214,12 @@ struct RPMLogTests {
     #expect(codes(withoutLog) == ["DATABASE_INCOMPLETE"])
     #expect(Self.names(withoutLog) == Self.before)
     // What a later entry replaces, is held no more.
+    // The log alone is held where it comes first.
+    let logFirst = analyse(
+      TarBuilder.archive(TarBuilder.file(Self.logPath, log), TarBuilder.file(Self.path, database)), limits: limits)
+    #expect(codes(logFirst) == ["DATABASE_INCOMPLETE"])
+    #expect(logFirst.faults.map(\.path) == [Array(Self.logPath.utf8)])
+    #expect(Self.names(logFirst) == Self.before)
     limits.heldDatabaseBytes += 1
     let again = TarBuilder.file(Self.path, database)
     let both = analyse(TarBuilder.archive(again, again, again, TarBuilder.file(Self.logPath, log)), limits: limits)
@@ -215,6 +244,66 @@ struct RPMLogTests {
     let last = TarBuilder.archive(
       TarBuilder.file(Self.path, database), TarBuilder.file(Self.logPath, log), TarBuilder.hardLink(link, Self.path))
     #expect(codes(analyse(last, limits: limits)) == ["HARD_LINK_NOT_READ"])
+  }
+
+  /// Uses up a second of CPU time before its last piece.
+  final class BusySource: ChunkSource {
+    private let input: MemorySource
+    private var pieces: Int
+
+    init(_ bytes: [UInt8], pieceBytes: Int) {
+      input = MemorySource(bytes, pieceBytes: pieceBytes)
+      pieces = (bytes.count + pieceBytes - 1) / pieceBytes
+    }
+
+    private static func milliseconds() -> Int {
+      var time = timespec()
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+      return time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+    }
+
+    func next() throws(LayerError) -> UnsafeRawBufferPointer {
+      pieces -= 1
+      if pieces == 0 {
+        let start = Self.milliseconds()
+        while Self.milliseconds() < start + 1_100 {}
+      }
+      return try input.next()
+    }
+  }
+
+  @Test("when time is up, what is held has some of its own; what that does not suffice for is told, and is not removed")
+  func timeIsUp() throws {
+    let other = "usr/lib/sysimage/rpm/rpmdb.sqlite"
+    let databases = try [Self.path, other].flatMap { TarBuilder.file($0, try Self.database()) }
+    let archive = databases + TarBuilder.file("x", [UInt8](repeating: 1, count: databases.count / 2)) + TarBuilder.end
+    func analysis(_ seconds: Int) -> LayerAnalysis {
+      var limits = AnalysisLimits.standard
+      limits.cpuSeconds = 1
+      limits.heldDatabaseCPUSeconds = seconds
+      return LayerAnalyser(limits: limits).analyse(BusySource(archive, pieceBytes: databases.count + 2_000))
+    }
+    let read = analysis(100)
+    #expect(codes(read) == ["LAYER_CPU_LIMIT"])
+    #expect(Self.names(read) == (Self.before + Self.before).sorted())
+    let unread = analysis(0)
+    #expect(codes(unread) == ["LAYER_CPU_LIMIT", "DATABASE_INCOMPLETE", "DATABASE_INCOMPLETE"])
+    #expect(Set(unread.faults.map(\.path)) == [[], Array(Self.path.utf8), Array(other.utf8)])
+    #expect(Self.names(unread).isEmpty && unread.databases.count == 2)
+    let merged = InventoryMerger.merge([analyse(TarBuilder.archive(databases)), unread])
+    #expect(!codes(merged).contains("PACKAGE_DATABASE_REMOVED"))
+    #expect(codes(merged).filter { $0 == "DATABASE_INCOMPLETE" }.count == 2)
+  }
+
+  @Test("a database over the bound of a file is told once, and is not removed")
+  func tooLarge() throws {
+    let archive = TarBuilder.archive(TarBuilder.file(Self.path, try Self.database()))
+    var limits = AnalysisLimits.standard
+    limits.fileBytes = 10_000
+    let analysis = analyse(archive, limits: limits)
+    #expect(codes(analysis) == ["DATABASE_INCOMPLETE"])
+    #expect(RPMHostileTests.messages(analysis).contains("no package of it was read"))
+    #expect(!codes(InventoryMerger.merge([analyse(archive), analysis])).contains("PACKAGE_DATABASE_REMOVED"))
   }
 
   @Test("a layer that ends early keeps the database that it held")

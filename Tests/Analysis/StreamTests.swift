@@ -1,7 +1,8 @@
-import Analysis
 import Inventory
 import StorageMessages
 import Testing
+
+@testable import Analysis
 
 @Suite("Layer streams")
 struct StreamTests {
@@ -105,6 +106,13 @@ struct StreamTests {
     limits.zstdWindowLog = AnalysisLimits.zstdLargeWindowLog
     let tooLarge = ["LAYER_WINDOW_TOO_LARGE"]
     #expect(streams.map { codes(analyse($0, limits: limits)) } == [[], [], [], tooLarge, tooLarge])
+  }
+
+  @Test("that there was no memory for a zstd stream is not its own fault")
+  func noMemory() {
+    // ZSTD_error_memory_allocation, ZSTD_error_corruption_detected.
+    #expect(ZstdSource.error(-64, windowLog: 23).code == .outOfMemory)
+    #expect(ZstdSource.error(-20, windowLog: 23).code == .corrupt)
   }
 
   @Test(

@@ -1,7 +1,8 @@
 import Analysis
-import Inventory
 import StorageMessages
 import Testing
+
+@testable import Inventory
 
 @Suite("Worker protocol")
 struct WorkerProtocolTests {
@@ -20,6 +21,29 @@ struct WorkerProtocolTests {
       let answer = try #require(WorkerProtocol.encodeAnswer(analysis))
       #expect(try WorkerProtocol.answerLength(header: answer.prefix(8)) == answer.count - 8)
       #expect(try WorkerProtocol.decodeAnswer(answer) == analysis)
+    }
+  }
+
+  @Test("a fault's message is cut to what an answer may say, whatever it is made of")
+  func longMessage() throws {
+    for text in ["e" + String(repeating: "\u{301}", count: 3_000), String(repeating: "\u{1f1e9}", count: 900), "short"]
+    {
+      var analysis = try Self.full()
+      analysis.faults.append(LayerError(.corrupt, text).fault)
+      let answer = try #require(WorkerProtocol.encodeAnswer(analysis))
+      let message = try #require(try WorkerProtocol.decodeAnswer(answer).faults.last).message
+      #expect(text.unicodeScalars.starts(with: message.unicodeScalars))
+      #expect(message.utf8.count > LayerError.messageBytes - 4 || message == text)
+    }
+  }
+
+  @Test("an analysis is kept but where time, memory or the connection cut it short")
+  func lasting() throws {
+    #expect(try Self.full().isLasting)
+    for code in LayerError.Code.allCases {
+      var analysis = try Self.full()
+      analysis.faults.append(LayerError(code, "x").fault)
+      #expect(analysis.isLasting == ![.cpuLimit, .inputFailed, .outOfMemory].contains(code), "\(code)")
     }
   }
 

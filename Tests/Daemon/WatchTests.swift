@@ -366,7 +366,7 @@ struct WatchTests {
     #expect(error?.code == .notFound)
     var unknown = client.watch(request, timeout: Self.wait).makeAsyncIterator()
     #expect(try await unknown.next()?.status == .serviceUnknown)
-    served.bench.health.stop()
+    await served.bench.health.stop()
     #expect(try await stream.next()?.status == .notServing)
     served.bench.health.close()
     await #expect(throws: RPCError.self) { _ = try await stream.next() }

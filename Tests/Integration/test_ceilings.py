@@ -206,7 +206,8 @@ def everything_at_once():
     assert 14 * MIB < len(module) < 16 * MIB
     data = archive(found("libfirst"), file("srv/noise", noise(130 * MIB)), file("srv/outer.jar", outer),
                    file("srv/node_modules/large/package.json", module))
-    return Case([raw(zstd(data, "-1", "--long=27"), "+zstd")], {"libfirst", "org.example:inner", "org.example:outer", "large"})
+    return Case([raw(zstd(data, "-1", "--long=27"), "+zstd")], {"libfirst", "org.example:inner", "org.example:outer", "large"},
+                {("SECRETS_NOT_READ", 0)})
 
 
 @edge("held")

@@ -21,7 +21,6 @@ struct HealthHandler: HealthService {
   func watch(
     _ request: HealthCheckRequest, _ responses: ResponseStream<HealthCheckResponse>, _ context: CallContext
   ) async throws {
-    var state = health.state
     guard isKnown(request.service) else {
       // As gRPC has it: the stream goes on, for a service that may come. None does while this daemon runs.
       var unknown = HealthCheckResponse()
@@ -29,11 +28,18 @@ struct HealthHandler: HealthService {
       try responses.send(unknown)
       while true { try await health.change(from: .stopping) }
     }
-    try responses.send(Self.response(state))
+    health.beginWatch()
+    var isTold = false
+    defer { if !isTold { health.endWatch() } }
+    var state = health.state
     while true {
+      try responses.send(Self.response(state))
+      if state == .stopping && !isTold {
+        isTold = true
+        health.endWatch()
+      }
       try await health.change(from: state)
       state = health.state
-      try responses.send(Self.response(state))
     }
   }
 
