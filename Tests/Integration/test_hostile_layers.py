@@ -26,7 +26,7 @@ def bench(module_daemon, module_registry):
     return Bench(module_daemon, module_registry, ROWS)
 
 
-@pytest.mark.parametrize("name", ROWS.parameters)
+@pytest.mark.parametrize("name", ROWS, ids=lambda name: f"{ROWS[name].rows}-{name}")
 def test_row(bench, name):
     bench.scanned(name).verify()
 
