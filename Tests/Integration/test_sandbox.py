@@ -185,7 +185,8 @@ def test_a_worker_that_reaches_out_costs_its_layer(daemon, make_scripted):
     gate = registry.halve(bad.layers[1].blob)
     cli.run("image", "add", "team/team/bad:1")
     eventually(lambda: gate.held, "half of the second layer")
-    # That of the first may not have ended yet.
+    # That of the first may not have ended yet, nor its own begun.
+    eventually(lambda: cli.job("team/team/bad:1")["layersDone"] == 1, "the first layer's end")
     worker = eventually(lambda: len(daemon.children()) == 1 and daemon.children(), "its worker alone")[0]
     subject = Injected(worker, True)
     assert subject.call(2, b"/etc/passwd", 0).signal == signal.SIGSYS

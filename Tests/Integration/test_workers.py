@@ -96,6 +96,7 @@ def test_a_worker_that_is_ended_from_outside(daemon, make_scripted, number):
     cli.add_integration("team", registry.url)
     cli.run("image", "add", "team/team/bad:1")
     eventually(lambda: gate.held, "half of the second layer")
+    eventually(lambda: cli.job("team/team/bad:1")["layersDone"] == 1, "the first layer's end")
     worker = eventually(lambda: len(daemon.children()) == 1 and daemon.children(), "its worker alone")[0]
     os.kill(worker, number)
     assert [one["name"] for one in cli.scan("team/team/good:1")["packages"]] == ["libother"]
