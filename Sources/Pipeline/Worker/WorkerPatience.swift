@@ -11,7 +11,7 @@ struct WorkerPatience {
     var whole: Duration
 
     /// A worker that is busy all the time may use the processor it shares with three others up to its bound of CPU time,
-    /// and is still done before the time that a scan has, half an hour.
+    /// and is still done before the time that a scan has, half an hour, unless clamd is waited for as well.
     static let standard = Limits(still: .seconds(60), whole: .seconds(4 * Int64(WorkerProtocol.cpuSeconds)))
   }
 
