@@ -81,7 +81,8 @@ struct AnalysisValidator {
     for finding in analysis.fileFindings {
       try require(FileCheck(rawValue: finding.id) != nil, "a finding on a file is unknown")
       try require(finding.detail.utf8.count <= limits.excerptBytes, "a finding on a file says too much")
-      try validatePaths([finding.path])
+      // The root itself has an empty one.
+      if !finding.path.isEmpty { try validatePaths([finding.path]) }
     }
     try require(analysis.secrets.count <= limits.secrets, "it has too many secrets")
     for secret in analysis.secrets {

@@ -282,4 +282,15 @@ struct FileContentsTests {
     #expect(found.map { String(decoding: $0.record.path, as: UTF8.self) } == ["a/x", "b", "c", "b"])
     #expect(found.map(\.layer) == [0, 0, 0, 2] && found.map(\.hiddenBy) == [2, 2, nil, nil])
   }
+
+  @Test("the root's own mode is told, and costs the layer nothing else")
+  func rootForAll() throws {
+    let root = TarBuilder.reseal(TarBuilder.directory("./"), at: 100, Array("0000777".utf8))
+    let analysis = analyse(root + TarBuilder.file("etc/os-release", "ID=debian\n") + TarBuilder.end)
+    #expect(analysis.fileFindings.map(\.path) == [[]])
+    let answer = try #require(WorkerProtocol.encodeAnswer(analysis))
+    #expect(try WorkerProtocol.decodeAnswer(answer) == analysis)
+    let inventory = InventoryMerger.merge([analysis, analysis])
+    #expect(inventory.fileFindings.count == 1 && inventory.os?.id == "debian")
+  }
 }

@@ -122,7 +122,7 @@ struct ReportBuilder {
     finding.severity = check.severity.rawValue
     finding.title = "\(check.title): \(fault.record.detail)"
     finding.remedy = check.remedy
-    finding.path = storedText(fault.record.path)
+    finding.path = fault.record.path.isEmpty ? "/" : storedText(fault.record.path)
     finding.layer = Int32(fault.layer)
     return finding
   }
