@@ -54,7 +54,7 @@ simulators: deps ## a product to try the daemon against, VENDOR=harbor and so on
 bench: deps ## measure, beside peers: PART=analysis, throughput, idle, rpc, poll, selection, queue, secrets, jail, truth or all (Tests/Benchmarks/RESULTS.md)
 	Tests/Benchmarks/run.py $(PART) $(if $(RECORD),--record)
 
-fuzz: deps ## a minute of libFuzzer on each of frames, tar, package databases, jars, programs, manifests; a million random frames
+fuzz: deps ## a minute of libFuzzer on each of frames, tar, package databases, jars, programs, manifests, JSON; a million random frames
 	Tests/Fuzz/run 60
 	RANDOM_FRAMES=1000000 $(SWIFT) test --filter RandomFrameTests
 

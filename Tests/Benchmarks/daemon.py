@@ -99,5 +99,6 @@ def started(programs, url, settings=""):
         file.flush()
         with Daemon(programs, options=["--config", file.name] if settings else []) as daemon:
             run([*daemon.client, "integration", "add", "bench", "--type", "docker-registry", "--url", url])
+            # What the start leaves to do ends without a sign of it; the figures are of what comes then.
             time.sleep(SETTLE_SECONDS)
             yield daemon

@@ -23,6 +23,7 @@ enum Target: String {
 
   static let chosen: Target = {
     let name = getenv("TIDEWAITER_FUZZ").map { String(cString: $0) } ?? ""
+    // Whoever starts it has mistyped: nothing to go on with.
     guard let target = Target(rawValue: name) else { fatalError("TIDEWAITER_FUZZ names no target: '\(name)'") }
     return target
   }()
@@ -66,7 +67,7 @@ private func analyse(_ bytes: [UInt8], pieceBytes: Int) -> LayerAnalysis {
 }
 
 /// The daemon takes what a worker says, as it was said, and can lay it over itself. That takes longer than reading: it is
-/// tried with some inputs.
+/// tried with some inputs. Ending the process is how libFuzzer is told of a find, here and below.
 private func check(_ analysis: LayerAnalysis) {
   guard let answer = WorkerProtocol.encodeAnswer(analysis) else { fatalError("an analysis is too large to be sent") }
   do {
@@ -173,6 +174,7 @@ private func withSoundSums(_ log: [UInt8]) -> [UInt8] {
 
 /// What is read exactly, is read leniently, and to as many values.
 private func readJSON(_ bytes: [UInt8]) {
+  // Most texts are refused, one way or both: which, is what is compared.
   let exact = try? JSONDocument(bytes)
   let lenient = try? JSONDocument(bytes, reading: .lenient)
   if let exact { precondition(lenient?.nodes.count == exact.nodes.count, "a JSON text is read in two ways") }

@@ -124,6 +124,7 @@ struct WorkerProcessTests {
     var excused = Duration.zero
     for _ in 0..<20 {
       _ = patience.millisecondsToWait()
+      // The wait itself: what is judged is how long it was, and nothing is to happen meanwhile.
       usleep(10_000)
       // More than there was: what it waited for is over only now.
       excused += .seconds(1)

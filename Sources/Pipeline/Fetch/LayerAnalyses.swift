@@ -194,33 +194,31 @@ final class LayerAnalyses: Sendable {
       // Last of all, so that nobody has one and waits for something else. Who waits for it lends its slots meanwhile.
       if largeWindow { try await largeWindows.acquire() }
       defer { if largeWindow { largeWindows.release() } }
-      do {
-        let blob = try await source.client.openBlob(layer, in: source.repository)
-        let relay =
-          try source.malware.search.isOn
-          ? clamd.map { clamd throws(PosixError) in
-            try MalwareRelay(clamd, source.malware.budget, clock: clock)
-          } : nil
-        let worker = WorkerProcess(
-          program: workerProgram, arguments: workerArguments + (largeWindow ? [.largeWindow] : []), relay: relay,
-          answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
-        return try await withTaskCancellationHandler {
-          try await withCheckedThrowingContinuation { continuation in
-            // A thread a layer, bounded by `workers`: starting the worker, reading the blob, writing to the worker and
-            // waiting for it all block.
-            do throws(PosixError) {
-              try startThreadIfPossible(named: "layer") {
-                continuation.resume(with: Result { try Self.run(worker, relay, blob, slot, attempt) })
-              }
-            } catch {
-              blob.cancel()
-              continuation.resume(throwing: error)
+      let blob = try await source.client.openBlob(layer, in: source.repository)
+      let relay =
+        try source.malware.search.isOn
+        ? clamd.map { clamd throws(PosixError) in
+          try MalwareRelay(clamd, source.malware.budget, clock: clock)
+        } : nil
+      let worker = WorkerProcess(
+        program: workerProgram, arguments: workerArguments + (largeWindow ? [.largeWindow] : []), relay: relay,
+        answerBytesMaximum: WorkerProtocol.headerBytes + WorkerProtocol.answerBytesMax, patience: patience)
+      return try await withTaskCancellationHandler {
+        try await withCheckedThrowingContinuation { continuation in
+          // A thread a layer, bounded by `workers`: starting the worker, reading the blob, writing to the worker and
+          // waiting for it all block.
+          do throws(PosixError) {
+            try startThreadIfPossible(named: "layer") {
+              continuation.resume(with: Result { try Self.run(worker, relay, blob, slot, attempt) })
             }
+          } catch {
+            blob.cancel()
+            continuation.resume(throwing: error)
           }
-        } onCancel: {
-          blob.cancel()
-          worker.kill()
         }
+      } onCancel: {
+        blob.cancel()
+        worker.kill()
       }
     }
   }

@@ -52,7 +52,7 @@ final class FakeClamd: Sendable {
 
   /// On a thread of its own: a relay may have two connections at a time.
   private func serve(_ connection: Int32) {
-    try? startThreadIfPossible(named: "fake session") { [self] in
+    startThread(named: "fake session") { [self] in
       defer {
         close(connection)
         ended.send()
